@@ -1,0 +1,25 @@
+"""Mean-field limits of ResNets: laws of block parameters, trained by a gradient-flow PDE."""
+
+from mfpde import laws
+from mfpde.blocks import SHL, Block, Linear, check_block
+from mfpde.depth import Depth
+from mfpde.evaluate import first_variation, gradient, loss, predict
+from mfpde.measures import ParticleMeasure
+from mfpde.problem import Problem
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "SHL",
+    "Block",
+    "Depth",
+    "Linear",
+    "ParticleMeasure",
+    "Problem",
+    "check_block",
+    "first_variation",
+    "gradient",
+    "laws",
+    "loss",
+    "predict",
+]

@@ -1,0 +1,107 @@
+"""What a residual block is: three derivatives that a user writes, eight sums that follow."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[Any]
+
+
+class Block(ABC):
+    """A residual block f: R^d × R^p → R^d; subclass it for your own.
+
+    Write ``value``, ``pull_state`` and ``pull_parameter`` for x (N, d) and θ (M, p), set ``dim``
+    (d) and ``coordinates`` (p names), and hand the block to ``check_block``. Everything below
+    these three is a sum over particles with weights a (M,) or over data, which the base class
+    forms from them; ``SHL`` and ``Linear`` override the sums by faster kernels.
+
+        class Cubic(mfpde.Block):                       # f(x, (u, w)) = u (w x)³ on R
+            dim, coordinates = 1, ("u", "w")
+            def value(self, x, theta):
+                u, w = theta.T
+                return (u * (x * w) ** 3)[:, :, None]
+            def pull_state(self, x, theta, q):
+                u, w = theta.T
+                return (q * 3 * u * w * (x * w) ** 2)[:, :, None]
+            def pull_parameter(self, x, theta, q):
+                u, w = theta.T
+                return np.stack([q * (x * w) ** 3, q * 3 * u * x * (x * w) ** 2], axis=-1)
+    """
+
+    dim: int
+    coordinates: tuple[str, ...]
+
+    @property
+    def size(self) -> int:
+        """p, the number of parameters of one block."""
+        return len(self.coordinates)
+
+    def spec(self) -> dict[str, Any] | None:
+        """What rebuilds the block from a run file; None for a block the package does not know."""
+        return None
+
+    # -- what a user writes -----------------------------------------------------------------
+
+    @abstractmethod
+    def value(self, x: Array, theta: Array) -> Array:
+        """f(x_i, θ_j), shape (N, M, d)."""
+
+    @abstractmethod
+    def pull_state(self, x: Array, theta: Array, q: Array) -> Array:
+        """D_x f(x_i, θ_j)ᵀ q_i for q (N, d), shape (N, M, d)."""
+
+    @abstractmethod
+    def pull_parameter(self, x: Array, theta: Array, q: Array) -> Array:
+        """D_θ f(x_i, θ_j)ᵀ q_i for q (N, d), shape (N, M, p)."""
+
+    # -- what follows -----------------------------------------------------------------------
+
+    def field(self, x: Array, theta: Array, a: Array) -> Array:
+        """F(x_i) = Σ_j a_j f(x_i, θ_j), shape (N, d)."""
+        return np.einsum("nmd,m->nd", self.value(x, theta), a)
+
+    def backward(self, x: Array, theta: Array, a: Array, q: Array) -> tuple[Array, Array]:
+        """D_xF(x_i)ᵀ q_i, shape (N, d), and Σ_i D_θ f(x_i, θ_j)ᵀ q_i, shape (M, p)."""
+        state = np.einsum("nmd,m->nd", self.pull_state(x, theta, q), a)
+        return state, self.pull_parameter(x, theta, q).sum(axis=0)
+
+    def potential(self, x: Array, theta: Array, q: Array) -> Array:
+        """Σ_i ⟨q_i, f(x_i, θ_j)⟩, shape (M,)."""
+        return np.einsum("nmd,nd->m", self.value(x, theta), q)
+
+    def gradient(self, x: Array, theta: Array, q: Array) -> Array:
+        """Σ_i D_θ f(x_i, θ_j)ᵀ q_i, shape (M, p)."""
+        return self.pull_parameter(x, theta, q).sum(axis=0)
+
+    def tangent(self, x: Array, theta: Array, a: Array, dx: Array, dtheta: Array) -> Array:
+        """D_xF(x_i) dx_i + Σ_j a_j D_θ f(x_i, θ_j) dθ_j, shape (N, d)."""
+        out = np.empty_like(x)
+        for c in range(x.shape[1]):
+            q = np.zeros_like(x)
+            q[:, c] = 1.0
+            state = np.einsum("nmd,m->nd", self.pull_state(x, theta, q), a)
+            parameter = np.einsum("nmp,m,mp->n", self.pull_parameter(x, theta, q), a, dtheta)
+            out[:, c] = (state * dx).sum(axis=1) + parameter
+        return out
+
+    def sensitivity(self, x: Array, theta: Array, a: Array, q: Array) -> tuple[Array, Any]:
+        """For many cotangents q (N, C, d): D_xFᵀq (N, C, d), and a factor that ``gram`` reads."""
+        states, rows = [], []
+        for c in range(q.shape[1]):
+            states.append(np.einsum("nmd,m->nd", self.pull_state(x, theta, q[:, c]), a))
+            rows.append(self.pull_parameter(x, theta, q[:, c]))
+        factor = np.stack(rows, axis=1)
+        return np.stack(states, axis=1), factor.reshape(x.shape[0] * q.shape[1], -1)
+
+    def gram(self, factors: list[Any], a: Array, scale: float, out: Array) -> None:
+        """out += scale Σ_j a_j J_j J_jᵀ on the lower triangle, J the sum of the factors' rows.
+
+        Row i·C + c of J_j (N·C, p) is D_θ f(x_i, θ_j)ᵀ q_ic summed over the evaluations at one
+        depth node; ``out`` is (N·C, N·C).
+        """
+        rows = sum(factors[1:], start=factors[0]) * np.sqrt(np.repeat(a, self.size))
+        out += scale * (rows @ rows.T)

@@ -1,0 +1,146 @@
+"""The single-hidden-layer block f(x, (u, w, b)) = u σ(w·x + b)."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mfpde import checks
+from mfpde.activations import Activation, get_activation
+from mfpde.blocks.base import Block
+from mfpde.kernels import activate, gram
+
+Array = NDArray[Any]
+
+
+class Factor(NamedTuple):
+    """Rows of the parameter Jacobian at one evaluation, never multiplied out."""
+
+    x: Array  # (N, d) states
+    q: Array  # (N·C, d) cotangents
+    s: Array  # (N, M) σ
+    t: Array  # (N·C, M) ⟨q, u⟩ σ′
+
+
+class SHL(Block):
+    """Single-hidden-layer block f(x, θ) = u σ(w·x + b), θ = (u, w, b) ∈ R^{2d+1}.
+
+    ``bias=False`` leaves b out (p = 2d). Activations: tanh, sigmoid, softplus, gelu, silu, relu,
+    sin. A measure with M particles is a layer of width M. Sources: Ding et al. 2021 §2, Barboni
+    et al. 2024 §2 (SHL residuals).
+
+    Raises ValueError for an unknown activation or a dimension below one.
+    """
+
+    def __init__(self, dim: int, activation: str = "tanh", *, bias: bool = True) -> None:
+        self.dim = checks.count("SHL dim", dim)
+        self.activation: Activation = get_activation(activation)
+        self.bias = bool(bias)
+        u, w = ([f"{letter}{i}" for i in range(dim)] for letter in "uw")
+        self.coordinates = (*u, *w, "b") if bias else (*u, *w)
+
+    def __repr__(self) -> str:
+        bias = "" if self.bias else ", bias=False"
+        return f"SHL(dim={self.dim}, activation={self.activation.name!r}{bias})"
+
+    def spec(self) -> dict[str, Any]:
+        return {
+            "kind": "shl",
+            "dim": self.dim,
+            "activation": self.activation.name,
+            "bias": self.bias,
+        }
+
+    def split(self, theta: Array) -> tuple[Array, Array, Array]:
+        """Views (u, w, b) of θ (..., p); b is zero where there is no bias."""
+        d = self.dim
+        b = theta[..., 2 * d] if self.bias else np.zeros(theta.shape[:-1], theta.dtype)
+        return theta[..., :d], theta[..., d : 2 * d], b
+
+    # -- elementwise, for users and tests ---------------------------------------------------
+
+    def value(self, x: Array, theta: Array) -> Array:
+        return self._sigma(x, theta)[:, :, None] * theta[None, :, : self.dim]
+
+    def pull_state(self, x: Array, theta: Array, q: Array) -> Array:
+        u, w, _ = self.split(theta)
+        return ((q @ u.T) * self._sigma_slope(x, theta)[1])[:, :, None] * w[None]
+
+    def pull_parameter(self, x: Array, theta: Array, q: Array) -> Array:
+        u, _, _ = self.split(theta)
+        s, ds = self._sigma_slope(x, theta)
+        t = (q @ u.T) * ds
+        parts = [s[:, :, None] * q[:, None, :], t[:, :, None] * x[:, None, :], t[:, :, None]]
+        return np.concatenate(parts if self.bias else parts[:2], axis=-1)
+
+    # -- sums over particles and data: matrix products around one elementwise kernel --------
+
+    def field(self, x: Array, theta: Array, a: Array) -> Array:
+        return self._sigma(x, theta) @ (a[:, None] * theta[:, : self.dim])
+
+    def backward(self, x: Array, theta: Array, a: Array, q: Array) -> tuple[Array, Array]:
+        u, w, _ = self.split(theta)
+        s, t = self._sigma_slope(x, theta)
+        t *= q @ u.T
+        return t @ (a[:, None] * w), self._parameter_sum(x, q, s, t)
+
+    def potential(self, x: Array, theta: Array, q: Array) -> Array:
+        return ((self._sigma(x, theta).T @ q) * theta[:, : self.dim]).sum(axis=1)
+
+    def gradient(self, x: Array, theta: Array, q: Array) -> Array:
+        s, t = self._sigma_slope(x, theta)
+        t *= q @ theta[:, : self.dim].T
+        return self._parameter_sum(x, q, s, t)
+
+    def tangent(self, x: Array, theta: Array, a: Array, dx: Array, dtheta: Array) -> Array:
+        u, w, _ = self.split(theta)
+        du, dw, db = self.split(dtheta)
+        s, t = self._sigma_slope(x, theta)
+        t *= dx @ w.T + x @ dw.T + db
+        return s @ (a[:, None] * du) + t @ (a[:, None] * u)
+
+    def sensitivity(self, x: Array, theta: Array, a: Array, q: Array) -> tuple[Array, Factor]:
+        u, w, _ = self.split(theta)
+        n, c, d = q.shape
+        rows = q.reshape(n * c, d)
+        s, ds = self._sigma_slope(x, theta)
+        t = rows @ u.T
+        t.reshape(n, c, -1)[...] *= ds[:, None, :]
+        return (t @ (a[:, None] * w)).reshape(n, c, d), Factor(x, rows, s, t)
+
+    def gram(self, factors: list[Factor], a: Array, scale: float, out: Array) -> None:
+        """u: (QQᵀ)∘(σσᵀ); w and b: (TTᵀ)∘(XXᵀ + 1); one matrix product per pair of evaluations."""
+        shift = 1.0 if self.bias else 0.0
+        for e, left in enumerate(factors):
+            for right in factors[: e + 1]:
+                g = (left.t * (scale * a)) @ right.t.T
+                s = (left.s * (scale * a)) @ right.s.T
+                q = left.q @ right.q.T
+                x = left.x @ right.x.T + shift
+                gram.add_lower(out, g, x, q, s, left is right)
+
+    def _sigma(self, x: Array, theta: Array) -> Array:
+        z = self._preactivation(x, theta)
+        return activate.values(self.activation.code, z.ravel()).reshape(z.shape)
+
+    def _sigma_slope(self, x: Array, theta: Array) -> tuple[Array, Array]:
+        z = self._preactivation(x, theta)
+        s, ds = activate.values_and_slopes(self.activation.code, z.ravel())
+        return s.reshape(z.shape), ds.reshape(z.shape)
+
+    def _preactivation(self, x: Array, theta: Array) -> Array:
+        _, w, b = self.split(theta)
+        z = x @ w.T
+        z += b
+        return z
+
+    def _parameter_sum(self, x: Array, q: Array, s: Array, t: Array) -> Array:
+        d = self.dim
+        out = np.empty((s.shape[1], self.size), s.dtype)
+        out[:, :d] = s.T @ q
+        out[:, d : 2 * d] = t.T @ x
+        if self.bias:
+            out[:, 2 * d] = t.sum(axis=0)
+        return out

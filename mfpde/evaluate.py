@@ -1,0 +1,86 @@
+"""The verbs on one measure: predict, loss, gradient, first variation."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from mfpde import checks, propagate
+from mfpde.measures.particles import ParticleMeasure
+from mfpde.problem import Problem
+from mfpde.propagate import Adjoint, Forward, Layers
+
+Array = NDArray[np.float64]
+
+
+def layers(problem: Problem, rho: ParticleMeasure) -> Layers:
+    """The measure as the passes read it, after checking that block and measure fit."""
+    if not isinstance(rho, ParticleMeasure):
+        raise TypeError(f"rho must be a ParticleMeasure; given {type(rho).__name__}")
+    if rho.dim != problem.block.size:
+        raise ValueError(
+            f"rho must hold parameters of {problem.block!r}, p = {problem.block.size}; "
+            f"given p = {rho.dim}"
+        )
+    return Layers(problem.block, rho.depth, rho.theta, rho.weights.astype(rho.dtype, copy=False))
+
+
+def predict(problem: Problem, rho: ParticleMeasure, x: ArrayLike | None = None) -> Array:
+    """Outputs B X_i(1), shape (N, k), for the problem's data or for ``x`` (N, d_in)."""
+    end = propagate.forward(layers(problem, rho), problem.start(x)).end
+    return end @ problem.readout.T.astype(end.dtype)
+
+
+def loss(problem: Problem, rho: ParticleMeasure) -> float:
+    """E(ρ) = (1/N) Σ_i ℓ(B X_i(1), y_i) + (λ/2) ∫∫ |θ|² dρ."""
+    data = float(np.mean(problem.loss.value(predict(problem, rho), problem.y)))
+    return data + decay(problem, rho)
+
+
+def decay(problem: Problem, rho: ParticleMeasure) -> float:
+    """(λ/2) ∫∫ |θ|² ρ_t(dθ) dt."""
+    if problem.weight_decay == 0.0:
+        return 0.0
+    return 0.5 * problem.weight_decay * rho.integrate(np.square(rho.theta).sum(axis=2))
+
+
+def gradient(problem: Problem, rho: ParticleMeasure) -> Array:
+    """∇_θ V(t_k, θ_kj) at the particles, (K, M, p): the COT gradient of the discrete E_h, exactly.
+
+    Equals (1/(ω_k a_kj)) ∂E_h/∂θ_kj (for Euler and equal weights the factor is L·M); a particle
+    without weight gets the limit of that ratio. Source: Barboni et al. 2024, Prop. 3.
+    """
+    back = _backward(problem, rho)[1]
+    slope: Array = back.gradient / rho.depth.weights[:, None, None].astype(rho.dtype)
+    return slope + problem.weight_decay * rho.theta
+
+
+def first_variation(problem: Problem, rho: ParticleMeasure, theta: ArrayLike) -> Array:
+    """V(t_k, θ) at points ``theta``, (n, p) shared by all depths or (K, n, p); shape (K, n).
+
+    V = (1/N) Σ_i ⟨P_i(t), f(X_i(t), θ)⟩ + (λ/2)|θ|², with the quadrature of the depth integrator.
+    """
+    points = np.asarray(theta)
+    if points.ndim == 2:
+        points = np.broadcast_to(points, (rho.nodes, *points.shape))
+    points = checks.array("theta", points, (rho.nodes, "n", rho.dim), dtype=rho.dtype)
+    passed, back = _backward(problem, rho)
+    out = np.zeros(points.shape[:2], rho.dtype)
+    for (step, i), k in np.ndenumerate(rho.depth.stage_nodes):
+        z, q = passed.stages[step, i], back.cotangents[step, i]
+        out[k] += problem.block.potential(z, points[k], q)
+    out /= rho.depth.weights[:, None].astype(rho.dtype)
+    return out + 0.5 * problem.weight_decay * np.square(points).sum(axis=2)
+
+
+def terminal_cotangent(problem: Problem, end: Array) -> Array:
+    """(1/N) Bᵀ ∂ℓ(B X_i(1), y_i), shape (N, d), in the precision of ``end``."""
+    slope = problem.loss.gradient(end @ problem.readout.T, problem.y) / problem.size
+    cotangent: Array = (slope @ problem.readout).astype(end.dtype)
+    return cotangent
+
+
+def _backward(problem: Problem, rho: ParticleMeasure) -> tuple[Forward, Adjoint]:
+    stack = layers(problem, rho)
+    passed = propagate.forward(stack, problem.start())
+    return passed, propagate.adjoint(stack, passed, terminal_cotangent(problem, passed.end))

@@ -1,0 +1,4 @@
+"""Compiled kernels: numba only, plain arrays in and out, the papers' letters."""
+
+# What may be reassociated without deleting NaN checks (``fastmath=True`` would).
+FASTMATH = {"nsz", "arcp", "contract", "afn", "reassoc"}

@@ -1,0 +1,141 @@
+"""ρ_t as weighted particles at each depth node."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, DTypeLike, NDArray
+
+from mfpde import checks, quadrature
+from mfpde.depth import Depth
+from mfpde.laws import DepthLaw, Law, at_depth
+
+Array = NDArray[np.float64]
+
+PRECISIONS = ("float32", "float64")
+
+
+class ParticleMeasure:
+    """Particles θ_kj with weights a_kj at the depth nodes: ρ_{t_k} = Σ_j a_kj δ_{θ_kj}.
+
+    ``theta`` (K, M, p), K = len(depth.nodes); ``weights`` (K, M) or (M,), >= 0, each row with sum
+    1 (equal weights by default). With explicit Euler in depth and i.i.d. particles this *is* a
+    ResNet with K layers of width M.
+
+    Raises ValueError for a wrong shape, non-finite entries, negative weights, a node without
+    mass, or rows that do not sum to 1.
+    """
+
+    def __init__(
+        self,
+        theta: ArrayLike,
+        depth: Depth,
+        weights: ArrayLike | None = None,
+        *,
+        dtype: DTypeLike | None = None,
+    ) -> None:
+        if not isinstance(depth, Depth):
+            raise TypeError(f"depth must be a mfpde.Depth; given {type(depth).__name__}")
+        if dtype is None:
+            dtype = np.float32 if np.asarray(theta).dtype == np.float32 else np.float64
+        checks.choice("dtype", np.dtype(dtype).name, PRECISIONS)
+        self.depth = depth
+        self.theta = checks.array("theta", theta, (len(depth.nodes), "M", "p"), dtype=dtype).copy()
+        if 0 in self.theta.shape:
+            raise ValueError(f"theta must not be empty; given shape {self.theta.shape}")
+        self.weights = self._check_weights(weights)
+
+    def _check_weights(self, weights: ArrayLike | None) -> Array:
+        k, m, _ = self.theta.shape
+        if weights is None:
+            return np.full((k, m), 1.0 / m)
+        a = checks.array("weights", weights)
+        a = checks.array("weights", np.tile(a, (k, 1)) if a.ndim == 1 else a, (k, m))
+        if np.any(a < 0):
+            raise ValueError(f"weights must be >= 0; the smallest given is {a.min():.3g}")
+        sums = a.sum(axis=1)
+        off = np.abs(sums - 1.0)
+        if off.max() > 1e-8:
+            worst = int(off.argmax())
+            raise ValueError(
+                f"weights must sum to 1 at each depth; node {worst}: {sums[worst]:.9g}"
+            )
+        return a / sums[:, None] if off.max() > 1e-14 else a
+
+    @classmethod
+    def from_law(
+        cls,
+        law: Law | DepthLaw,
+        depth: Depth,
+        *,
+        count: int,
+        rule: str = "sobol",
+        coupling: str = "tied",
+        seed: int = 0,
+        dtype: DTypeLike = np.float64,
+    ) -> ParticleMeasure:
+        """Particles from a law on R^p, or from a callable t ↦ law.
+
+        ``rule`` is "iid", "sobol" or "gauss" (see ``mfpde.quadrature.points``); ``coupling`` is
+        "tied" (the same points of the unit cube at every node: t ↦ θ is as smooth as the law) or
+        "independent" (fresh points at node k, from ``SeedSequence(seed, spawn_key=(k,))``).
+        """
+        checks.choice("coupling", coupling, ("tied", "independent"))
+        if rule == "gauss" and coupling == "independent":
+            raise ValueError("rule='gauss' is deterministic: it has no coupling='independent'")
+        theta, weights = [], []
+        for k, t in enumerate(depth.nodes):
+            key = (k,) if coupling == "independent" else (0,)
+            stream = np.random.SeedSequence(seed, spawn_key=key)
+            points, a = quadrature.points(at_depth(law, float(t)), count, rule, stream)
+            theta.append(points)
+            weights.append(a)
+        return cls(np.stack(theta), depth, np.stack(weights), dtype=dtype)
+
+    @property
+    def nodes(self) -> int:
+        """K, the number of depth nodes."""
+        return int(self.theta.shape[0])
+
+    @property
+    def count(self) -> int:
+        """M, the number of particles at each node."""
+        return int(self.theta.shape[1])
+
+    @property
+    def dim(self) -> int:
+        """p, the dimension of θ."""
+        return int(self.theta.shape[2])
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        return self.theta.dtype
+
+    def with_theta(self, theta: Array) -> ParticleMeasure:
+        """The same weights at other positions (the flow moves particles, never mass)."""
+        return ParticleMeasure(theta, self.depth, self.weights, dtype=self.dtype)
+
+    def mean(self) -> Array:
+        """∫ θ ρ_t(dθ) at each node, shape (K, p)."""
+        return np.einsum("kmp,km->kp", self.theta, self.weights)
+
+    def second_moment(self) -> Array:
+        """∫ θθᵀ ρ_t(dθ) at each node, shape (K, p, p)."""
+        return np.einsum("kmp,kmq,km->kpq", self.theta, self.theta, self.weights)
+
+    def marginal(self, coordinate: int) -> tuple[Array, Array]:
+        """Positions and weights of one coordinate at each node, both (K, M)."""
+        if not -self.dim <= coordinate < self.dim:
+            raise ValueError(f"coordinate must be in 0..{self.dim - 1}; given {coordinate}")
+        return self.theta[:, :, coordinate].copy(), self.weights.copy()
+
+    def integrate(self, values: Array) -> float:
+        """∫∫ g ρ_t(dθ) dt for values g(t_k, θ_kj), shape (K, M), summed in fixed order."""
+        return float(self.depth.weights @ (self.weights * values).sum(axis=1))
+
+    def __repr__(self) -> str:
+        k, m, p = self.theta.shape
+        return (
+            f"ParticleMeasure({m} particles in R^{p} at {k} depths of {self.depth}, {self.dtype})"
+        )
