@@ -4,8 +4,11 @@ from mfpde import laws
 from mfpde.blocks import SHL, Block, Linear, check_block
 from mfpde.depth import Depth
 from mfpde.evaluate import first_variation, gradient, loss, predict
+from mfpde.flows.solve import resume, solve
+from mfpde.flows.status import SolveError, Status
 from mfpde.measures import ParticleMeasure
 from mfpde.problem import Problem
+from mfpde.solution import Solution
 
 __version__ = "0.1.0"
 
@@ -16,10 +19,15 @@ __all__ = [
     "Linear",
     "ParticleMeasure",
     "Problem",
+    "Solution",
+    "SolveError",
+    "Status",
     "check_block",
     "first_variation",
     "gradient",
     "laws",
     "loss",
     "predict",
+    "resume",
+    "solve",
 ]

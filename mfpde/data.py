@@ -1,0 +1,122 @@
+"""Real data for scripts and the command line: files, scikit-learn's bundled sets, embeddings."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mfpde import checks
+
+Array = NDArray[np.float64]
+
+BUNDLED = ("digits", "diabetes", "wine", "breast_cancer", "iris")
+
+
+def load(
+    source: str | os.PathLike[str],
+    *,
+    inputs: list[str] | None = None,
+    targets: list[str] | None = None,
+) -> tuple[Array, NDArray[Any]]:
+    """x (N, d_in) and y, labels (N,) or values (N, k), of a named set or a file.
+
+    ``source`` is one of scikit-learn's bundled sets ("digits", "diabetes", "wine",
+    "breast_cancer", "iris"; extra ``validation``), an ``.npz`` with x and y (or x_train and
+    y_train), or a ``.csv`` with a header, whose ``inputs`` and ``targets`` name columns (default:
+    all but the last, and the last). Inputs of more than two axes are flattened.
+
+    Raises FileNotFoundError or ValueError that say what is wrong with the file.
+    """
+    if str(source) in BUNDLED:
+        return _bundled(str(source))
+    path = Path(source)
+    if not path.is_file():
+        raise FileNotFoundError(f"data: no file at {path}, and no bundled set of that name")
+    readers = {".npz": _npz, ".csv": _csv}
+    if path.suffix not in readers:
+        raise ValueError(f"data must be a .npz or .csv file or one of {BUNDLED}; given {path.name}")
+    x, y = readers[path.suffix](path, inputs, targets)
+    if len(x) != len(y):
+        raise ValueError(f"data: {path.name} holds {len(x)} inputs but {len(y)} targets")
+    x = checks.array(f"x of {path.name}", x)
+    return x.reshape(len(x), -1), checks.array(f"y of {path.name}", y, dtype=np.asarray(y).dtype)
+
+
+def _bundled(name: str) -> tuple[Array, NDArray[Any]]:
+    try:
+        from sklearn import datasets
+    except ImportError:
+        raise ImportError(
+            f"data {name!r} needs scikit-learn: pip install 'mfpde[validation]'"
+        ) from None
+    x, y = getattr(datasets, f"load_{name}")(return_X_y=True)
+    return np.asarray(x, dtype=np.float64), np.asarray(y)
+
+
+def _npz(path: Path, inputs: Any, targets: Any) -> tuple[NDArray[Any], NDArray[Any]]:
+    if inputs is not None or targets is not None:
+        raise ValueError(f"inputs and targets name columns of a .csv; {path.name} is an .npz")
+    try:
+        with np.load(path) as archive:
+            for names in (("x", "y"), ("x_train", "y_train")):
+                if all(name in archive for name in names):
+                    return archive[names[0]], archive[names[1]]
+            found = ", ".join(archive.files) or "nothing"
+    except (OSError, ValueError, EOFError) as error:
+        raise ValueError(f"data: {path.name} is not a readable .npz ({error})") from None
+    raise ValueError(f"data: {path.name} must hold x and y, or x_train and y_train; found {found}")
+
+
+def _csv(path: Path, inputs: Any, targets: Any) -> tuple[NDArray[Any], NDArray[Any]]:
+    with path.open(encoding="utf-8-sig") as file:
+        header = [name.strip().strip('"') for name in file.readline().split(",")]
+    targets = targets or header[-1:]
+    inputs = inputs or [name for name in header if name not in targets]
+    for name in (*inputs, *targets):
+        if name not in header:
+            raise ValueError(
+                f"data: {path.name} has no column {name!r}; it has {', '.join(header)}"
+                + checks.nearest(name, header)
+            )
+    columns = [header.index(name) for name in (*inputs, *targets)]
+    try:
+        table = np.loadtxt(path, delimiter=",", skiprows=1, usecols=columns, ndmin=2)
+    except ValueError as error:
+        raise ValueError(f"data: {path.name} has an entry that is not a number ({error})") from None
+    x, y = table[:, : len(inputs)], table[:, len(inputs) :]
+    return x, y[:, 0] if len(targets) == 1 else y
+
+
+def principal_components(x: Array, count: int) -> Array:
+    """Scores on the first ``count`` principal components, scaled to unit mean square norm.
+
+    (N, d_in) → (N, count) with (1/N) Σ |x_i|² = 1. Signs are fixed (largest loading positive), so
+    that the result does not depend on the linear algebra library.
+    """
+    centred = x - x.mean(axis=0)
+    if not 1 <= count <= min(centred.shape):
+        raise ValueError(f"components must be in 1..{min(centred.shape)}; given {count}")
+    _, _, directions = np.linalg.svd(centred, full_matrices=False)
+    directions = directions[:count]
+    rows = np.arange(count)
+    directions *= np.sign(directions[rows, np.abs(directions).argmax(axis=1)])[:, None]
+    scores = centred @ directions.T
+    return scores / np.sqrt(np.mean(np.square(scores).sum(axis=1)))
+
+
+def one_hot(labels: NDArray[Any]) -> Array:
+    """Rows of the identity for integer class labels, (N,) → (N, classes), classes sorted."""
+    classes, index = np.unique(labels, return_inverse=True)
+    return np.eye(len(classes))[index]
+
+
+def subset(x: Array, y: NDArray[Any], count: int, seed: int = 0) -> tuple[Array, NDArray[Any]]:
+    """``count`` rows drawn without replacement, the same for the same seed."""
+    if not 1 <= count <= len(x):
+        raise ValueError(f"count must be in 1..{len(x)}, the size of the data; given {count}")
+    rows = np.random.default_rng(np.random.SeedSequence(seed)).permutation(len(x))[:count]
+    return x[rows], y[rows]

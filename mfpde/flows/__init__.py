@@ -1,0 +1,1 @@
+"""Gradient flows: what moves (``particle_flow``), one step (``schemes``), the loop (``solve``)."""

@@ -1,0 +1,212 @@
+"""The loop: propose a step, let the scheme take it, judge, record, checkpoint."""
+
+from __future__ import annotations
+
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mfpde.flows import stability
+from mfpde.flows.particle_flow import ParticleFlow
+from mfpde.flows.schemes import SCHEMES, Step
+from mfpde.flows.status import Status
+from mfpde.progress import Progress
+from mfpde.solution import Solution
+
+Callback = Callable[[Solution], bool | None]
+
+SAFETY, SHRINK, GROW = 0.9, 0.2, 5.0
+# Steps between two looks at λ_max: one power iteration costs two gradients.
+WATCH_EVERY = 20
+# A loss below this many squared roundings of the targets is zero: its changes are noise.
+ROUNDING = 64 * np.finfo(np.float64).eps
+
+
+class Driver:
+    """Advances a ``Solution`` in place; everything that a resumed run needs is in the solution."""
+
+    def __init__(
+        self,
+        solution: Solution,
+        flow: ParticleFlow,
+        *,
+        callback: Callback | None = None,
+        checkpoint: Path | None = None,
+        checkpoint_every: float = 30.0,
+        progress: bool | str = "auto",
+    ) -> None:
+        self.solution, self.flow = solution, flow
+        self.options, self.control = solution.options, solution.control
+        self.scheme = SCHEMES[self.options.method]
+        self.callback = callback
+        self.checkpoint, self.checkpoint_every = checkpoint, checkpoint_every
+        self.progress = Progress(progress, self.options.s_end, self.options.loss_below)
+        self.point = flow.at(self.control.theta)
+        self.floor = float(ROUNDING**2 * (1.0 + np.mean(np.square(flow.problem.y))))
+        self._interrupted = False
+        self._saved_at = time.monotonic()
+
+    def run(self) -> None:
+        """Advance until a status is reached; the solution then carries it."""
+        with (
+            np.errstate(over="ignore", invalid="ignore", divide="ignore"),
+            self.flow.clock.compilation(),
+            self._interruptible(),
+            self.progress,
+        ):
+            if not self.solution.s.size:
+                self._record(0.0)
+            status = self._loop()
+        self.solution.close(status, self.flow.clock.report())
+        self._write()
+
+    def _loop(self) -> Status:
+        while (status := self._ended()) is None:
+            if (status := self._advance()) is not None:
+                return status
+            if self.callback is not None and self.callback(self.solution):
+                return Status.STOPPED
+            if time.monotonic() - self._saved_at >= self.checkpoint_every:
+                self._write()
+        return status
+
+    def _ended(self) -> Status | None:
+        options, control = self.options, self.control
+        if not self.point.finite:
+            return Status.NON_FINITE
+        if options.loss_below is not None and self.point.loss <= options.loss_below:
+            return Status.LOSS_REACHED
+        if control.s >= options.s_end:
+            return Status.END_REACHED
+        if self.point.loss <= self.floor and not np.isfinite(options.s_end):
+            return Status.STATIONARY
+        if self._interrupted:
+            return Status.INTERRUPTED
+        return Status.MAX_STEPS if control.steps >= options.max_steps else None
+
+    def _advance(self) -> Status | None:
+        """One accepted step, or the status that forbids it."""
+        if self.scheme.stability is not None and (status := self._watch()) is not None:
+            return status
+        while True:
+            h, target = self._proposal()
+            step = self.scheme.step(self.flow, self.point, h)
+            if not self.scheme.adaptive:
+                status = self._judge_fixed(step)
+                if status is None:
+                    self._accept(step, h, target)
+                return status
+            if self._judge_adaptive(step, h):
+                self._accept(step, h, target)
+                return None
+            if self.control.h <= 16 * np.finfo(np.float64).eps * max(self.control.s, 1e-300):
+                return Status.STEP_TOO_SMALL
+
+    def _proposal(self) -> tuple[float, float]:
+        """The step to try, shortened to land on the next stop, and where it lands."""
+        control, options = self.control, self.options
+        stops = [] if self.scheme.name == "rk45" else [t for t in options.times if t > control.s]
+        stop = min([*stops, options.s_end])
+        if control.s + control.h * (1 + 1e-9) >= stop:
+            return stop - control.s, stop
+        return control.h, control.s + control.h
+
+    def _judge_fixed(self, step: Step) -> Status | None:
+        if not step.point.finite:
+            return Status.NON_FINITE
+        return Status.LOSS_ROSE if self._rose(step.point.loss) else None
+
+    def _judge_adaptive(self, step: Step, h: float) -> bool:
+        """Accept or not, and set the next proposal (an integral controller)."""
+        control, order = self.control, self.scheme.error_order or 1
+        error = self._relative_error(step)
+        accepted = error <= 1.0 and not self._rose(step.point.loss)
+        if not np.isfinite(error):
+            factor = SHRINK
+        elif not accepted and error <= 1.0:
+            factor = 0.5  # the loss rose
+        else:
+            factor = float(np.clip(SAFETY * max(error, 1e-10) ** (-1.0 / order), SHRINK, GROW))
+        # After a rejection the step may not grow at once; a step cut to land on a stop says
+        # nothing against the longer one that was proposed.
+        limit = 1.0 if control.rejected_last and accepted else factor
+        proposal = h * min(factor, limit)
+        control.h = max(proposal, control.h) if accepted and h < control.h else proposal
+        control.rejected_last = not accepted
+        self.flow.clock.counts["rejected"] += not accepted
+        return accepted
+
+    def _relative_error(self, step: Step) -> float:
+        if step.error is None or not step.point.finite:
+            return float("inf")
+        size = max(self.flow.norm(self.point.theta), self.flow.norm(step.point.theta))
+        error = self.flow.norm(step.error) / (self.options.atol + self.options.rtol * size)
+        return float(error) if np.isfinite(error) else float("inf")
+
+    def _rose(self, loss: float) -> bool:
+        return loss > self.point.loss * (1 + 1e-12) + self.floor
+
+    def _watch(self) -> Status | None:
+        control = self.control
+        if control.steps % WATCH_EVERY:
+            return None
+        value, control.watch = stability.largest_eigenvalue(
+            self.flow, self.point, control.watch, 8 if control.steps == 0 else 1
+        )
+        limit = self.scheme.stability or np.inf
+        return Status.UNSTABLE if control.h * value > limit else None
+
+    def _accept(self, step: Step, h: float, target: float) -> None:
+        control, start = self.control, self.control.s
+        self._save_dense(step, start, h)
+        self.point = step.point
+        control.s, control.theta = target, step.point.theta
+        control.steps += 1
+        self.flow.clock.counts["steps"] += 1
+        self._record(h)
+
+    def _save_dense(self, step: Step, start: float, h: float) -> None:
+        """Save times strictly inside a step of a scheme with dense output."""
+        if step.dense is not None:
+            for t in self.options.times:
+                if start < t < start + h:
+                    self.solution.save_state(t, step.dense((t - start) / h))
+
+    def _record(self, h: float) -> None:
+        point, s = self.point, self.control.s
+        point.norm2  # noqa: B018  a pass through depth: to be timed as kernels, not as recording
+        with self.flow.clock.part("recording"):
+            self.solution.record(s, point.loss, point.norm2, h)
+            if s == 0.0 or self.options.every_step or s in self.options.times:
+                self.solution.save_state(s, point.theta)
+        self.progress.update(s, point.loss)
+
+    def _write(self) -> None:
+        if self.checkpoint is not None:
+            with self.flow.clock.part("recording"):
+                self.solution.save(self.checkpoint)
+        self._saved_at = time.monotonic()
+
+    @contextmanager
+    def _interruptible(self) -> Iterator[None]:
+        """Ctrl-C lets the step under way finish; a second one breaks off at once."""
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+
+        def stop(*_: Any) -> None:
+            if self._interrupted:
+                raise KeyboardInterrupt
+            self._interrupted = True
+
+        before = signal.signal(signal.SIGINT, stop)
+        try:
+            yield
+        finally:
+            signal.signal(signal.SIGINT, before)

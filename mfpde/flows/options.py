@@ -1,0 +1,98 @@
+"""What a user may ask of ``solve``, checked once."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from mfpde import checks
+from mfpde.flows.schemes import SCHEMES
+
+Save = None | str | int | Sequence[float]
+
+
+@dataclass(frozen=True)
+class Options:
+    """Checked options of one run; ``times`` are the save times in (0, s_end]."""
+
+    s_end: float
+    method: str
+    rtol: float
+    atol: float
+    step: float | None
+    loss_below: float | None
+    every_step: bool
+    times: tuple[float, ...]
+    max_steps: int
+
+    @classmethod
+    def check(
+        cls,
+        *,
+        s_end: Any,
+        method: Any,
+        rtol: Any,
+        atol: Any,
+        step: Any,
+        loss_below: Any,
+        save: Save,
+        max_steps: Any,
+    ) -> Options:
+        """Options, or one error that names the argument."""
+        checks.choice("method", method, ("auto", *SCHEMES))
+        unbounded = loss_below is not None and s_end == np.inf
+        end = np.inf if unbounded else _end(s_end)
+        fixed = method in SCHEMES and not SCHEMES[method].adaptive
+        if step is not None and not fixed:
+            raise ValueError(
+                f"step belongs to the methods of fixed step, 'gd', 'heun' and 'rk4'; "
+                f"method={method!r} chooses its own from rtol"
+            )
+        return cls(
+            s_end=end,
+            method=method,
+            rtol=_tolerance(rtol),
+            atol=checks.positive("atol", atol, zero=True),
+            step=None if step is None else checks.positive("step", step),
+            loss_below=None if loss_below is None else checks.positive("loss_below", loss_below),
+            every_step=isinstance(save, str),
+            times=_times(save, end),
+            max_steps=checks.count("max_steps", max_steps),
+        )
+
+
+def _end(s_end: Any) -> float:
+    try:
+        return checks.positive("s_end", s_end)
+    except ValueError:
+        if s_end == np.inf:
+            raise ValueError("s_end=inf needs loss_below, or the run would never end") from None
+        raise
+
+
+def _tolerance(rtol: Any) -> float:
+    value = checks.positive("rtol", rtol)
+    if not 1e-13 <= value <= 1.0:
+        raise ValueError(f"rtol must be in [1e-13, 1]; given {rtol!r}")
+    return value
+
+
+def _times(save: Save, s_end: float) -> tuple[float, ...]:
+    if save is None:
+        return ()
+    if isinstance(save, str):
+        checks.choice("save", save, ("steps",))
+        return ()
+    if isinstance(save, (int, np.integer)) and not isinstance(save, bool):
+        if not np.isfinite(s_end):
+            raise ValueError("save=<number> needs a finite s_end; give the save times themselves")
+        return tuple(np.linspace(0.0, s_end, checks.count("save", save) + 1)[1:].tolist())
+    times = np.unique(checks.array("save", save, ("n",)))
+    if times.size and (times[0] < 0 or times[-1] > s_end):
+        raise ValueError(
+            f"save times must lie in [0, s_end={s_end:g}]; given {times[0]:g} to {times[-1]:g}"
+        )
+    return tuple(times[times > 0].tolist())

@@ -1,0 +1,45 @@
+"""One scheme per file; each offers ``step(flow, point, h) -> Step`` and neither loops nor records.
+
+A scheme is described by a ``Scheme``: its step, its order (of the step-size controller), whether
+it estimates its error, and its stability interval on the negative real axis.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from mfpde.flows.schemes import dormand_prince, explicit, implicit
+from mfpde.flows.schemes.step import Step
+
+__all__ = ["SCHEMES", "Scheme", "Step"]
+
+
+@dataclass(frozen=True)
+class Scheme:
+    """``order`` is that of the solution; ``error_order`` the power of h in the error estimate.
+
+    ``stability`` is the largest h·λ that is stable, None for no limit.
+    """
+
+    name: str
+    order: int
+    step: Callable[..., Step]
+    error_order: int | None = None
+    stability: float | None = None
+
+    @property
+    def adaptive(self) -> bool:
+        return self.error_order is not None
+
+
+SCHEMES = {
+    scheme.name: scheme
+    for scheme in (
+        Scheme("gd", 1, explicit.euler, stability=2.0),
+        Scheme("heun", 2, explicit.heun, stability=2.0),
+        Scheme("rk4", 4, explicit.rk4, stability=2.785293563405282),
+        Scheme("rk45", 5, dormand_prince.step, error_order=5, stability=None),
+        Scheme("implicit", 2, implicit.step, error_order=2),
+    )
+}

@@ -1,0 +1,187 @@
+"""The verb: solve the gradient-flow PDE from ρ_0, or go on from a run file."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from mfpde import checks
+from mfpde.flows import stability
+from mfpde.flows.clock import Clock
+from mfpde.flows.driver import Callback, Driver
+from mfpde.flows.options import Options, Save
+from mfpde.flows.particle_flow import ParticleFlow, Point
+from mfpde.flows.schemes import SCHEMES
+from mfpde.flows.status import SolveError, Status
+from mfpde.measures.particles import ParticleMeasure
+from mfpde.problem import Problem
+from mfpde.solution import Control, Solution
+
+PathLike = str | os.PathLike[str]
+
+# Largest tangent kernel that "auto" factorises: 8192² doubles are half a gigabyte.
+DENSE_ROWS = 8192
+# Explicit methods win while the whole run is this many multiples of the fastest time scale.
+NOT_STIFF = 20.0
+
+
+def solve(
+    problem: Problem,
+    rho0: ParticleMeasure,
+    *,
+    s_end: float,
+    method: str = "auto",
+    rtol: float = 1e-4,
+    atol: float = 1e-8,
+    step: float | None = None,
+    loss_below: float | None = None,
+    save: Save = None,
+    callback: Callback | None = None,
+    checkpoint: PathLike | None = None,
+    checkpoint_every: float = 30.0,
+    max_steps: int = 1_000_000,
+    progress: bool | str = "auto",
+    raise_on_failure: bool = True,
+) -> Solution:
+    """Solve the conditional-OT gradient flow ∂_s ρ_t = ∇_θ·(ρ_t ∇_θ V(t, θ)) from ρ_0.
+
+    ``method``: "gd" (explicit Euler = gradient descent), "heun", "rk4" with a fixed ``step``
+    (default: half the stability limit at ρ_0); "rk45" (Dormand–Prince, error control, dense
+    output); "implicit" (extrapolated linearly implicit Euler in the COT metric: no stability
+    limit, error control, costs a factorisation of size N·k); "auto" chooses and says why in
+    ``message``. Local errors are kept below atol + rtol·|θ| in the COT norm, and adaptive methods
+    never accept a step in which the loss rises.
+
+    The run ends at ``s_end`` (``inf`` is allowed with ``loss_below``) or when the loss is at most
+    ``loss_below``. ``save``: None (first and last state), a number of equal intervals, an array
+    of times, or "steps". ``callback(solution)`` runs after each accepted step and stops the run by
+    returning True. ``checkpoint`` is a run file rewritten every ``checkpoint_every`` seconds
+    and at the end, from which ``mfpde.resume`` goes on. Ctrl-C ends the run after the step under
+    way and returns what there is.
+
+    Raises SolveError (its ``solution`` keeps the last good state) when the run fails, unless
+    ``raise_on_failure=False``; ValueError or TypeError for bad arguments.
+    Source: Ding et al. 2021 (9); Barboni et al. 2024, Def. 6.
+    """
+    options = Options.check(
+        s_end=s_end,
+        method=method,
+        rtol=rtol,
+        atol=atol,
+        step=step,
+        loss_below=loss_below,
+        save=save,
+        max_steps=max_steps,
+    )
+    flow = ParticleFlow(problem, rho0, Clock())
+    point = flow.at(rho0.theta)
+    options, control, note = _prepare(flow, point, options)
+    solution = Solution(problem, rho0, options, control, note)
+    return _run(solution, flow, callback, checkpoint, checkpoint_every, progress, raise_on_failure)
+
+
+def resume(
+    path: PathLike,
+    *,
+    s_end: float | None = None,
+    loss_below: float | None = None,
+    callback: Callback | None = None,
+    checkpoint: PathLike | None = None,
+    checkpoint_every: float = 30.0,
+    progress: bool | str = "auto",
+    raise_on_failure: bool = True,
+    block: object = None,
+) -> Solution:
+    """Go on from a run file, to its own goal or to a later ``s_end`` / lower ``loss_below``.
+
+    An interrupted run that is resumed equals the uninterrupted one bit for bit (at the same
+    thread count). ``checkpoint`` defaults to ``path``; ``block`` hands over a block that the
+    package does not know.
+
+    Raises FileNotFoundError or ValueError for a missing, torn or foreign file.
+    """
+    solution = Solution.load(path, block=block)
+    options = solution.options
+    if s_end is not None:
+        s_end = checks.positive("s_end", s_end)
+        if s_end < solution.control.s:
+            raise ValueError(f"s_end must be >= {solution.control.s:g}, where the run stands")
+    solution.options = replace(
+        options,
+        s_end=options.s_end if s_end is None else s_end,
+        loss_below=options.loss_below if loss_below is None else loss_below,
+    )
+    solution.status = Status.RUNNING
+    flow = ParticleFlow(solution.problem, solution.final, Clock())
+    target = path if checkpoint is None else checkpoint
+    return _run(solution, flow, callback, target, checkpoint_every, progress, raise_on_failure)
+
+
+def _run(
+    solution: Solution,
+    flow: ParticleFlow,
+    callback: Callback | None,
+    checkpoint: PathLike | None,
+    checkpoint_every: float,
+    progress: bool | str,
+    raise_on_failure: bool,
+) -> Solution:
+    Driver(
+        solution,
+        flow,
+        callback=callback,
+        checkpoint=None if checkpoint is None else Path(checkpoint),
+        checkpoint_every=checks.positive("checkpoint_every", checkpoint_every, zero=True),
+        progress=progress,
+    ).run()
+    failed = not solution.success and solution.status is not Status.INTERRUPTED
+    if failed and raise_on_failure:
+        raise SolveError(solution, solution.message)
+    return solution
+
+
+def _prepare(flow: ParticleFlow, point: Point, options: Options) -> tuple[Options, Control, str]:
+    """Resolve "auto" and the first step."""
+    watch, note = stability.start_vector(flow), ""
+    if not point.finite:
+        raise ValueError("the loss of rho0 is not finite: scale the data or the initial law down")
+    if options.method == "auto":
+        options, note = _choose(flow, point, options)
+    if SCHEMES[options.method].adaptive:
+        h = _first_step(flow, point, options)
+    elif options.step is None:
+        value, watch = stability.largest_eigenvalue(flow, point, watch, 12)
+        h = 0.5 * (SCHEMES[options.method].stability or 1.0) / value if value else options.s_end
+        note = f"Step {h:.4g}: half the stability limit at rho0."
+    else:
+        h = options.step
+    options = replace(options, step=h if not SCHEMES[options.method].adaptive else None)
+    return options, Control(0.0, point.theta, h, watch=watch), note
+
+
+def _choose(flow: ParticleFlow, point: Point, options: Options) -> tuple[Options, str]:
+    value, _ = stability.largest_eigenvalue(flow, point, stability.start_vector(flow), 8)
+    if options.s_end * value <= NOT_STIFF:
+        method, why = "rk45", f"s_end spans {options.s_end * value:.1f} of its fastest time scales"
+    elif flow.rows > DENSE_ROWS:
+        method, why = "rk45", f"the tangent kernel of size N k = {flow.rows} is too large to factor"
+    else:
+        method, why = (
+            "implicit",
+            (f"s_end spans {options.s_end * value:.3g} of its fastest time scales: stiff"),
+        )
+    return replace(options, method=method), f"method='auto' chose {method!r}: {why}."
+
+
+def _first_step(flow: ParticleFlow, point: Point, options: Options) -> float:
+    """A step whose first-order displacement is small beside the allowed error's root."""
+    order = SCHEMES[options.method].error_order or 1
+    size = options.atol + options.rtol * max(flow.norm(point.theta), 1e-3)
+    speed = float(np.sqrt(point.norm2))
+    longest = options.s_end if np.isfinite(options.s_end) else 1.0
+    if speed == 0.0:
+        return longest
+    return min(longest, 0.5 * size ** (1.0 / order) / speed)

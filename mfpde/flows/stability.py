@@ -1,0 +1,35 @@
+"""The stability limit of explicit steps: λ_max of the linearised flow by power iteration."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[np.float64]
+
+
+def start_vector(flow: Any, seed: int = 0) -> Array:
+    """A reproducible unit vector in the space of outputs, (N, k)."""
+    v = np.random.default_rng(seed).standard_normal((flow.problem.size, flow.problem.outputs))
+    return v / np.linalg.norm(v)
+
+
+def largest_eigenvalue(flow: Any, point: Any, v: Array, iterations: int) -> tuple[float, Array]:
+    """λ_max of λ + HK/N, a lower bound that rises with the iterations, and the vector reached.
+
+    One iteration costs one adjoint and one tangent pass, about two gradients; K is never formed.
+    The vector of the last call is the right start of the next.
+    """
+    problem = flow.problem
+    value = 0.0
+    for _ in range(iterations):
+        right = v if point.hessian is None else np.einsum("nab,nb->na", point.hessian, v)
+        terminal = (right @ problem.readout / problem.size).astype(point.theta.dtype)
+        image = flow.push(point, flow.pull(point, terminal)).astype(np.float64)
+        value = float(np.linalg.norm(image))
+        if not np.isfinite(value) or value == 0.0:
+            return value, v
+        v = image / value
+    return value + problem.weight_decay, v

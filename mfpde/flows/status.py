@@ -1,0 +1,66 @@
+"""How a run ended; the text of each failure says what to do about it."""
+
+from __future__ import annotations
+
+from enum import Enum
+
+
+class Status(Enum):
+    """Value: (is a success, text). Texts of failures are remedies."""
+
+    RUNNING = (False, "The run is not finished: continue it with mfpde.resume(path).")
+    END_REACHED = (True, "Training time s_end was reached.")
+    LOSS_REACHED = (True, "The loss fell below loss_below.")
+    STATIONARY = (
+        True,
+        "The loss is zero to rounding: nothing is left to train.",
+    )
+    STOPPED = (True, "A callback asked to stop.")
+    INTERRUPTED = (
+        False,
+        "Interrupted: the last accepted state is kept. With checkpoint=path, continue it with "
+        "mfpde.resume(path).",
+    )
+    UNSTABLE = (
+        False,
+        "The step left the stability interval of the method (the tangent kernel grew during "
+        "training): a longer run would return a wrong curve. Use a smaller step, "
+        "method='rk45' (error control) or method='implicit' (no stability limit).",
+    )
+    LOSS_ROSE = (
+        False,
+        "The loss rose in a step of fixed size, which a gradient flow never does: use a smaller "
+        "step, method='rk45' or method='implicit'.",
+    )
+    STEP_TOO_SMALL = (
+        False,
+        "The step size fell below rounding without meeting rtol or without lowering the loss: "
+        "the flow is stiffer or rougher than rtol allows. Use method='implicit', a larger rtol, "
+        "or a smooth activation.",
+    )
+    NON_FINITE = (
+        False,
+        "The state became NaN or infinite; the last finite state is kept. Use a smaller step, "
+        "an adaptive method ('rk45', 'implicit'), or scale the data and the initial law down.",
+    )
+    MAX_STEPS = (
+        False,
+        "max_steps steps were taken before s_end. Increase max_steps, or use a method with "
+        "longer steps ('implicit').",
+    )
+
+    @property
+    def success(self) -> bool:
+        return self.value[0]
+
+    @property
+    def text(self) -> str:
+        return self.value[1]
+
+
+class SolveError(RuntimeError):
+    """A run failed; ``solution`` holds everything up to the last good state."""
+
+    def __init__(self, solution: object, message: str) -> None:
+        super().__init__(message)
+        self.solution = solution

@@ -1,0 +1,61 @@
+"""Progress bars: tqdm on a terminal, nothing elsewhere."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Iterator
+from typing import Any, TypeVar
+
+import numpy as np
+
+T = TypeVar("T")
+
+
+def shown(progress: bool | str) -> bool:
+    """Whether to show a bar: True, False, or "auto" (when stderr is a terminal)."""
+    if progress == "auto":
+        return sys.stderr.isatty()
+    if isinstance(progress, bool):
+        return progress
+    raise ValueError(f"progress must be True, False or 'auto'; given {progress!r}")
+
+
+def track(items: Iterable[T], label: str, progress: bool | str = "auto") -> Iterator[T]:
+    """Iterate with a bar."""
+    from tqdm import tqdm
+
+    return iter(tqdm(items, desc=label, disable=not shown(progress), leave=False))
+
+
+class Progress:
+    """A bar over training time, or over decades of the loss where ``loss_below`` is the goal."""
+
+    def __init__(self, progress: bool | str, s_end: float, loss_below: float | None) -> None:
+        self._show, self._s_end, self._goal = shown(progress), s_end, loss_below
+        self._first: float | None = None
+        self._bar: Any = None
+
+    def __enter__(self) -> Progress:
+        if self._show:
+            from tqdm import tqdm
+
+            layout = "{desc}: {percentage:3.0f}%|{bar}| {elapsed} {postfix}"
+            self._bar = tqdm(total=1.0, desc="flow", bar_format=layout, leave=False)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._bar is not None:
+            self._bar.close()
+
+    def update(self, s: float, loss: float) -> None:
+        if self._bar is None:
+            return
+        self._first = self._first or loss
+        self._bar.n = self._fraction(s, loss)
+        self._bar.set_postfix_str(f"s={s:.4g} loss={loss:.3e}")
+
+    def _fraction(self, s: float, loss: float) -> float:
+        done = s / self._s_end if np.isfinite(self._s_end) else 0.0
+        if self._goal and self._first and 0 < loss < self._first and self._first > self._goal:
+            done = max(done, np.log(self._first / loss) / np.log(self._first / self._goal))
+        return float(min(max(done, 0.0), 1.0))

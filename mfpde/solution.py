@@ -1,0 +1,181 @@
+"""What a run returns: series, saved states, the final measure, status and statistics."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mfpde.flows.options import Options
+from mfpde.flows.status import Status
+from mfpde.measures.particles import ParticleMeasure
+from mfpde.problem import Problem
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+Array = NDArray[np.float64]
+
+SERIES = ("s", "loss", "gradient_norm2", "step")
+
+
+@dataclass
+class Control:
+    """Everything besides the series that the next step depends on."""
+
+    s: float
+    theta: NDArray[Any]
+    h: float
+    steps: int = 0
+    rejected_last: bool = False
+    watch: Array = field(default_factory=lambda: np.zeros((0, 0)))
+
+
+class Solution:
+    """A run of ``mfpde.solve``.
+
+    ``s``, ``loss``, ``gradient_norm2`` (|grad E|²_COT) and ``step`` are series over the accepted
+    steps, (n,); ``final`` is the last measure, ``at(s)`` one in between, ``state_s`` the saved
+    times (``states`` their θ); ``success``, ``status`` and ``message`` say how it ended; ``stats``
+    holds counts (gradients, tangents, kernels, factorisations, steps, rejected) and the split of
+    wall time.
+    """
+
+    def __init__(
+        self, problem: Problem, rho: ParticleMeasure, options: Options, control: Control, note: str
+    ) -> None:
+        self.problem, self.options, self.control = problem, options, control
+        self.status = Status.RUNNING
+        self.note = note
+        self.stats: dict[str, Any] = {}
+        self._rho = rho
+        self._series: dict[str, list[float]] = {name: [] for name in SERIES}
+        self._state_s: list[float] = []
+        self.states: list[NDArray[Any]] = []
+
+    # -- written by the driver ----------------------------------------------------------------
+
+    def record(self, s: float, loss: float, norm2: float, h: float) -> None:
+        for name, value in zip(SERIES, (s, loss, norm2, h), strict=True):
+            self._series[name].append(float(value))
+
+    def save_state(self, s: float, theta: NDArray[Any]) -> None:
+        self._state_s.append(float(s))
+        self.states.append(theta)
+
+    def close(self, status: Status, stats: dict[str, Any]) -> None:
+        self.status, self.stats = status, stats
+
+    # -- read by users ------------------------------------------------------------------------
+
+    @property
+    def s(self) -> Array:
+        """Training times of the accepted steps, from 0, shape (n,)."""
+        return np.array(self._series["s"])
+
+    @property
+    def loss(self) -> Array:
+        """E(ρ_s), shape (n,)."""
+        return np.array(self._series["loss"])
+
+    @property
+    def gradient_norm2(self) -> Array:
+        """|grad E|²_COT = −dE/ds, shape (n,)."""
+        return np.array(self._series["gradient_norm2"])
+
+    @property
+    def step(self) -> Array:
+        """Lengths of the accepted steps (0 for the first entry), shape (n,)."""
+        return np.array(self._series["step"])
+
+    @property
+    def state_s(self) -> Array:
+        """Training times of the saved states."""
+        return np.array(self._state_s)
+
+    @property
+    def initial(self) -> ParticleMeasure:
+        """ρ_0."""
+        return self._rho.with_theta(self.states[0])
+
+    @property
+    def final(self) -> ParticleMeasure:
+        """The measure at the last accepted step."""
+        return self._rho.with_theta(self.control.theta)
+
+    @property
+    def success(self) -> bool:
+        return self.status.success
+
+    @property
+    def message(self) -> str:
+        """How the run ended (the remedy, where it failed), and what ``method="auto"`` chose."""
+        return " ".join(part for part in (self.status.text, self.note) if part)
+
+    def at(self, s: float) -> ParticleMeasure:
+        """ρ_s: exact at saved times, linear in θ between neighbouring ones.
+
+        Ask for the times you need by ``solve(..., save=times)``, or keep every step by
+        ``save="steps"``. Raises ValueError for s outside [0, s_last].
+        """
+        known = np.append(self.state_s, self.control.s)
+        if not 0.0 <= s <= known[-1]:
+            raise ValueError(f"s must be in [0, {known[-1]:g}], the run's range; given {s!r}")
+        k = int(np.searchsorted(known, s))
+        if known[k] == s:
+            return self._rho.with_theta(self._state(k))
+        part = (s - known[k - 1]) / (known[k] - known[k - 1])
+        left, right = self._state(k - 1), self._state(k)
+        return self._rho.with_theta(left + float(part) * (right - left))
+
+    def _state(self, k: int) -> NDArray[Any]:
+        return self.states[k] if k < len(self.states) else self.control.theta
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write a run file (HDF5), atomically: a reader sees the old file or the new one."""
+        from mfpde import storage
+
+        storage.save(self, path)
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str], *, block: Any = None) -> Solution:
+        """Read a run file; a block the package does not know is handed over as ``block``."""
+        from mfpde import storage
+
+        return storage.load(path, block=block)
+
+    def plot(self) -> Figure:
+        """Loss and gradient norm over training time, as a matplotlib figure."""
+        from mfpde import plots
+
+        return plots.training(self)
+
+    def to_xarray(self) -> Any:
+        """Series and saved states as an ``xarray.Dataset`` (needs the extra ``xarray``)."""
+        try:
+            import xarray
+        except ImportError:
+            raise ImportError("to_xarray needs xarray: pip install 'mfpde[xarray]'") from None
+        series = {name: ("s", getattr(self, name)) for name in SERIES[1:]}
+        names = ("state_s", "t", "particle", "coordinate")
+        theta = (names, np.array(self.states))
+        weights = (names[1:3], self._rho.weights)
+        coordinates = {
+            "s": self.s,
+            "state_s": self.state_s,
+            "t": self._rho.depth.nodes,
+            "coordinate": list(self.problem.block.coordinates),
+        }
+        data = {**series, "theta": theta, "weights": weights}
+        return xarray.Dataset(data, coordinates, {"status": self.status.name})
+
+    def __repr__(self) -> str:
+        if not self._series["s"]:
+            return "Solution(not started)"
+        return (
+            f"Solution({self.status.name}: s = {self.s[-1]:.6g}, loss = {self.loss[-1]:.3e} after "
+            f"{self.control.steps} steps of {self.options.method!r})"
+        )

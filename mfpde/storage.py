@@ -1,0 +1,174 @@
+"""Run files: HDF5, one schema version, written beside the target and renamed over it."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+from contextlib import suppress
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from mfpde.blocks import SHL, Block, Linear
+from mfpde.depth import Depth
+from mfpde.flows.options import Options
+from mfpde.flows.status import Status
+from mfpde.measures.particles import ParticleMeasure
+from mfpde.problem import Problem
+from mfpde.solution import SERIES, Control, Solution
+
+if TYPE_CHECKING:
+    import h5py
+
+PathLike = str | os.PathLike[str]
+
+SCHEMA = 1
+FORMAT = "mfpde run"
+
+
+def save(solution: Solution, path: PathLike) -> None:
+    """Write ``solution``; the previous file stays whole until the new one is on the disk.
+
+    Raises FileNotFoundError where the folder does not exist.
+    """
+    import h5py
+
+    target = Path(path)
+    if not target.parent.is_dir():
+        raise FileNotFoundError(f"path: the folder {target.parent} does not exist")
+    temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
+    try:
+        with h5py.File(temporary, "w") as file:
+            _write(solution, file)
+        _flush(temporary)
+        temporary.replace(target)
+        _flush(target.parent)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _flush(path: Path) -> None:
+    """fsync a file or a folder (some systems cannot open a folder: the rename still stands)."""
+    with suppress(PermissionError):
+        descriptor = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def _write(solution: Solution, file: h5py.File) -> None:
+    problem, control, rho = solution.problem, solution.control, solution.final
+    config = {
+        "block": problem.block.spec(),
+        "block_repr": repr(problem.block),
+        "loss": problem.loss.name,
+        "weight_decay": problem.weight_decay,
+        "depth": asdict(rho.depth),
+        "options": asdict(solution.options),
+        "control": {"h": control.h, "steps": control.steps, "rejected": control.rejected_last},
+        "note": solution.note,
+        "stats": solution.stats,
+        "versions": versions(),
+    }
+    file.attrs.update(format=FORMAT, schema=SCHEMA, status=solution.status.name)
+    file.attrs["s"] = control.s
+    file.attrs["config"] = json.dumps(config)
+    for name in ("x", "y", "embed", "readout"):
+        file["problem/" + name] = getattr(problem, name)
+    file["measure/theta"], file["measure/weights"] = control.theta, rho.weights
+    file["control/watch"] = control.watch
+    for name in SERIES:
+        file["series/" + name] = getattr(solution, name)
+    file["states/s"] = solution.state_s
+    file["states/theta"] = np.array(solution.states)
+
+
+def load(path: PathLike, *, block: Any = None) -> Solution:
+    """Read a run file.
+
+    Raises FileNotFoundError for a missing file, ValueError for one that is torn, not a run file,
+    of a newer schema, or whose block must be handed over.
+    """
+    import h5py
+
+    source = Path(path)
+    if not source.is_file():
+        raise FileNotFoundError(f"path: no run file at {source}")
+    try:
+        with h5py.File(source, "r") as file:
+            return _read(file, source, block)
+    except (OSError, KeyError, RuntimeError) as error:
+        raise ValueError(f"path: {source} is not a whole run file ({error})") from None
+
+
+def _read(file: h5py.File, source: Path, block: Any) -> Solution:
+    if file.attrs.get("format") != FORMAT:
+        raise ValueError(f"path: {source} is an HDF5 file, but not a run file of mfpde")
+    if file.attrs["schema"] > SCHEMA:
+        raise ValueError(
+            f"path: {source} has schema {file.attrs['schema']}; this version reads up to {SCHEMA}"
+        )
+    config = json.loads(file.attrs["config"])
+    problem = Problem(
+        *(file["problem/" + name][...] for name in ("x", "y")),
+        block=_block(config, block),
+        embed=file["problem/embed"][...],
+        readout=file["problem/readout"][...],
+        loss=config["loss"],
+        weight_decay=config["weight_decay"],
+    )
+    theta = file["measure/theta"][...]
+    depth = Depth(**config["depth"])
+    rho = ParticleMeasure(theta, depth, file["measure/weights"][...], dtype=theta.dtype)
+    chosen = {**config["options"], "times": tuple(config["options"]["times"])}
+    saved = config["control"]
+    control = Control(
+        float(file.attrs["s"]),
+        theta,
+        saved["h"],
+        saved["steps"],
+        saved["rejected"],
+        file["control/watch"][...],
+    )
+    solution = Solution(problem, rho, Options(**chosen), control, config["note"])
+    for row in zip(*(file["series/" + name][...] for name in SERIES), strict=True):
+        solution.record(*row)
+    for s, state in zip(file["states/s"][...], file["states/theta"][...], strict=True):
+        solution.save_state(s, state)
+    solution.close(Status[file.attrs["status"]], config["stats"])
+    return solution
+
+
+def _block(config: dict[str, Any], given: Any) -> Block:
+    spec = config["block"]
+    if spec is None:
+        if isinstance(given, Block):
+            return given
+        raise ValueError(
+            f"block: the run used a block of the user's own, {config['block_repr']}; "
+            "hand it over as block=..."
+        )
+    fields = {key: value for key, value in spec.items() if key != "kind"}
+    return {"shl": SHL, "linear": Linear}[spec["kind"]](**fields)
+
+
+def versions() -> dict[str, str]:
+    """Versions of what a run's numbers depend on."""
+    from importlib.metadata import version
+
+    packages = ("numpy", "scipy", "numba", "h5py")
+    return {
+        "python": platform.python_version(),
+        **{name: version(name) for name in packages},
+        "mfpde": _own_version(),
+    }
+
+
+def _own_version() -> str:
+    import mfpde
+
+    return mfpde.__version__
