@@ -1,6 +1,6 @@
 """Mean-field limits of ResNets: laws of block parameters, trained by a gradient-flow PDE."""
 
-from mfpde import laws
+from mfpde import data, laws, resnet
 from mfpde.blocks import SHL, Block, Linear, check_block
 from mfpde.depth import Depth
 from mfpde.evaluate import first_variation, gradient, loss, predict
@@ -23,11 +23,13 @@ __all__ = [
     "SolveError",
     "Status",
     "check_block",
+    "data",
     "first_variation",
     "gradient",
     "laws",
     "loss",
     "predict",
+    "resnet",
     "resume",
     "solve",
 ]
