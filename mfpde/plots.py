@@ -35,8 +35,9 @@ def save(figure: Figure, folder: str | Path, name: str) -> list[Path]:
     out = Path(folder)
     out.mkdir(parents=True, exist_ok=True)
     pdf, png = out / f"{name}.pdf", out / f"{name}.png"
-    figure.savefig(pdf, metadata={"CreationDate": None})
-    figure.savefig(png, metadata={"Software": None})
+    with style():  # colours of the cycle and fonts are looked up when a figure is drawn
+        figure.savefig(pdf, metadata={"CreationDate": None})
+        figure.savefig(png, metadata={"Software": None})
     return [pdf, png]
 
 

@@ -1,7 +1,14 @@
 """Every test runs with floating-point errors raised: a silent NaN is a failure."""
 
+import sys
+from pathlib import Path
+
 import numpy as np
 import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+for _folder in ("validation", "figures"):
+    sys.path.insert(0, str(ROOT / _folder))
 
 
 @pytest.fixture(autouse=True)

@@ -63,8 +63,8 @@ def fit_finite_size(
     samples = np.array([_fit(depth, m, np.take_along_axis(e, d, axis=1)) for d in draws])
     tail = 50 * (1 - level)
     low, high = np.nanpercentile(samples, [tail, 100 - tail], axis=0)
-    intervals = [(float(u), float(v)) for u, v in zip(low, high, strict=True)]
-    return FiniteSizeFit(*best, *intervals, level)
+    of_a, of_b, of_exponent = ((float(u), float(v)) for u, v in zip(low, high, strict=True))
+    return FiniteSizeFit(*best, of_a, of_b, of_exponent, level)
 
 
 def _fit(layers: Array, width: Array, errors: Array) -> tuple[float, float, float]:

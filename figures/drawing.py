@@ -1,0 +1,47 @@
+"""What all figure scripts share: where the data is, computing it where it is absent, saving."""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+
+from mfpde import plots
+
+ROOT = Path(__file__).resolve().parents[1]
+
+style, save, COLUMN, PAGE = plots.style, plots.save, plots.COLUMN, plots.PAGE
+
+# Grey level and dash both tell curves apart, so that a figure survives a black-and-white printer.
+DASHES = ["-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1))]
+
+
+def folder(name: str, doc: str, argv: list[str] | None) -> Path:
+    """The folder with the data of ``validation/<name>.py``, which is run where it is absent."""
+    parser = argparse.ArgumentParser(
+        description=doc, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--data", type=Path, default=ROOT / "out" / name, help="folder of the data")
+    parser.add_argument("--quick", action="store_true", help="compute a small version if absent")
+    chosen = parser.parse_args(argv)
+    if not any(chosen.data.glob("*.csv")):
+        command = [sys.executable, ROOT / "validation" / f"{name}.py", "--out", chosen.data]
+        subprocess.run([*map(str, command), *(["--quick"] if chosen.quick else [])], check=True)
+    return chosen.data
+
+
+def columns(path: Path) -> dict[str, np.ndarray]:
+    """Columns of a CSV of numbers, by name."""
+    with path.open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    return {name: np.array([float(row[name]) for row in rows]) for name in rows[0]}
+
+
+def guide(axes, x, y0: float, slope: float, label: str) -> None:
+    """A theory line of the given slope through (x[0], y0) on logarithmic axes."""
+    x = np.asarray(x, dtype=float)
+    axes.plot(x, y0 * (x / x[0]) ** slope, color="0.45", lw=0.8, ls=":", label=label)

@@ -1,0 +1,100 @@
+"""Each class of bad input gets one error that names the argument and what is allowed."""
+
+import numpy as np
+import pytest
+from problems import gaussian_measure, sine
+
+import mfpde
+from mfpde import laws
+
+X, Y = np.zeros((4, 2)), np.zeros((4, 1))
+SHL = mfpde.SHL(2)
+DEPTH = mfpde.Depth(2, "euler")
+THETA = np.zeros((2, 3, 5))
+NAN = np.full((4, 2), np.nan)
+
+
+def problem(**how):
+    return mfpde.Problem(how.pop("x", X), how.pop("y", Y), block=how.pop("block", SHL), **how)
+
+
+def measure(theta=THETA, depth=DEPTH, **how):
+    return mfpde.ParticleMeasure(theta, depth, **how)
+
+
+def from_law(law=None, **how):
+    law = law or laws.Gaussian(1.0, dim=5)
+    return mfpde.ParticleMeasure.from_law(law, DEPTH, **{"count": 8, **how})
+
+
+def solve(**how):
+    task = sine(6)
+    rho0 = how.pop("rho0", None) or gaussian_measure(task, DEPTH)
+    return mfpde.solve(task, rho0, **{"s_end": 1.0, **how})
+
+
+CASES = [
+    (lambda: problem(x=np.zeros(4)), r"x must have shape \(N, d_in\); given \(4,\)"),
+    (lambda: problem(x=NAN), "x must be finite; 8 of its 8 entries are NaN or inf"),
+    (lambda: problem(x="abc"), "x must be an array of numbers"),
+    (lambda: problem(y=np.zeros(3)), "y must have as many rows as x, 4; given 3"),
+    (lambda: problem(x=np.zeros((4, 3))), r"embed='pad' needs block.dim >= 3"),
+    (lambda: problem(embed=np.eye(3)), r"embed must have shape \(2, 2\); given \(3, 3\)"),
+    (lambda: problem(embed="pda"), "embed must be one of 'pad'; given 'pda'; did you mean 'pad'"),
+    (lambda: problem(readout="frist"), "did you mean 'first'"),
+    (lambda: problem(y=np.zeros((4, 3))), "readout='first' needs block.dim >= 3"),
+    (lambda: problem(loss="squraed"), "did you mean 'squared'"),
+    (lambda: problem(loss="cross_entropy"), "y must hold class labels, or rows >= 0 with sum 1"),
+    (lambda: problem(y=-np.ones(4, int), loss="cross_entropy"), "class labels >= 0"),
+    (lambda: problem(weight_decay=-1), "weight_decay must be finite and >= 0; given -1"),
+    (lambda: problem(block="shl"), "block must be a mfpde.Block; given str"),
+    (lambda: mfpde.SHL(0), "SHL dim must be a whole number >= 1; given 0"),
+    (lambda: mfpde.SHL(2, "tanhh"), "did you mean 'tanh'"),
+    (lambda: mfpde.Depth(0), "Depth steps must be a whole number >= 1"),
+    (lambda: mfpde.Depth(2, "rk"), "Depth method must be one of 'euler', 'heun', 'rk4'"),
+    (lambda: measure(np.zeros((3, 3, 5))), r"theta must have shape \(2, M, p\); given \(3, 3, 5\)"),
+    (lambda: measure(np.zeros((2, 0, 5))), "theta must not be empty"),
+    (lambda: measure(THETA + np.inf), "theta must be finite"),
+    (lambda: measure(depth=3), "depth must be a mfpde.Depth; given int"),
+    (lambda: measure(dtype=np.int64), "dtype must be one of 'float32', 'float64'"),
+    (lambda: measure(weights=np.ones((2, 2))), r"weights must have shape \(2, 3\)"),
+    (lambda: measure(weights=[-1, 1, 1]), "weights must be >= 0; the smallest given is -1"),
+    (lambda: measure(weights=[0, 0, 0]), "weights must sum to 1 at each depth"),
+    (lambda: from_law(rule="sobl"), "did you mean 'sobol'"),
+    (lambda: from_law(coupling="free"), "coupling must be one of 'tied', 'independent'"),
+    (lambda: from_law(count=0), "count must be a whole number >= 1"),
+    (lambda: from_law(count=8, rule="gauss"), "use count >= 32 or rule='sobol'"),
+    (lambda: from_law(count=32, rule="gauss", coupling="independent"), "deterministic"),
+    (lambda: from_law(law=lambda t: 3.0), r"law\(0\) must return a Law; it returned float"),
+    (lambda: from_law(law="gaussian"), "law must be a Law or a callable"),
+    (lambda: laws.Gaussian([-1.0]), "Gaussian std must be >= 0"),
+    (lambda: laws.Uniform([1.0], [0.0]), "Uniform low must be below high"),
+    (lambda: laws.Gaussian([1.0, 2.0], dim=3), "law std must be a number or have 3 entries"),
+    (lambda: laws.Product(3), "Product takes laws; given int"),
+    (lambda: solve(s_end=-1), "s_end must be finite and > 0; given -1"),
+    (lambda: solve(s_end=np.inf), "s_end=inf needs loss_below"),
+    (lambda: solve(s_end=np.nan), "s_end must be finite and > 0; given nan"),
+    (lambda: solve(method="implict"), "did you mean 'implicit'"),
+    (lambda: solve(rtol=0), "rtol must be finite and > 0"),
+    (lambda: solve(rtol=7), r"rtol must be in \[1e-13, 1\]; given 7"),
+    (lambda: solve(method="implicit", step=0.1), "step belongs to the methods of fixed step"),
+    (lambda: solve(method="gd", step=-0.1), "step must be finite and > 0; given -0.1"),
+    (lambda: solve(save=[2.0]), r"save times must lie in \[0, s_end=1\]"),
+    (lambda: solve(save="all"), "save must be one of 'steps'"),
+    (lambda: solve(loss_below=-1), "loss_below must be finite and > 0"),
+    (lambda: solve(progress="yes"), "progress must be True, False or 'auto'"),
+    (lambda: solve(max_steps=0), "max_steps must be a whole number >= 1"),
+    (lambda: solve(rho0=measure(np.zeros((2, 3, 7)))), "p = 5; given p = 7"),
+    (lambda: mfpde.loss(problem(), "rho"), "rho must be a ParticleMeasure; given str"),
+    (lambda: mfpde.predict(problem(), measure(), np.zeros((4, 3))), r"x must have shape \(N, 2\)"),
+    (
+        lambda: mfpde.first_variation(problem(), measure(), np.zeros((4, 3))),
+        r"theta must have shape \(2, n, 5\); given \(2, 4, 3\)",
+    ),
+]
+
+
+@pytest.mark.parametrize(("call", "message"), CASES, ids=[message for _, message in CASES])
+def test_bad_input(call, message):
+    with pytest.raises((ValueError, TypeError), match=message):
+        call()
