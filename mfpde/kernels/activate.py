@@ -2,83 +2,83 @@
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 from numba import njit, prange
 
-from mfpde.kernels import FASTMATH
+from mfpde.kernels import elementary
 
 TANH, SIGMOID, SOFTPLUS, GELU, SILU, RELU, SIN = range(7)
 
-CHUNK = 4096  # values per task: 32 KiB in float64, the size of a first-level cache
+CHUNK = 2048  # values per task: z, s and ds together fit a first-level cache in float64
 
 
-@njit(cache=True, fastmath=FASTMATH, error_model="numpy")
+@njit(cache=True, fastmath=elementary.EXACT, error_model="numpy")
 def sigma_chunk(code, z, s):
-    """s ← σ(z) for one chunk."""
+    """s ← σ(z) for one chunk; s may be the same array as z."""
     n = z.size
     if code == TANH:
         for i in range(n):
-            s[i] = math.tanh(z[i])
+            s[i] = elementary.tanh(z[i])[0]
     elif code == SIGMOID:
         for i in range(n):
-            s[i] = 0.5 * (1.0 + math.tanh(0.5 * z[i]))
+            s[i] = elementary.sigmoid(z[i])[0]
     elif code == SOFTPLUS:
         for i in range(n):
-            s[i] = max(z[i], 0.0) + math.log1p(math.exp(-abs(z[i])))
+            s[i] = elementary.softplus(z[i])[0]
     elif code == GELU:
         for i in range(n):
-            s[i] = 0.5 * z[i] * math.erfc(-z[i] * 0.7071067811865476)
+            s[i] = elementary.gelu(z[i])[0]
     elif code == SILU:
         for i in range(n):
-            s[i] = z[i] * 0.5 * (1.0 + math.tanh(0.5 * z[i]))
+            s[i] = elementary.silu(z[i])[0]
     elif code == RELU:
         for i in range(n):
-            s[i] = z[i] if not z[i] < 0.0 else 0.0
+            s[i] = elementary.relu(z[i])[0]
+    elif _beyond_sin(z):
+        for i in range(n):
+            s[i] = elementary.sin_any(z[i])[0]
     else:
         for i in range(n):
-            s[i] = math.sin(z[i])
+            s[i] = elementary.sin(z[i])[0]
 
 
-@njit(cache=True, fastmath=FASTMATH, error_model="numpy")
+@njit(cache=True, fastmath=elementary.EXACT, error_model="numpy")
 def slope_chunk(code, z, s, ds):
-    """s ← σ(z), ds ← σ′(z) for one chunk; z may be the same array as ds."""
+    """s ← σ(z), ds ← σ′(z) for one chunk; z may be the same array as s or ds."""
     n = z.size
     if code == TANH:
         for i in range(n):
-            s[i] = math.tanh(z[i])
-            ds[i] = 1.0 - s[i] * s[i]
+            s[i], ds[i] = elementary.tanh(z[i])
     elif code == SIGMOID:
         for i in range(n):
-            s[i] = 0.5 * (1.0 + math.tanh(0.5 * z[i]))
-            ds[i] = s[i] * (1.0 - s[i])
+            s[i], ds[i] = elementary.sigmoid(z[i])
     elif code == SOFTPLUS:
         for i in range(n):
-            s[i] = max(z[i], 0.0) + math.log1p(math.exp(-abs(z[i])))
-            ds[i] = 0.5 * (1.0 + math.tanh(0.5 * z[i]))
+            s[i], ds[i] = elementary.softplus(z[i])
     elif code == GELU:
         for i in range(n):
-            x = z[i]
-            phi = 0.5 * math.erfc(-x * 0.7071067811865476)
-            s[i] = x * phi
-            ds[i] = phi + x * 0.3989422804014327 * math.exp(-0.5 * x * x)
+            s[i], ds[i] = elementary.gelu(z[i])
     elif code == SILU:
         for i in range(n):
-            x = z[i]
-            g = 0.5 * (1.0 + math.tanh(0.5 * x))
-            s[i] = x * g
-            ds[i] = g * (1.0 + x * (1.0 - g))
+            s[i], ds[i] = elementary.silu(z[i])
     elif code == RELU:
         for i in range(n):
-            x = z[i]
-            s[i] = x if not x < 0.0 else 0.0
-            ds[i] = 1.0 if x > 0.0 else x * 0.0
+            s[i], ds[i] = elementary.relu(z[i])
+    elif _beyond_sin(z):
+        for i in range(n):
+            s[i], ds[i] = elementary.sin_any(z[i])
     else:
         for i in range(n):
-            x = z[i]
-            s[i] = math.sin(x)
-            ds[i] = math.cos(x)
+            s[i], ds[i] = elementary.sin(z[i])
+
+
+@njit(cache=True, error_model="numpy")
+def _beyond_sin(z):
+    beyond = False
+    for i in range(z.size):
+        limit = elementary.pick(z[i], elementary.SIN_RANGE[0], elementary.SIN_RANGE[1])
+        beyond |= abs(z[i]) > limit
+    return beyond
 
 
 @njit(cache=True, parallel=True, error_model="numpy")
