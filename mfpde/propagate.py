@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from mfpde.blocks.base import Block
 from mfpde.depth import Depth
+from mfpde.kernels.gram import mirror
 
 Array = NDArray[Any]
 
@@ -131,8 +132,7 @@ def tangent_kernel(layers: Layers, passed: Forward, readout: Array) -> Array:
                 scale = 1.0 / float(depth.weights[k])
                 block.gram(pending.pop(k), weights[k], scale, kernel)
         later = later + sum(pulls)
-    upper = np.triu_indices_from(kernel, 1)
-    kernel[upper] = kernel.T[upper]
+    mirror(kernel)
     return kernel
 
 

@@ -111,15 +111,13 @@ class SHL(Block):
         return (t @ (a[:, None] * w)).reshape(n, c, d), Factor(x, rows, s, t)
 
     def gram(self, factors: list[Factor], a: Array, scale: float, out: Array) -> None:
-        """u: (QQᵀ)∘(σσᵀ); w and b: (TTᵀ)∘(XXᵀ + 1); one matrix product per pair of evaluations."""
-        shift = 1.0 if self.bias else 0.0
-        for e, left in enumerate(factors):
-            for right in factors[: e + 1]:
-                g = (left.t * (scale * a)) @ right.t.T
-                s = (left.s * (scale * a)) @ right.s.T
-                q = left.q @ right.q.T
-                x = left.x @ right.x.T + shift
-                gram.add_lower(out, g, x, q, s, left is right)
+        """By J itself or by Hadamard products of Gram matrices, whichever multiplies less."""
+        root = np.sqrt(scale * a).astype(out.dtype)
+        scaled = [Factor(f.x, f.q, f.s * root, f.t * root) for f in factors]
+        data, rows = len(factors[0].x), len(out)
+        hadamard = len(factors) ** 2 * (rows**2 + data**2)
+        product = gram.flat if self.size * rows**2 <= hadamard else gram.hadamard
+        product(scaled, int(self.bias), out)
 
     def _sigma(self, x: Array, theta: Array) -> Array:
         z = self._preactivation(x, theta)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numba import njit, prange
 
-from mfpde.kernels import elementary
+from mfpde.kernels import PARALLEL_FROM, elementary
 
 TANH, SIGMOID, SOFTPLUS, GELU, SILU, RELU, SIN = range(7)
 
@@ -93,10 +93,6 @@ def _slopes_parallel(code, z, s, ds):
     for c in prange((z.size + CHUNK - 1) // CHUNK):
         lo, hi = c * CHUNK, min((c + 1) * CHUNK, z.size)
         slope_chunk(code, z[lo:hi], s[lo:hi], ds[lo:hi])
-
-
-# A parallel region costs tens of microseconds: below this many values one thread is faster.
-PARALLEL_FROM = 1 << 16
 
 
 def values(code: int, z: np.ndarray) -> np.ndarray:
