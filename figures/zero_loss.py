@@ -28,28 +28,30 @@ def rms_by_shape(networks: dict[str, np.ndarray]) -> tuple[np.ndarray, np.ndarra
 def draw(data: Path):
     """The figure, from the files of the validation script."""
     limit = mfpde.Solution.load(data / "limit.h5")
-    curves, depth = columns(data / "curves.csv"), columns(data / "depth.csv")
+    curves, reference, depth = (
+        columns(data / f"{name}.csv") for name in ("curves", "reference", "depth")
+    )
     shapes, errors = rms_by_shape(columns(data / "networks.csv"))
     fit = fit_finite_size(*shapes.T, errors, resamples=2)
     with style() as plt:
         figure, (left, middle, right) = plt.subplots(
             1, 3, figsize=(PAGE, 2.3), width_ratios=(1.25, 1, 1)
         )
-        _losses(left, limit, curves)
+        _losses(left, limit, curves, reference)
         _width(middle, shapes, np.sqrt(np.mean(errors**2, axis=1)), fit)
         right.loglog(depth["layers"], depth["error"], "o-", color="C1", label="measured")
         guide(right, depth["layers"], 1.3 * depth["error"][0], -1.0, "slope $-1$")
         right.set(xlabel="layers $L$", ylabel="output error in depth alone")
         right.set_xticks(depth["layers"], [f"{layers:.0f}" for layers in depth["layers"]])
-        right.minorticks_off()
+        right.xaxis.minorticks_off()
         right.legend()
     return figure
 
 
-def _losses(axes, limit, curves) -> None:
-    """The limit over ten decades; the networks, and the limit through them, in the inset."""
+def _losses(axes, limit, curves, reference) -> None:
+    """The limit over ten decades; the networks, and the descended limit, in the inset."""
     axes.plot(limit.s[1:], limit.loss[1:], color="k", lw=1.3, label="limit")
-    inset = axes.inset_axes((0.13, 0.13, 0.5, 0.48))
+    inset = axes.inset_axes((0.14, 0.12, 0.42, 0.46))
     for number, width in enumerate(np.unique(curves["width"])):
         for layers in np.unique(curves["layers"]):
             keep = (curves["width"] == width) & (curves["layers"] == layers) & (curves["s"] > 0)
@@ -57,8 +59,7 @@ def _losses(axes, limit, curves) -> None:
             how = {"color": f"C{number}", "ls": DASHES[number % len(DASHES)], "lw": 0.6}
             inset.plot(curves["s"][keep], curves["loss"][keep], label=label, **how)
     last = curves["s"].max()
-    seen = limit.s <= 1.5 * last
-    inset.plot(limit.s[seen], limit.loss[seen], color="k", lw=1.3)
+    inset.plot(reference["s"], reference["loss"], color="k", lw=1.3)
     inset.set_xlim(0.4 * last, last)
     inset.set_ylim(0.97 * curves["loss"].min(), curves["loss"][curves["s"] > 0.4 * last].max())
     inset.tick_params(labelsize=5, pad=1)

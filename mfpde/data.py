@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
@@ -66,14 +67,13 @@ def _npz(path: Path, inputs: Any, targets: Any) -> tuple[NDArray[Any], NDArray[A
                 if all(name in archive for name in names):
                     return archive[names[0]], archive[names[1]]
             found = ", ".join(archive.files) or "nothing"
-    except (OSError, ValueError, EOFError) as error:
+    except (OSError, ValueError, EOFError, BadZipFile) as error:
         raise ValueError(f"data: {path.name} is not a readable .npz ({error})") from None
     raise ValueError(f"data: {path.name} must hold x and y, or x_train and y_train; found {found}")
 
 
 def _csv(path: Path, inputs: Any, targets: Any) -> tuple[NDArray[Any], NDArray[Any]]:
-    with path.open(encoding="utf-8-sig") as file:
-        header = [name.strip().strip('"') for name in file.readline().split(",")]
+    header = _header(path)
     targets = targets or header[-1:]
     inputs = inputs or [name for name in header if name not in targets]
     for name in (*inputs, *targets):
@@ -89,6 +89,14 @@ def _csv(path: Path, inputs: Any, targets: Any) -> tuple[NDArray[Any], NDArray[A
         raise ValueError(f"data: {path.name} has an entry that is not a number ({error})") from None
     x, y = table[:, : len(inputs)], table[:, len(inputs) :]
     return x, y[:, 0] if len(targets) == 1 else y
+
+
+def _header(path: Path) -> list[str]:
+    try:
+        with path.open(encoding="utf-8-sig") as file:
+            return [name.strip().strip('"') for name in file.readline().split(",")]
+    except UnicodeDecodeError as error:
+        raise ValueError(f"data: {path.name} is not a text file ({error})") from None
 
 
 def principal_components(x: Array, count: int) -> Array:

@@ -44,7 +44,7 @@ class Settings:
     layers: tuple[int, ...] = (4, 8, 16, 32, 64)
     widths: tuple[int, ...] = (4, 16, 64, 256)
     seeds: int = 5
-    s_compare: float = 30.0
+    s_compare: float = 80.0
     step: float = 0.5
     reference_particles: int = 4096
     tied_particles: int = 256
@@ -107,10 +107,12 @@ def to_zero(problem: mfpde.Problem, settings: Settings, out: Path) -> mfpde.Solu
     )
 
 
-def descend(problem: mfpde.Problem, rho: mfpde.ParticleMeasure, settings: Settings) -> np.ndarray:
-    """Outputs after gradient descent to s_compare with the networks' own step."""
+def descend(
+    problem: mfpde.Problem, rho: mfpde.ParticleMeasure, settings: Settings
+) -> tuple[np.ndarray, mfpde.Solution]:
+    """Outputs after gradient descent to s_compare with the networks' own step, and the run."""
     run = mfpde.solve(problem, rho, s_end=settings.s_compare, method="gd", step=settings.step)
-    return mfpde.predict(problem, run.final)
+    return mfpde.predict(problem, run.final), run
 
 
 def rms(difference: np.ndarray) -> np.ndarray:
@@ -151,7 +153,7 @@ def depth_errors(problem: mfpde.Problem, settings: Settings) -> list[tuple[int, 
         rho0 = mfpde.ParticleMeasure.from_law(
             initial_law(problem), depth, count=settings.tied_particles, coupling="tied"
         )
-        return descend(problem, rho0, settings)
+        return descend(problem, rho0, settings)[0]
 
     exact = outputs(mfpde.Depth(8, "rk4"))
     return [
@@ -178,7 +180,7 @@ def main(argv: list[str] | None = None) -> int:
     say(f"    {limit.stats}\n")
 
     deep = mfpde.Depth(settings.depth_steps, "rk4")
-    reference, other = (
+    (reference, descent), (other, _) = (
         descend(problem, limit_measure(problem, deep, settings.reference_particles, seed), settings)
         for seed in (0, 1)
     )
@@ -192,6 +194,8 @@ def main(argv: list[str] | None = None) -> int:
     by_depth = depth_errors(problem, settings)
     write_csv(chosen.out / "networks.csv", ("layers", "width", "seed", "error", "loss"), rows)
     write_csv(chosen.out / "curves.csv", ("layers", "width", "s", "loss"), curves)
+    series = zip(descent.s.tolist(), descent.loss.tolist(), strict=True)
+    write_csv(chosen.out / "reference.csv", ("s", "loss"), series)
     write_csv(chosen.out / "depth.csv", ("layers", "error"), by_depth)
 
     shapes = sorted({row[:2] for row in rows})

@@ -1,0 +1,43 @@
+# Two commands do all the set-up on a fresh machine with Python >= 3.11:
+#   make validate    the main job: real digits to zero loss, finite networks beside the limit
+#   make test        lint, types and tests
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+TORCH  := torch==2.13.0
+export MPLBACKEND := Agg
+
+.PHONY: validate test lint check figures bench clean
+
+$(VENV)/core: pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade pip
+	$(BIN)/python -m pip install --quiet --editable '.[validation]'
+	touch $@
+
+$(VENV)/test: $(VENV)/core
+	$(BIN)/python -m pip install --quiet $(TORCH) || echo "no torch here: its tests are skipped"
+	$(BIN)/python -m pip install --quiet --editable '.[test]'
+	touch $@
+
+validate: $(VENV)/core
+	$(BIN)/python validation/zero_loss.py
+	$(BIN)/python figures/zero_loss.py
+
+lint: $(VENV)/test
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+check: $(VENV)/test
+	OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 NUMBA_NUM_THREADS=1 $(BIN)/python -m pytest -n 2
+
+test: lint check
+
+figures: $(VENV)/core
+	for script in figures/*.py; do \
+	  case $$script in figures/drawing.py) ;; *) $(BIN)/python $$script || exit 1 ;; esac; done
+
+clean:
+	rm -rf $(VENV) out build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -prune -exec rm -rf {} +
