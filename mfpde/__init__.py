@@ -6,6 +6,7 @@ from mfpde.depth import Depth
 from mfpde.evaluate import first_variation, gradient, loss, predict
 from mfpde.flows.solve import resume, solve
 from mfpde.flows.status import SolveError, Status
+from mfpde.limit import Limit, limit
 from mfpde.measures import ParticleMeasure
 from mfpde.problem import Problem
 from mfpde.solution import Solution
@@ -16,6 +17,7 @@ __all__ = [
     "SHL",
     "Block",
     "Depth",
+    "Limit",
     "Linear",
     "ParticleMeasure",
     "Problem",
@@ -27,6 +29,7 @@ __all__ = [
     "first_variation",
     "gradient",
     "laws",
+    "limit",
     "loss",
     "predict",
     "resnet",

@@ -14,6 +14,9 @@ from mfpde import checks
 
 Array = NDArray[np.float64]
 
+# Half-width of analyticity, in standard deviations, that the trapezoidal rule is balanced for.
+_STRIP = 0.8
+
 
 class Marginal(Protocol):
     """One coordinate's law; ``random`` is False for a fixed value."""
@@ -34,6 +37,9 @@ class Marginal(Protocol):
 
     def gauss(self, n: int) -> tuple[Array, Array]:
         """Nodes and weights (sum 1) of the n-point Gauss rule of this law."""
+
+    def spectral(self, n: int) -> tuple[Array, Array]:
+        """Nodes and weights (sum 1) of the n-point rule that is best for analytic integrands."""
 
 
 @dataclass(frozen=True)
@@ -60,6 +66,9 @@ class _Uniform:
         nodes, weights = roots_legendre(n)
         return self.mean + 0.5 * (self.high - self.low) * nodes, weights / weights.sum()
 
+    def spectral(self, n: int) -> tuple[Array, Array]:
+        return self.gauss(n)
+
 
 @dataclass(frozen=True)
 class _Normal:
@@ -77,6 +86,18 @@ class _Normal:
         nodes, weights = roots_hermitenorm(n)
         return self.mean + self.std * nodes, weights / weights.sum()
 
+    def spectral(self, n: int) -> tuple[Array, Array]:
+        """Trapezoidal rule on [−R, R] standard deviations.
+
+        For an integrand analytic in a strip of half-width a the trapezoidal rule with spacing h
+        errs by e^{−2πa/h} and the truncation by e^{−R²/2}; R³ = 2πa(n − 1) balances them at
+        e^{−c n^{2/3}}, where Gauss–Hermite reaches e^{−c √n} only. tanh(w x) has a = π/(2|x|).
+        """
+        reach = np.cbrt(2 * np.pi * _STRIP * (n - 1)) if n > 1 else 0.0
+        nodes = np.linspace(-reach, reach, n)
+        weights = np.exp(-0.5 * nodes**2)
+        return self.mean + self.std * nodes, weights / weights.sum()
+
 
 @dataclass(frozen=True)
 class _Point:
@@ -92,6 +113,9 @@ class _Point:
 
     def gauss(self, n: int) -> tuple[Array, Array]:
         return np.array([self.mean]), np.ones(1)
+
+    def spectral(self, n: int) -> tuple[Array, Array]:
+        return self.gauss(n)
 
 
 class Law:

@@ -13,24 +13,30 @@ from mfpde.laws import Law
 
 Array = NDArray[np.float64]
 
-RULES = ("iid", "sobol", "gauss")
+RULES = ("iid", "sobol", "gauss", "spectral")
+TENSOR_RULES = ("gauss", "spectral")
 
 
-def points(law: Law, count: int, rule: str, seed: np.random.SeedSequence) -> tuple[Array, Array]:
+def points(
+    law: Law, count: int | Sequence[int], rule: str, seed: np.random.SeedSequence
+) -> tuple[Array, Array]:
     """Particles θ (M, p) and weights (M,), sum 1, that integrate against ``law``.
 
     "iid": M = count independent samples, error O(M^−½) (a finite network's own initialisation);
     "sobol": scrambled Sobol points, error near O(1/M) for smooth integrands; count is best a
-    power of two; "gauss": tensor Gauss–Legendre/Hermite nodes, the most equal orders with
-    M <= count, spectral for smooth integrands in few dimensions. Coordinates that the law fixes
-    cost nothing in any rule.
+    power of two; "gauss": tensor Gauss–Legendre/Hermite nodes, exact for polynomials; "spectral":
+    the same for uniform coordinates, trapezoidal for Gaussian ones, which converges faster for
+    integrands with poles, like tanh. Tensor rules take the largest equal orders with M <= count,
+    or the orders of a sequence ``count``, one per coordinate. Coordinates that the law fixes cost
+    nothing in any rule.
 
-    Raises ValueError for an unknown rule, or for "gauss" with too small a count.
+    Raises ValueError for an unknown rule, or for a tensor rule with too small a count.
     """
     checks.choice("rule", rule, RULES)
-    checks.count("count", count)
-    if rule == "gauss":
-        return gauss(law, gauss_orders(law, count))
+    if rule in TENSOR_RULES:
+        orders = count if isinstance(count, Sequence) else equal_orders(law, count)
+        return tensor(law, orders, rule)
+    count = checks.count("count", count)
     v = np.full((count, law.dim), 0.5)
     free = [i for i, m in enumerate(law.marginals) if m.random]
     if free:
@@ -50,25 +56,29 @@ def _uniform(dim: int, count: int, rule: str, seed: np.random.SeedSequence) -> A
     return np.clip(v, 2.0**-53, 1.0 - 2.0**-53)
 
 
-def gauss_orders(law: Law, count: int) -> tuple[int, ...]:
+def equal_orders(law: Law, count: int) -> tuple[int, ...]:
     """Nodes per coordinate of the largest equal-order tensor rule with at most ``count`` points."""
     free = sum(m.random for m in law.marginals)
+    checks.count("count", count)
     if free == 0:
         return (1,) * law.dim
     order = int(np.floor(count ** (1.0 / free) + 1e-9))
     if order < 2:
         raise ValueError(
-            f"count={count} gives fewer than 2 Gauss nodes in each of {free} random coordinates; "
+            f"count={count} gives fewer than 2 nodes in each of {free} random coordinates; "
             f"use count >= {2**free} or rule='sobol'"
         )
     return tuple(order if m.random else 1 for m in law.marginals)
 
 
-def gauss(law: Law, orders: Sequence[int]) -> tuple[Array, Array]:
-    """Tensor Gauss rule with ``orders[i]`` nodes in coordinate i: θ (M, p), weights (M,)."""
+def tensor(law: Law, orders: Sequence[int], rule: str = "gauss") -> tuple[Array, Array]:
+    """Tensor rule with ``orders[i]`` nodes in coordinate i: θ (M, p), weights (M,)."""
     if len(orders) != law.dim:
-        raise ValueError(f"orders must have {law.dim} entries; given {len(orders)}")
-    rules = [m.gauss(checks.count("orders", n)) for m, n in zip(law.marginals, orders, strict=True)]
+        raise ValueError(f"count must have {law.dim} orders; given {len(orders)}")
+    rules = [
+        getattr(marginal, rule)(checks.count("order", order))
+        for marginal, order in zip(law.marginals, orders, strict=True)
+    ]
     nodes = np.meshgrid(*(x for x, _ in rules), indexing="ij")
     weights = np.ones(1)
     for _, w in rules:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -69,7 +70,7 @@ class ParticleMeasure:
         law: Law | DepthLaw,
         depth: Depth,
         *,
-        count: int,
+        count: int | Sequence[int],
         rule: str = "sobol",
         coupling: str = "tied",
         seed: int = 0,
@@ -77,13 +78,15 @@ class ParticleMeasure:
     ) -> ParticleMeasure:
         """Particles from a law on R^p, or from a callable t ↦ law.
 
-        ``rule`` is "iid", "sobol" or "gauss" (see ``mfpde.quadrature.points``); ``coupling`` is
-        "tied" (the same points of the unit cube at every node: t ↦ θ is as smooth as the law) or
-        "independent" (fresh points at node k, from ``SeedSequence(seed, spawn_key=(k,))``).
+        ``rule`` is "iid", "sobol", "gauss" or "spectral" (see ``mfpde.quadrature.points``);
+        ``coupling`` is "tied" (the same points of the unit cube at every node: t ↦ θ is as smooth
+        as the law) or "independent" (fresh points at node k, from
+        ``SeedSequence(seed, spawn_key=(k,))``). For tensor rules ``count`` may be the
+        orders of the p coordinates.
         """
         checks.choice("coupling", coupling, ("tied", "independent"))
-        if rule == "gauss" and coupling == "independent":
-            raise ValueError("rule='gauss' is deterministic: it has no coupling='independent'")
+        if rule in quadrature.TENSOR_RULES and coupling == "independent":
+            raise ValueError(f"rule={rule!r} is deterministic: it has no coupling='independent'")
         theta, weights = [], []
         for k, t in enumerate(depth.nodes):
             key = (k,) if coupling == "independent" else (0,)

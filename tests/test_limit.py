@@ -1,0 +1,110 @@
+"""The limit with error bars: honest estimates, independence of the rule, brute force agrees."""
+
+import numpy as np
+import pytest
+from problems import sine
+
+import mfpde
+from mfpde import laws, quadrature
+
+LAW = laws.Uniform([-1] * 3, [1] * 3)
+
+
+@pytest.fixture(scope="module")
+def problem():
+    x = np.linspace(-1, 1, 6)[:, None]
+    return mfpde.Problem(x, np.sin(2 * x), block=mfpde.SHL(dim=1))
+
+
+@pytest.fixture(scope="module")
+def sharp(problem):
+    return mfpde.limit(problem, LAW, s_end=2.0, rtol=1e-6, times=4)
+
+
+def true_error(problem, result, sharp):
+    scale = np.sqrt(np.mean(problem.y**2))
+    return np.sqrt(np.mean((result.outputs - sharp.outputs) ** 2, axis=(1, 2))).max() / scale
+
+
+@pytest.mark.parametrize("rtol", [1e-2, 1e-3, 1e-4])
+def test_the_error_bar_covers_the_error(problem, sharp, rtol):
+    result = mfpde.limit(problem, LAW, s_end=2.0, rtol=rtol, times=4)
+    assert result.converged
+    assert true_error(problem, result, sharp) <= result.error <= rtol
+    assert set(result.errors) == {"width", "depth", "time"}
+    assert result.loss[-1] == pytest.approx(mfpde.loss(problem, result.measure), rel=1e-12)
+
+
+def test_independent_of_the_rule(problem, sharp):
+    """Sobol points and Gauss nodes, unrelated quadratures, converge to the same numbers."""
+
+    def outputs(rule, count):
+        rho0 = mfpde.ParticleMeasure.from_law(LAW, mfpde.Depth(4), count=count, rule=rule)
+        run = mfpde.solve(problem, rho0, s_end=2.0, method="rk45", rtol=1e-8)
+        return mfpde.predict(problem, run.final)
+
+    np.testing.assert_allclose(outputs("gauss", 512), sharp.outputs[-1], atol=2e-6)
+    np.testing.assert_allclose(outputs("sobol", 8192), sharp.outputs[-1], atol=3e-4)
+
+
+def test_wide_networks_extrapolate_to_it(problem, sharp):
+    """i.i.d. means over seeds at growing M agree within their Monte-Carlo error."""
+    biases = []
+    for count in (64, 256):
+        outputs = []
+        for seed in range(12):
+            rho0 = mfpde.ParticleMeasure.from_law(
+                LAW, mfpde.Depth(2), count=count, rule="iid", coupling="independent", seed=seed
+            )
+            run = mfpde.solve(problem, rho0, s_end=2.0, method="rk45", rtol=1e-6)
+            outputs.append(mfpde.predict(problem, run.final) - sharp.outputs[-1])
+        bias, spread = np.mean(outputs, axis=0), np.std(outputs, axis=0, ddof=1)
+        # A bias of order 1/M on top of the mean's standard error.
+        assert np.all(np.abs(bias) <= 4 * spread / np.sqrt(12) + 2.0 / count)
+        biases.append(np.sqrt(np.mean(np.square(outputs))))
+    assert biases[1] == pytest.approx(0.5 * biases[0], rel=0.35)
+
+
+def test_many_coordinates_take_sobol_points():
+    task = sine(6)
+    block = mfpde.SHL(dim=3)
+    x = np.hstack([task.x, task.x**2, np.cos(task.x)])
+    problem = mfpde.Problem(x, task.y, block=block)
+    result = mfpde.limit(problem, laws.Uniform([-1] * 7, [1] * 7), s_end=1.0, rtol=3e-2, times=2)
+    assert result.converged
+    assert result.sizes.rule == "sobol"
+    finer = mfpde.limit(
+        problem, laws.Uniform([-1] * 7, [1] * 7), s_end=1.0, rtol=5e-3, times=2, seed=11
+    )
+    assert true_error(problem, result, finer) <= result.error
+
+
+def test_fixed_coordinates_cost_nothing(problem):
+    law = laws.Product(laws.Dirac(0.0), laws.Gaussian([1.0, 1.0]))
+    result = mfpde.limit(problem, law, s_end=1.0, rtol=1e-2, times=2)
+    assert result.sizes.particles[0] == 1
+    assert "met" in repr(result)
+
+
+def test_spectral_rule_beats_gauss_hermite_on_tanh():
+    def integral(rule, n):
+        theta, a = quadrature.tensor(laws.Gaussian([1.0, 1.0]), (n, n), rule)
+        return a @ np.tanh(theta[:, 0] + theta[:, 1]) ** 2
+
+    exact = integral("spectral", 64)
+    errors = {rule: abs(integral(rule, 16) - exact) for rule in ("gauss", "spectral")}
+    assert errors["spectral"] < 1e-5
+    assert errors["spectral"] < 0.1 * errors["gauss"]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"rtol": 0.5}, r"rtol must be in \[1e-10, 0.1\]"),
+        ({"s_end": 0.0}, "s_end must be finite and > 0"),
+        ({"times": 0}, "times must be a whole number"),
+    ],
+)
+def test_bad_input(problem, change, message):
+    with pytest.raises(ValueError, match=message):
+        mfpde.limit(problem, LAW, **{"s_end": 1.0, **change})
