@@ -27,7 +27,7 @@ class SampleDistance:
 
     ``plain`` COT² of the samples, biased upwards. ``baseline`` COT² between independent samples of
     the same law, of the size compared. ``debiased`` = cross − baseline, centred at zero for equal
-    laws and possibly negative. ``interval`` the bootstrap interval of ``plain``, or None.
+    laws and possibly negative. ``interval`` the bootstrap interval of COT² of the laws, or None.
     """
 
     plain: float
@@ -72,8 +72,9 @@ def sample_distance(
     Args:
         mu, nu: samples with equal weights, at least 2 atoms per slice. copies: see above.
         bootstrap: number of resamplings (atoms with replacement, the same indices at all depths and
-            in both measures where sizes agree); 0 for none. It is meant for laws that differ: at
-            equal laws the limit is not normal and intervals are too narrow. level: 0 < level < 1.
+            in both measures where sizes agree); 0 for none. The interval is the reflected
+            ("basic") one: percentiles alone would repeat the upward bias. It is meant for laws that
+            differ: at equal laws the limit is not normal. level: 0 < level < 1.
         method, workers: as in `cot_distance`. seed: of the halves and resamplings.
 
     Raises:
@@ -95,6 +96,7 @@ def sample_distance(
         a_copy, b_copy = as_measure("copies[0]", copies[0]), as_measure("copies[1]", copies[1])
     baseline = 0.5 * (squared(a, a_copy) + squared(b, b_copy))
     cross = 0.5 * (squared(a, b_copy) + squared(a_copy, b))
+    plain = squared(first, second)
     interval = None
     if checks.count("bootstrap", bootstrap, least=0):
         draws = [
@@ -102,8 +104,9 @@ def sample_distance(
             for k in range(bootstrap)
         ]
         low, high = np.quantile(draws, [0.5 - 0.5 * level, 0.5 + 0.5 * level])
-        interval = (float(low), float(high))
-    return SampleDistance(squared(first, second), baseline, cross - baseline, interval, level)
+        # reflected: resampling biases upwards once more, by about what sampling did
+        interval = (max(2.0 * plain - float(high), 0.0), max(2.0 * plain - float(low), 0.0))
+    return SampleDistance(plain, baseline, cross - baseline, interval, level)
 
 
 def _check_samples(*measures: ConditionalMeasure) -> None:

@@ -101,7 +101,7 @@ def solve_on_shortlist(
     tolerance = _ROUND_OFF * _scale(x, y, v)
     base_u, base_v = u, v
     reduced = arcs.cost - u[arcs.rows] - v[arcs.columns]
-    big = 10.0 * (float(np.max(reduced)) + tolerance)
+    big = 10.0 * (float(np.max(reduced)) + tolerance) or 1.0  # any price if all is free
     tree = star_tree(a, b, big)
     while True:
         big, pivots = _optimise(arcs, reduced, len(x), big, tolerance, tree)
