@@ -45,7 +45,7 @@ class Settings:
 
     @classmethod
     def quick(cls) -> Settings:
-        return cls(data=6, depth_steps=2, particles=64, goal=1e-7, saves=9, triples=4)
+        return cls(data=6, depth_steps=2, particles=64, goal=1e-5, saves=9, triples=4)
 
 
 BETAS = (0.1, 0.3, 1.0, 3.0, 10.0, 100.0)

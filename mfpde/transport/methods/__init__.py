@@ -27,7 +27,7 @@ METHODS: dict[str, Method] = {
     )
 }
 
-SHORTLIST_FROM = 200  # atoms per slice from which the shortlist is faster than POT's simplex
+SHORTLIST_FROM = 300  # atoms per slice from which the shortlist is faster than POT's simplex
 
 __all__ = [
     "METHODS",

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +16,7 @@ from mfpde.transport.pricing import cheapest_arcs
 Floats = NDArray[np.float64]
 Ints = NDArray[np.integer[Any]]
 Potentials = tuple[Floats, Floats]
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -62,9 +63,13 @@ class Method:
         """Solve one slice, from the potentials of a nearby problem where given."""
         raise NotImplementedError
 
+    def cost(self, pair: Slice) -> float:
+        """The number alone, where it is cheaper to have than the plan."""
+        return self.solve(pair).cost
+
     def costs(self, pairs: Sequence[Slice], workers: int) -> Floats:
-        """The costs alone, one per slice."""
-        return np.array([result.cost for result in self.solve_all(pairs, workers)])
+        """The numbers alone, one per slice."""
+        return np.array(_each(workers, self.cost, pairs))
 
     def solve_all(
         self,
@@ -74,10 +79,16 @@ class Method:
     ) -> list[SliceResult]:
         """Solve the slices on `workers` threads; the results do not depend on their number."""
         begin = starts if starts is not None else [None] * len(pairs)
-        if min(workers, len(pairs)) < 2:
-            return [self.solve(*job) for job in zip(pairs, begin, strict=True)]
-        with ThreadPoolExecutor(min(workers, len(pairs))) as pool:
-            return list(pool.map(self.solve, pairs, begin))
+        return _each(workers, self.solve, pairs, begin)
+
+
+def _each(workers: int, function: Callable[..., T], *arguments: Sequence[Any]) -> list[T]:
+    """``map`` over threads, in order; the solvers release the interpreter lock."""
+    threads = min(workers, len(arguments[0]))
+    if threads < 2:
+        return list(map(function, *arguments))
+    with ThreadPoolExecutor(threads) as pool:
+        return list(pool.map(function, *arguments))
 
 
 def sparse_plan(pair: Slice, rows: Ints, columns: Ints, flow: Floats) -> coo_array:

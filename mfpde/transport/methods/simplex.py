@@ -38,25 +38,53 @@ class Simplex(Method):
 
     def solve(self, pair: Slice, start: Potentials | None = None) -> SliceResult:
         """Solve one slice; potentials of a nearby problem save about half of the time."""
-        # POT's tolerances are absolute: at costs far below one it would stop too early
-        spread = float(np.max(np.ptp(np.concatenate([pair.x, pair.y]), axis=0))) or 1.0
-        middle = pair.x.mean(axis=0)
-        unit = Slice((pair.x - middle) / spread, pair.a, (pair.y - middle) / spread, pair.b)
+        unit, spread = _unit_size(pair)
         first = None if start is None else (start[0] / spread**2, start[1] / spread**2)
-        dense = len(pair.x) * len(pair.y) <= self.dense_limit
-        rows, columns, flow, v = (_dense if dense else _lazy)(unit, first)
+        rows, columns, flow, v = (_dense if self._fits(pair) else _lazy)(unit, first)
         step = pair.x[rows] - pair.y[columns]
         cost = float(flow @ np.einsum("ep,ep->e", step, step))
         potentials, gap = certify(pair, cost, v * spread**2)
         return SliceResult(cost, sparse_plan(pair, rows, columns, flow), potentials, gap)
 
+    def cost(self, pair: Slice) -> float:
+        """W₂² alone: no plan is built."""
+        if not self._fits(pair):
+            return self.solve(pair).cost
+        import ot
+
+        unit, spread = _unit_size(pair)
+        matrix = _cost_matrix(unit)
+        value, log = ot.emd2(unit.a, unit.b, matrix, numItermax=_MOST_PIVOTS, log=True)
+        _check(log)
+        return float(value) * spread**2
+
+    def _fits(self, pair: Slice) -> bool:
+        return len(pair.x) * len(pair.y) <= self.dense_limit
+
+
+def _unit_size(pair: Slice) -> tuple[Slice, float]:
+    """The atoms moved and scaled into a unit box, and the scale.
+
+    POT's tolerances are absolute: at costs far below one it stops too early.
+    """
+    spread = float(np.max(np.ptp(np.concatenate([pair.x, pair.y]), axis=0))) or 1.0
+    middle = pair.x.mean(axis=0)
+    return Slice((pair.x - middle) / spread, pair.a, (pair.y - middle) / spread, pair.b), spread
+
+
+def _cost_matrix(pair: Slice) -> Floats:
+    from scipy.spatial.distance import cdist
+
+    matrix: Floats = cdist(pair.x, pair.y, "sqeuclidean")
+    return matrix
+
 
 def _dense(pair: Slice, start: Potentials | None) -> _Solved:
     import ot
-    from scipy.spatial.distance import cdist
 
-    cost = cdist(pair.x, pair.y, "sqeuclidean")
-    plan, log = ot.emd(pair.a, pair.b, cost, _MOST_PIVOTS, log=True, potentials_init=start)
+    plan, log = ot.emd(
+        pair.a, pair.b, _cost_matrix(pair), _MOST_PIVOTS, log=True, potentials_init=start
+    )
     _check(log)
     rows, columns = np.nonzero(plan)
     return rows, columns, plan[rows, columns], log["v"]
