@@ -1,32 +1,19 @@
-"""Transport rays at three depths, distances along training, and the price of depth.
+"""Figure: transport rays at three depths, distances along training, and the price of depth.
 
-Draws from the data of ``validation/conditional_ot.py``, which is run first where they are absent.
+Top: where the optimal plan of (ρ_0, ρ_inf) sends each atom. Below: distances against their bounds,
+regularity in depth, optimal transport on Θ x [0,1]. Data: validation/conditional_ot.py.
 """
 
 from __future__ import annotations
 
-import argparse
 import sys
 from pathlib import Path
 
 import numpy as np
+from drawing import PAGE, columns, folder, save, style
 from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
-
-ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT / "validation"))
-
-import conditional_ot  # noqa: E402
-from reporting import read_csv  # noqa: E402
-
-from mfpde import plots  # noqa: E402
-
-
-def columns(path: Path) -> dict[str, np.ndarray]:
-    """A CSV of numbers, by column."""
-    rows = read_csv(path)
-    return {name: np.array([row[name] for row in rows]) for name in rows[0]}
 
 
 def rays(axes: Axes, data: dict[str, np.ndarray], t: float) -> None:
@@ -53,12 +40,12 @@ def along_training(axes: Axes, data: dict[str, np.ndarray]) -> None:
     axes.legend(loc="lower left", ncols=2, columnspacing=1.0, handlelength=1.4)
 
 
-def figure(folder: Path) -> Figure:
-    """The whole figure from a folder of data."""
-    moved, training = columns(folder / "rays.csv"), columns(folder / "evolution.csv")
-    joint = columns(folder / "joint.csv")
-    with plots.style() as plt:
-        page = plt.figure(figsize=(plots.PAGE, 4.3))
+def draw(data: Path) -> Figure:
+    """The figure, from the files of the validation script."""
+    moved, training = columns(data / "rays.csv"), columns(data / "evolution.csv")
+    joint = columns(data / "joint.csv")
+    with style() as plt:
+        page = plt.figure(figsize=(PAGE, 4.3))
         top, bottom = page.subfigures(2, 1, height_ratios=(1.15, 1))
         panels = top.subplots(1, 3, sharex=True, sharey=True)
         for axes, t in zip(panels, np.unique(moved["t"]), strict=True):
@@ -77,16 +64,11 @@ def figure(folder: Path) -> Figure:
     return page
 
 
-def main(argv: list[str] | None = None) -> None:
-    options = argparse.ArgumentParser(description=__doc__)
-    options.add_argument("--data", type=Path, default=ROOT / "out" / "conditional_ot")
-    options.add_argument("--out", type=Path, default=ROOT / "out" / "figures")
-    chosen = options.parse_args(argv)
-    if not (chosen.data / "evolution.csv").exists():
-        conditional_ot.main(["--out", str(chosen.data)])
-    with plots.style():  # colours of the cycle are looked up when the file is drawn
-        plots.save(figure(chosen.data), chosen.out, "conditional_ot")
+def main(argv: list[str] | None = None) -> int:
+    data = folder("conditional_ot", __doc__, argv)
+    save(draw(data), data, "conditional_ot")
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -14,7 +14,7 @@ Here. (a) 8 depths x 64 atoms, exact transport on Θ x [0,1] for depth prices be
  (e) what the same comparison would say between independent samples of ρ_0 (sampling bias).
 
 Prediction: (a) equal to 1e-12 at beta = 100; (b) to round-off; (c) relative error O(h²); (d) every
-bound holds at every s. Takes about one minute on 2 cores, --quick a few seconds.
+bound holds at every s. Takes about two minutes on 2 cores, --quick a few seconds.
 """
 
 from __future__ import annotations
