@@ -1,6 +1,6 @@
 """Mean-field limits of ResNets: laws of block parameters, trained by a gradient-flow PDE."""
 
-from mfpde import data, laws, resnet
+from mfpde import data, laws, resnet, transport
 from mfpde.blocks import SHL, Block, Linear, check_block
 from mfpde.depth import Depth
 from mfpde.evaluate import first_variation, gradient, loss, predict
@@ -10,6 +10,7 @@ from mfpde.limit import Limit, limit
 from mfpde.measures import ParticleMeasure
 from mfpde.problem import Problem
 from mfpde.solution import Solution
+from mfpde.transport import conditional_transport, cot_distance
 
 __version__ = "0.1.0"
 
@@ -25,6 +26,8 @@ __all__ = [
     "SolveError",
     "Status",
     "check_block",
+    "conditional_transport",
+    "cot_distance",
     "data",
     "first_variation",
     "gradient",
@@ -35,4 +38,5 @@ __all__ = [
     "resnet",
     "resume",
     "solve",
+    "transport",
 ]

@@ -1,0 +1,21 @@
+"""The validation scripts hold in their small versions, and the figure draws from their data."""
+
+import numpy as np
+from scripts import script
+
+
+def test_every_claim_on_conditional_transport_holds(tmp_path):
+    study = script("validation", "conditional_ot")
+    assert study.main(["--quick", "--out", str(tmp_path)]) == 0
+    figure = script("figures", "conditional_ot")
+    moved = figure.columns(tmp_path / "rays.csv")
+    assert np.unique(moved["t"]).size == 3
+    ratio = figure.draw(tmp_path).axes[5].lines[0].get_ydata()
+    assert np.all(np.diff(ratio) >= -1e-12)
+    assert abs(ratio[-1] - 1.0) < 1e-12
+    assert figure.main(["--data", str(tmp_path)]) == 0
+    assert {path.suffix for path in tmp_path.glob("conditional_ot.*")} == {".pdf", ".png"}
+
+
+def test_every_claim_on_the_proximal_step_holds(tmp_path):
+    assert script("validation", "proximal_step").main(["--quick", "--out", str(tmp_path)]) == 0
