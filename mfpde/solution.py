@@ -83,7 +83,12 @@ class Solution:
 
     @property
     def gradient_norm2(self) -> Array:
-        """|grad E|²_COT = −dE/ds, shape (n,)."""
+        """|grad E|²_COT = −dE/ds, shape (n,).
+
+        More sensitive than the loss: what a loose ``rtol`` leaves in stiff directions hardly
+        enters E and multiplies the gradient. Rates and bounds built on it want
+        ``method="implicit"`` with rtol <= 1e-4, or an explicit method.
+        """
         return np.array(self._series["gradient_norm2"])
 
     @property

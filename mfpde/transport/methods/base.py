@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -53,15 +54,15 @@ class SliceResult:
     gap: float | None = None
 
 
-class Method:
+class Method(ABC):
     """A way to solve one slice. ``kind`` says what its number is worth."""
 
     name: ClassVar[str]
     kind: ClassVar[str]  # "exact", "upper bound", "lower bound" or "biased estimate"
 
+    @abstractmethod
     def solve(self, pair: Slice, start: Potentials | None = None) -> SliceResult:
         """Solve one slice, from the potentials of a nearby problem where given."""
-        raise NotImplementedError
 
     def cost(self, pair: Slice) -> float:
         """The number alone, where it is cheaper to have than the plan."""
