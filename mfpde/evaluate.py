@@ -82,5 +82,5 @@ def terminal_cotangent(problem: Problem, end: Array) -> Array:
 
 def _backward(problem: Problem, rho: ParticleMeasure) -> tuple[Forward, Adjoint]:
     stack = layers(problem, rho)
-    passed = propagate.forward(stack, problem.start())
+    passed = propagate.forward(stack, problem.start(), keep=True)
     return passed, propagate.adjoint(stack, passed, terminal_cotangent(problem, passed.end))

@@ -34,10 +34,11 @@ class Layers(NamedTuple):
 
 
 class Forward(NamedTuple):
-    """Stage states Z (L, S, N, d) and hidden path X (L+1, N, d)."""
+    """Stage states Z (L, S, N, d), hidden path X (L+1, N, d), and what a block kept of them."""
 
     stages: Array
     path: Array
+    kept: Any = None
 
     @property
     def end(self) -> Array:
@@ -53,10 +54,16 @@ class Adjoint(NamedTuple):
     gradient: Array
 
 
-def forward(layers: Layers, start: Array) -> Forward:
-    """Solve dX/dt = ∫ f(X, θ) ρ_t(dθ) from X(0) = start (N, d)."""
+def forward(layers: Layers, start: Array, *, keep: bool = False) -> Forward:
+    """Solve dX/dt = ∫ f(X, θ) ρ_t(dθ) from X(0) = start (N, d).
+
+    ``keep`` says that an adjoint follows, for which a block may keep what it computed.
+    """
     block, depth, theta, weights = layers
     x = start.astype(theta.dtype)
+    whole = block.forward_pass(depth, theta, weights, x, keep)
+    if whole is not None:
+        return Forward(*whole)
     h, tableau, nodes = depth.step, depth.tableau, depth.stage_nodes
     stages = np.empty((depth.steps, tableau.stages, *x.shape), theta.dtype)
     path = np.empty((depth.steps + 1, *x.shape), theta.dtype)
@@ -75,6 +82,9 @@ def forward(layers: Layers, start: Array) -> Forward:
 def adjoint(layers: Layers, passed: Forward, terminal: Array) -> Adjoint:
     """Pull the cotangent ``terminal`` (N, d) of X(1) back to every evaluation."""
     block, depth, theta, weights = layers
+    whole = block.adjoint_pass(depth, theta, weights, passed.stages, terminal, passed.kept)
+    if whole is not None:
+        return Adjoint(*whole)
     h, tableau, nodes = depth.step, depth.tableau, depth.stage_nodes
     cotangents = np.empty_like(passed.stages)
     path = np.empty_like(passed.path)

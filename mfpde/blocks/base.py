@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from mfpde.depth import Depth
+
 Array = NDArray[Any]
 
 
@@ -105,3 +107,17 @@ class Block(ABC):
         """
         rows = sum(factors[1:], start=factors[0]) * np.sqrt(np.repeat(a, self.size))
         out += scale * (rows @ rows.T)
+
+    # -- whole passes, for blocks that have them compiled -------------------------------------
+
+    def forward_pass(
+        self, depth: Depth, theta: Array, weights: Array, start: Array, keep: bool
+    ) -> tuple[Array, Array, Any] | None:
+        """Stages, path, and what to keep for ``adjoint_pass``; None: let the package loop."""
+        return None
+
+    def adjoint_pass(
+        self, depth: Depth, theta: Array, weights: Array, stages: Array, terminal: Array, kept: Any
+    ) -> tuple[Array, Array, Array] | None:
+        """Cotangents, adjoint path and gradient; None: let the package loop."""
+        return None

@@ -10,9 +10,14 @@ from numpy.typing import NDArray
 from mfpde import checks
 from mfpde.activations import Activation, get_activation
 from mfpde.blocks.base import Block
-from mfpde.kernels import activate, gram
+from mfpde.depth import Depth
+from mfpde.kernels import activate, gram, shl
 
 Array = NDArray[Any]
+
+
+# Up to this dimension a pass runs in one compiled sweep; beyond it, layer by layer through BLAS.
+FUSED_TO = 128
 
 
 class Factor(NamedTuple):
@@ -118,6 +123,29 @@ class SHL(Block):
         hadamard = len(factors) ** 2 * (rows**2 + data**2)
         product = gram.flat if self.size * rows**2 <= hadamard else gram.hadamard
         product(scaled, int(self.bias), out)
+
+    # -- whole passes ---------------------------------------------------------------------------
+
+    def forward_pass(
+        self, depth: Depth, theta: Array, weights: Array, start: Array, keep: bool
+    ) -> tuple[Array, Array, Any] | None:
+        if not self._fused():
+            return None
+        code, bias = self.activation.code, int(self.bias)
+        return shl.forward(code, bias, depth, theta, weights, start, keep)
+
+    def adjoint_pass(
+        self, depth: Depth, theta: Array, weights: Array, stages: Array, terminal: Array, kept: Any
+    ) -> tuple[Array, Array, Array] | None:
+        if not self._fused():
+            return None
+        code, bias = self.activation.code, int(self.bias)
+        return shl.adjoint(code, bias, depth, theta, weights, stages, terminal, kept)
+
+    def _fused(self) -> bool:
+        """Whether one compiled sweep pays, and no subclass has changed what it would compute."""
+        own = type(self).field is SHL.field and type(self).backward is SHL.backward
+        return own and self.dim <= FUSED_TO
 
     def _sigma(self, x: Array, theta: Array) -> Array:
         z = self._preactivation(x, theta)

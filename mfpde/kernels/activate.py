@@ -9,12 +9,14 @@ from mfpde.kernels import PARALLEL_FROM, elementary
 
 TANH, SIGMOID, SOFTPLUS, GELU, SILU, RELU, SIN = range(7)
 
+FROM_VALUE = (TANH, SIGMOID, RELU)  # σ′ is a function of σ
+
 CHUNK = 2048  # values per task: z, s and ds together fit a first-level cache in float64
 
 
 @njit(cache=True, fastmath=elementary.EXACT, error_model="numpy")
 def sigma_chunk(code, z, s):
-    """s ← σ(z) for one chunk; s may be the same array as z."""
+    """s ← σ(z) for one chunk."""
     n = z.size
     if code == TANH:
         for i in range(n):
@@ -44,7 +46,7 @@ def sigma_chunk(code, z, s):
 
 @njit(cache=True, fastmath=elementary.EXACT, error_model="numpy")
 def slope_chunk(code, z, s, ds):
-    """s ← σ(z), ds ← σ′(z) for one chunk; z may be the same array as s or ds."""
+    """s ← σ(z), ds ← σ′(z) for one chunk."""
     n = z.size
     if code == TANH:
         for i in range(n):
@@ -70,6 +72,21 @@ def slope_chunk(code, z, s, ds):
     else:
         for i in range(n):
             s[i], ds[i] = elementary.sin(z[i])
+
+
+@njit(cache=True, fastmath=elementary.EXACT, error_model="numpy")
+def slope_from_value(code, s, ds):
+    """ds ← σ′ from s = σ, for the codes in FROM_VALUE."""
+    one, zero = s.dtype.type(1), s.dtype.type(0)
+    if code == TANH:
+        for i in range(s.size):
+            ds[i] = one - s[i] * s[i]
+    elif code == SIGMOID:
+        for i in range(s.size):
+            ds[i] = s[i] * (one - s[i])
+    else:
+        for i in range(s.size):
+            ds[i] = one if s[i] > zero else (s[i] if s[i] != s[i] else zero)
 
 
 @njit(cache=True, error_model="numpy")
