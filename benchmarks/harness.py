@@ -1,0 +1,103 @@
+"""What every benchmark shares: alternating contenders, ratios, the machine in words, one record."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import time
+from collections.abc import Callable, Sequence
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import numba
+import numpy as np
+from threadpoolctl import threadpool_limits
+
+OUT = Path("out/benchmarks")
+PEERS = ("numpy", "scipy", "numba", "torch", "jax")
+
+
+def alternate(contenders: dict[str, Callable[[], Any]], rounds: int) -> dict[str, list[float]]:
+    """Seconds of each contender in each round; the first, unrecorded round compiles and warms."""
+    seconds: dict[str, list[float]] = {name: [] for name in contenders}
+    for turn in range(rounds + 1):
+        for name, run in contenders.items():
+            begin = time.perf_counter()
+            run()
+            if turn:
+                seconds[name].append(time.perf_counter() - begin)
+    return seconds
+
+
+def spread(values: Sequence[float]) -> tuple[float, float, float]:
+    """Smallest, median and largest."""
+    return min(values), float(np.median(values)), max(values)
+
+
+def ratios(over: Sequence[float], under: Sequence[float]) -> tuple[float, float, float]:
+    """Spread of the ratio of times taken in the same round."""
+    return spread([a / b for a, b in zip(over, under, strict=True)])
+
+
+def set_threads(count: int) -> threadpool_limits:
+    """One limit for all: processor affinity where there is one, numba, BLAS, OpenMP and torch.
+
+    JAX reads the affinity when it starts, so a process measures one number of threads.
+    """
+    if hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:count])
+    numba.set_num_threads(count)
+    try:
+        import torch
+
+        torch.set_num_threads(count)
+    except ImportError:
+        pass
+    return threadpool_limits(count)
+
+
+def describe() -> dict[str, Any]:
+    """The machine and the versions, for the record."""
+    versions = {}
+    for name in PEERS:
+        try:
+            versions[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    return {
+        "machine": f"{platform.machine()}, {numba.config.NUMBA_NUM_THREADS} threads",
+        "python": platform.python_version(),
+        **versions,
+    }
+
+
+def options(doc: str | None, rounds: int) -> argparse.Namespace:
+    """The arguments every benchmark takes."""
+    parser = argparse.ArgumentParser(description=doc)
+    parser.add_argument("--rounds", type=int, default=rounds, help="timed rounds (%(default)s)")
+    parser.add_argument("--threads", type=int, default=1, help="threads (%(default)s)")
+    return parser.parse_args()
+
+
+def record(name: str, rows: list[dict[str, Any]], value: str, label: str) -> None:
+    """Write the rows as JSON and draw ``row[value]`` = (min, median, max) as bars."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    import matplotlib.pyplot as plt
+
+    OUT.mkdir(parents=True, exist_ok=True)
+    report = {"machine": describe(), "rows": rows}
+    (OUT / f"{name}.json").write_text(json.dumps(report, indent=1))
+    low, middle, high = np.array([row[value] for row in rows]).T
+    figure, axes = plt.subplots(figsize=(6, 0.5 + 0.3 * len(rows)), layout="constrained")
+    y = np.arange(len(rows))[::-1]
+    axes.barh(y, middle, xerr=[middle - low, high - middle], color="0.7", capsize=2)
+    axes.set_yticks(y, [row["case"] for row in rows])
+    axes.set_xlabel(label)
+    axes.axvline(1.0, color="0.3", linewidth=0.8)
+    figure.savefig(OUT / f"{name}.pdf")
+    plt.close(figure)
