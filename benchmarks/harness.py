@@ -20,15 +20,22 @@ OUT = Path("out/benchmarks")
 PEERS = ("numpy", "scipy", "numba", "torch", "jax")
 
 
-def alternate(contenders: dict[str, Callable[[], Any]], rounds: int) -> dict[str, list[float]]:
-    """Seconds of each contender in each round; the first, unrecorded round compiles and warms."""
+def alternate(
+    contenders: dict[str, Callable[[], Any]], rounds: int, threads: int = 1
+) -> dict[str, list[float]]:
+    """Seconds of each contender in each round; the first, unrecorded round compiles and warms.
+
+    One thread is timed by the processor time of this process, which other users of a shared
+    machine do not lengthen; several threads by the clock on the wall.
+    """
+    clock = time.process_time if threads == 1 else time.perf_counter
     seconds: dict[str, list[float]] = {name: [] for name in contenders}
     for turn in range(rounds + 1):
         for name, run in contenders.items():
-            begin = time.perf_counter()
+            begin = clock()
             run()
             if turn:
-                seconds[name].append(time.perf_counter() - begin)
+                seconds[name].append(clock() - begin)
     return seconds
 
 

@@ -141,7 +141,7 @@ def contenders(size, dtype):
 def measure(size, dtype, rounds, threads):
     n, d, layers, width = SIZES[size]
     runs, error = contenders(size, dtype)
-    seconds = harness.alternate(runs, rounds)
+    seconds = harness.alternate(runs, rounds, threads)
     median = {name: float(np.median(values)) for name, values in seconds.items()}
     tanh = 100 * VALUES.size / median.pop("tanh") * threads
     gemm = 2e9 / median.pop("gemm")

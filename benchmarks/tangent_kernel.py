@@ -36,7 +36,7 @@ def measure(n, outputs, d, method, steps, particles, rounds, threads):
         "dgemm": lambda: square @ square,
     }
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    seconds = harness.alternate(contenders, rounds)
+    seconds = harness.alternate(contenders, rounds, threads)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
     evaluations = np.bincount(depth.stage_nodes.ravel())
     hadamard = evaluations**2 * (size**2 + n**2)  # or J Jᵀ itself, where that is less work

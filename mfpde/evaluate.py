@@ -51,8 +51,11 @@ def gradient(problem: Problem, rho: ParticleMeasure) -> Array:
     without weight gets the limit of that ratio. Source: Barboni et al. 2024, Prop. 3.
     """
     back = _backward(problem, rho)[1]
-    slope: Array = back.gradient / rho.depth.weights[:, None, None].astype(rho.dtype)
-    return slope + problem.weight_decay * rho.theta
+    slope: Array = back.gradient
+    slope /= rho.depth.weights[:, None, None].astype(rho.dtype)
+    if problem.weight_decay:
+        slope += problem.weight_decay * rho.theta
+    return slope
 
 
 def first_variation(problem: Problem, rho: ParticleMeasure, theta: ArrayLike) -> Array:
