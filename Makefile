@@ -38,6 +38,12 @@ figures: $(VENV)/core
 	for script in figures/*.py; do \
 	  case $$script in figures/drawing.py) ;; *) $(BIN)/python $$script || exit 1 ;; esac; done
 
+bench: $(VENV)/test
+	$(BIN)/python -m pip install --quiet --editable '.[bench]'
+	for threads in 1 2; do for script in particles tangent_kernel; do \
+	  $(BIN)/python benchmarks/$$script.py --threads $$threads || exit 1; done; done
+	$(BIN)/python benchmarks/activations.py
+
 clean:
 	rm -rf $(VENV) out build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -prune -exec rm -rf {} +
