@@ -1,5 +1,25 @@
-"""Theory that computes: numbers for the theorems, each with its assumptions stated."""
+"""Theorems as numbers, with their assumptions: kernel, convergence, landscape, exact solutions."""
 
-from mfpde.theory.finite_size import FiniteSizeFit, fit_finite_size
+from mfpde.theory.linear_exact import (
+    LinearFlow,
+    conserved_spectra,
+    gradient_domination,
+    linear_bound,
+    linear_closure,
+    linear_margin,
+    linear_multiplier,
+    linear_rate,
+    linear_scalar,
+)
 
-__all__ = ["FiniteSizeFit", "fit_finite_size"]
+__all__ = [
+    "LinearFlow",
+    "conserved_spectra",
+    "gradient_domination",
+    "linear_bound",
+    "linear_closure",
+    "linear_margin",
+    "linear_multiplier",
+    "linear_rate",
+    "linear_scalar",
+]
