@@ -135,18 +135,22 @@ def linear_margin(sigma: ArrayLike) -> Array:
 def gradient_domination(problem: Problem) -> tuple[float, float]:
     """(κ, ℓ*) of the end-to-end loss ℓ(Π) = (1/2N) Σ|BΠAx_i − y_i|²: |∇ℓ|² ≥ 2κ(ℓ − ℓ*).
 
-    κ = σ_min(B)² times the least *positive* eigenvalue of (1/N) Σ (Ax_i)(Ax_i)ᵀ; ℓ* is the least
-    loss of any linear map. Raises ValueError unless the loss is squared.
+    κ is the least *positive* σ(B)² times that of (1/N) Σ (Ax_i)(Ax_i)ᵀ; ℓ* is the least loss of
+    any linear map. Raises ValueError unless the loss is squared.
     """
     if problem.loss.name != "squared":
         raise ValueError(f"gradient_domination needs loss='squared'; given {problem.loss.name!r}")
-    start = problem.start()
-    values = np.linalg.svd(start, compute_uv=False) ** 2 / problem.size
-    positive = values[values > 1e-12 * values.max(initial=0.0)]
+    least = 0.5 * float(np.square(problem.y - best_linear_fit(problem)).sum()) / problem.size
+    values = _least_positive(problem.readout), _least_positive(problem.start())
+    return (values[0] * values[1]) ** 2 / problem.size, least
+
+
+def best_linear_fit(problem: Problem) -> Array:
+    """The outputs BΠAx_i nearest to y_i over all linear maps Π, shape (N, k)."""
+    start, readout = problem.start(), problem.readout.T
     fitted = start @ np.linalg.lstsq(start, problem.y, rcond=None)[0]
-    least = 0.5 * float(np.square(problem.y - fitted).sum()) / problem.size
-    readout = float(np.linalg.svd(problem.readout, compute_uv=False).min())
-    return readout**2 * float(positive.min(initial=np.inf)), least
+    projected: Array = fitted @ np.linalg.pinv(readout) @ readout
+    return projected
 
 
 def linear_rate(kappa: float, margin: float, coupling: float, *, steps: int | None = None) -> float:
@@ -173,6 +177,13 @@ def linear_bound(problem: Problem, flow: LinearFlow, *, steps: int | None = None
     margin = float(flow.depth.weights @ linear_margin(flow.sigma[0]))
     rate = linear_rate(kappa, margin, coupling, steps=steps)
     return least + (flow.loss[0] - least) * np.exp(-rate * (flow.s - flow.s[0]))
+
+
+def _least_positive(matrix: Array) -> float:
+    """The least singular value above the round-off of its rank; inf for a zero matrix."""
+    values = np.linalg.svd(matrix, compute_uv=False)
+    floor = max(matrix.shape) * np.finfo(np.float64).eps * values.max(initial=0.0)
+    return float(values[values > floor].min(initial=np.inf))
 
 
 class _Matrix(Block):
