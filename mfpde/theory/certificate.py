@@ -133,7 +133,7 @@ def _last_radius(found: Constants) -> float:
     low, high = 0.0, 1.0
     while found.rate(high) > 0.0 and high < 1e12:
         high *= 2.0
-    for _ in range(100):
+    for _ in range(50):
         middle = 0.5 * (low + high)
         low, high = (middle, high) if found.rate(middle) > 0.0 else (low, middle)
     return low
@@ -161,6 +161,8 @@ def _readout_scale(problem: Problem, rho: ParticleMeasure, needed: float) -> flo
         0.5 * float((left * right).sum()) / problem.size
         for left, right in ((target, target), (output, target), (output, output))
     )
+    if needed <= 0.0:
+        return float("inf")
     if a == 0.0:
         return 1.0 if c <= needed else float("inf")
     root = b**2 - a * (c - needed)
@@ -171,7 +173,7 @@ def _readout_scale(problem: Problem, rho: ParticleMeasure, needed: float) -> flo
 
 
 def _eigenvalue_factor(found: Constants, criterion: str, excess: float) -> float:
-    """Least f >= 1 such that least eigenvalues f·λ_min pass, all else kept; inf if none would."""
+    """Least f >= 1 (to 2 %) such that f·λ_min passes, all else kept; inf where none would."""
 
     def passes(exponent: float) -> bool:
         return bool(_budget(found.scaled(10.0**exponent), criterion)[1].max() >= excess)
@@ -183,7 +185,7 @@ def _eigenvalue_factor(found: Constants, criterion: str, excess: float) -> float
         low, high = high, 2.0 * high
         if high > 64.0:
             return float("inf")
-    while high - low > 3e-3:
+    while high - low > 0.01:
         middle = 0.5 * (low + high)
         low, high = (low, middle) if passes(middle) else (middle, high)
     return float(10.0**high)

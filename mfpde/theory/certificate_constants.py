@@ -31,9 +31,10 @@ x_l² = Σ_i (|X_i|² + 1) (no 1 without bias), S_l = (∫σ(z_i)σ(z_j) dρ_0)_
 **Linear**, f = v⟨u, x⟩: with p² = ‖Σ^{vv}‖, q² = ‖Σ^{uu}‖ and Λ_l = ‖Σ_l^{vu}‖ + δ_l(p² + q²)^½ +
 δ_l²/2 ≥ ‖Σ′_l^{vu}‖, |E_l| ≥ Π_{m≠l}(1 − hΛ_m) |∇ℓ(Π)| and |∇ℓ|² ≥ 2κ_ℓ(ℓ − ℓ*), so
 
-    m(R) = κ_ℓ C² [ (Σ h (λ_min(Σ_l^{uu}) + λ_min(Σ_l^{vv})))^½ − R ]₊²,  C = Π_m (1 − hΛ_m),
+    m(R) = κ_ℓ [ (Σ h c_l² (λ_min(Σ_l^{uu}) + λ_min(Σ_l^{vv})))^½ − R max c_l ]₊²,
 
-for the excess over the least loss ℓ* of any linear map.
+c_l a lower bound of Π_{m≠l} (1 − hΛ_m) as in 3, for the excess over the least loss ℓ* of any
+linear map.
 
 **Rounding.** Every constant is widened by the relative margin 32 ε n e^{A} with n = L(M + N + d)
 the length of the longest sum and A the stretching at ρ_0, which exceeds the worst-case rounding
@@ -65,7 +66,9 @@ Array = NDArray[np.float64]
 class Constants(Protocol):
     """The measured constants of ρ_0, and the bound they give."""
 
-    safety: float
+    @property
+    def safety(self) -> float:
+        """The relative rounding margin that every constant includes."""
 
     def rate(self, radius: float) -> float:
         """m(R): |grad E|² ≥ 2 m(R) (E − E*) on the whole COT ball of radius R."""
@@ -91,11 +94,9 @@ class SHLConstants:
         h, s, r = 1.0 / len(self.p), self.slope, radius
         coupling, moment = s * h * self.p * self.q, h * (self.p**2 + self.q**2)
         contraction = _contraction(coupling, s * np.sqrt(moment), s * r, r)
-        if contraction is None:
-            return 0.0
         stretch = _before(coupling) + s * r * np.sqrt(_before(moment)) + 0.5 * s * r**2
         drive = r * np.sqrt(_before(h * (self.phi**2 + (s * self.p * self.x) ** 2)))
-        widest = np.append(0.0, np.maximum.accumulate(self.x)[:-1])
+        widest = _before(self.x, np.maximum)
         delta = np.exp(np.minimum(stretch, 200.0)) * (drive + 0.5 * s * r**2 * widest)
         change = s * (r * (self.x + delta).max() + np.sqrt(h * np.sum((self.q * delta) ** 2)))
         floor = np.sqrt(h * np.sum(contraction**2 * self.least)) - change
@@ -119,11 +120,9 @@ class LinearConstants:
     def rate(self, radius: float) -> float:
         h = 1.0 / len(self.p)
         moment = np.sqrt(h * (self.p**2 + self.q**2))
-        contraction = _contraction(h * self.coupling, moment, radius, radius, whole=True)
-        if contraction is None:
-            return 0.0
-        floor = max(float(np.sqrt(h * self.least.sum())) - radius, 0.0)
-        return self.gain * float(contraction[0]) ** 2 * floor**2 * (1.0 - self.safety)
+        contraction = _contraction(h * self.coupling, moment, radius, radius, others=True)
+        floor = np.sqrt(h * np.sum(contraction**2 * self.least)) - radius * contraction.max()
+        return self.gain * max(float(floor), 0.0) ** 2 * (1.0 - self.safety)
 
     def scaled(self, factor: float) -> LinearConstants:
         return replace(self, least=factor * self.least)
@@ -194,19 +193,19 @@ def _linear(problem: Problem, rho: ParticleMeasure) -> LinearConstants:
 
 
 def _contraction(
-    coupling: Array, moment: Array, weight: float, radius: float, *, whole: bool = False
-) -> Array | None:
-    """Lower bound of Π_{m>l}(1 − hΛ_m) (all m where ``whole``), (L,); None where hΛ can reach 1.
+    coupling: Array, moment: Array, weight: float, radius: float, *, others: bool = False
+) -> Array:
+    """Lower bound of Π_{m>l} (1 − hΛ_m) (Π_{m≠l} where ``others``), (L,); 0 where hΛ can reach 1.
 
-    hΛ_m = coupling_m + moment_m·√h δ_m·(s) + s hδ_m²/2 with Σ hδ² ≤ R²; ``weight`` = sR.
+    hΛ_m = coupling_m + moment_m √h δ_m + ½s hδ_m² with Σ hδ² ≤ R² and ``weight`` = sR.
     """
-    worst = float((coupling + moment * radius).max()) + 0.5 * weight * radius
-    if worst >= 1.0:
-        return None
-    factor = -np.log1p(-worst) / worst if worst > 1e-8 else 1.0 + worst
-    total = _total if whole else _after
-    spent = total(coupling) + radius * np.sqrt(total(moment**2)) + 0.5 * weight * radius
-    bound: Array = np.exp(-factor * spent)
+    reach = _others if others else _after
+    excess = 0.5 * weight * radius * (reach(np.ones_like(coupling)) > 0.0)
+    worst = reach(coupling + moment * radius, np.maximum) + excess
+    spent = reach(coupling) + radius * np.sqrt(reach(moment**2)) + excess
+    safe = np.clip(worst, 1e-8, 0.999999)
+    factor = np.where(worst > 1e-8, -np.log1p(-safe) / safe, 1.0 + 1e-8)
+    bound: Array = np.where(worst < 0.999999, np.exp(-np.minimum(factor * spent, 300.0)), 0.0)
     return bound
 
 
@@ -221,13 +220,17 @@ def _safety(problem: Problem, rho: ParticleMeasure, stretch: float) -> float:
     return float(32.0 * np.finfo(np.float64).eps * n * np.exp(min(stretch, 200.0)))
 
 
-def _before(values: Array) -> Array:
-    return np.append(0.0, np.cumsum(values)[:-1])
+def _before(values: Array, ufunc: np.ufunc = np.add) -> Array:
+    """Sum (or maximum) of the non-negative values_m over m < l, (L,)."""
+    return np.append(0.0, ufunc.accumulate(values)[:-1])
 
 
-def _after(values: Array) -> Array:
-    return np.append(np.cumsum(values[::-1])[::-1][1:], 0.0)
+def _after(values: Array, ufunc: np.ufunc = np.add) -> Array:
+    """The same over m > l."""
+    return _before(values[::-1], ufunc)[::-1]
 
 
-def _total(values: Array) -> Array:
-    return np.full(len(values), values.sum())
+def _others(values: Array, ufunc: np.ufunc = np.add) -> Array:
+    """The same over m ≠ l."""
+    out: Array = ufunc(_before(values, ufunc), _after(values, ufunc))
+    return out

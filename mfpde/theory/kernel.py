@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from mfpde import checks, propagate
 from mfpde.evaluate import layers, predict
+from mfpde.kernels.gram import mirror
 from mfpde.measures.particles import ParticleMeasure
 from mfpde.problem import Problem
 
@@ -86,8 +87,7 @@ def hidden_kernel(problem: Problem, rho: ParticleMeasure, states: Array, node: i
     unit = np.ascontiguousarray(np.broadcast_to(np.eye(d), (n, d, d)))
     kernel = np.zeros((n * d, n * d))
     block.gram([block.sensitivity(states, theta, a, unit)[1]], a, 1.0, kernel)
-    upper = np.triu_indices_from(kernel, 1)
-    kernel[upper] = kernel.T[upper]
+    mirror(kernel)
     return kernel
 
 
