@@ -1,6 +1,6 @@
 """Theorems as numbers, with their assumptions: kernel, convergence, landscape, exact solutions."""
 
-from mfpde.theory.certificate import Certificate, certificate
+from mfpde.theory.certificate import CRITERIA, Certificate, certificate
 from mfpde.theory.escape import Escape, escape, insert
 from mfpde.theory.finite_size import FiniteSizeFit, fit_finite_size
 from mfpde.theory.kernel import (
@@ -35,6 +35,7 @@ from mfpde.theory.shallow import ShallowComparison, shallow_comparison
 from mfpde.theory.stationarity import Potential, Stationarity, stationarity
 
 __all__ = [
+    "CRITERIA",
     "Certificate",
     "Envelope",
     "Escape",
