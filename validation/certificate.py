@@ -54,20 +54,9 @@ def follow(problem, rho, found: theory.Certificate, pieces: int) -> dict[str, np
         "s": s,
         "excess": np.array([mfpde.loss(problem, state) for state in states]) - found.least,
         "promise": found.loss * np.exp(-2 * found.rate * s),
-        "distance": np.array([distance(rho, state) for state in states]),
+        "distance": np.array([mfpde.cot_distance(rho, state) for state in states]),
         "length": np.append(0.0, np.cumsum(legs)),
     }
-
-
-def distance(rho: mfpde.ParticleMeasure, state: mfpde.ParticleMeasure) -> float:
-    """COT(rho_0, rho_s), depth by depth by exact optimal transport."""
-    import ot
-
-    parts = [
-        ot.emd2(a, b, ot.dist(p, q))
-        for a, b, p, q in zip(rho.weights, state.weights, rho.theta, state.theta, strict=True)
-    ]
-    return float(np.sqrt(max(rho.depth.weights @ np.array(parts), 0.0)))
 
 
 def promises(name: str, found: theory.Certificate, run: dict[str, np.ndarray]) -> list[Claim]:

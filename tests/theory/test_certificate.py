@@ -81,7 +81,7 @@ def check_promises(problem, rho, certified, decades=8.0, max_steps=60):
     return sol
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=12, deadline=None)
 @given(seed=st.integers(0, 10**6), criterion=st.sampled_from(["uniform", "integral"]))
 def test_no_shl_run_violates_a_certificate(seed, criterion):
     problem, rho = draw_shl(seed)
