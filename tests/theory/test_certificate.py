@@ -44,8 +44,12 @@ def draw_linear(seed):
 
 
 def eased(problem, rho, criterion, slack=0.999):
-    """The same problem with the residual shrunk to what the certificate says it can bear."""
+    """The same problem with the residual shrunk to what the certificate says it can bear.
+
+    Below 1e-10 the rounding of the outputs, which the certificate counts, would be all of E(0).
+    """
     found = theory.certificate(problem, rho, criterion=criterion)
+    assume(found.loss_needed > 1e-10)
     output = mfpde.predict(problem, rho)
     part = min(1.0, np.sqrt(slack / max(found.pessimism, 1e-30)))
     targets = output + part * (problem.y - output)
@@ -85,7 +89,6 @@ def check_promises(problem, rho, certified, decades=8.0, max_steps=60):
 @given(seed=st.integers(0, 10**6), criterion=st.sampled_from(["uniform", "integral"]))
 def test_no_shl_run_violates_a_certificate(seed, criterion):
     problem, rho = draw_shl(seed)
-    assume(constants(problem, rho).rate(0.0) > 1e-9)
     problem = eased(problem, rho, criterion)
     certified = theory.certificate(problem, rho, criterion=criterion)
     assert certified.passed
@@ -96,7 +99,6 @@ def test_no_shl_run_violates_a_certificate(seed, criterion):
 @given(seed=st.integers(0, 10**6), criterion=st.sampled_from(["uniform", "integral"]))
 def test_no_linear_run_violates_a_certificate(seed, criterion):
     problem, rho = draw_linear(seed)
-    assume(constants(problem, rho).rate(0.0) > 1e-9)
     problem = eased(problem, rho, criterion)
     certified = theory.certificate(problem, rho, criterion=criterion)
     assert certified.passed
