@@ -1,6 +1,6 @@
 """Mean-field limits of ResNets: laws of block parameters, trained by a gradient-flow PDE."""
 
-from mfpde import data, laws, resnet, transport
+from mfpde import data, laws, resnet, theory, transport
 from mfpde.blocks import SHL, Block, Linear, check_block
 from mfpde.depth import Depth
 from mfpde.evaluate import first_variation, gradient, loss, predict
@@ -38,5 +38,6 @@ __all__ = [
     "resnet",
     "resume",
     "solve",
+    "theory",
     "transport",
 ]

@@ -60,7 +60,9 @@ def write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[object]
     with path.open("w", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(header)
-        writer.writerows([repr(v) if isinstance(v, float) else v for v in row] for row in rows)
+        writer.writerows(
+            [repr(float(v)) if isinstance(v, float) else v for v in row] for row in rows
+        )
 
 
 def read_csv(path: Path) -> list[dict[str, float]]:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
 from mfpde import checks
-from mfpde.flows import stability
+from mfpde.flows import birth_death, stability
+from mfpde.flows.birth_death import BirthDeathDriver, BirthDeathSolution
 from mfpde.flows.clock import Clock
 from mfpde.flows.driver import Callback, Driver
 from mfpde.flows.options import Options, Save
@@ -38,6 +41,7 @@ def solve(
     atol: float = 1e-8,
     step: float | None = None,
     loss_below: float | None = None,
+    reaction: float = 0.0,
     save: Save = None,
     callback: Callback | None = None,
     checkpoint: PathLike | None = None,
@@ -62,6 +66,10 @@ def solve(
     and at the end, from which ``mfpde.resume`` goes on. Ctrl-C ends the run after the step under
     way and returns what there is.
 
+    ``reaction`` = β > 0 adds birth–death within each depth, −β ρ_t (V − ∫V dρ_t), to the transport
+    (the Wasserstein–Fisher–Rao flow, see ``mfpde.flows.birth_death``): the weights move as well,
+    ``gradient_norm2`` is the transport's part of −dE/ds, and there are no run files.
+
     Raises SolveError (its ``solution`` keeps the last good state) when the run fails, unless
     ``raise_on_failure=False``; ValueError or TypeError for bad arguments.
     Source: Ding et al. 2021 (9); Barboni et al. 2024, Def. 6.
@@ -76,11 +84,22 @@ def solve(
         save=save,
         max_steps=max_steps,
     )
+    if rate := checks.positive("reaction", reaction, zero=True):
+        birth_death.check(options.method, checkpoint)
     flow = ParticleFlow(problem, rho0, Clock())
     point = flow.at(rho0.theta)
     options, control, note = _prepare(flow, point, options)
-    solution = Solution(problem, rho0, options, control, note)
-    return _run(solution, flow, callback, checkpoint, checkpoint_every, progress, raise_on_failure)
+    kind = BirthDeathSolution if rate else Solution
+    return _run(
+        kind(problem, rho0, options, control, note),
+        flow,
+        callback,
+        checkpoint,
+        checkpoint_every,
+        progress,
+        raise_on_failure,
+        make=partial(BirthDeathDriver, reaction=rate) if rate else Driver,
+    )
 
 
 def resume(
@@ -128,8 +147,9 @@ def _run(
     checkpoint_every: float,
     progress: bool | str,
     raise_on_failure: bool,
+    make: Callable[..., Driver] = Driver,
 ) -> Solution:
-    Driver(
+    make(
         solution,
         flow,
         callback=callback,

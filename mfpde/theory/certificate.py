@@ -1,0 +1,191 @@
+"""The convergence certificate: zero loss, with rate and distance, guaranteed before the run."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mfpde import checks, propagate
+from mfpde.blocks.linear import Linear
+from mfpde.evaluate import gradient, layers, loss, predict
+from mfpde.measures.particles import ParticleMeasure
+from mfpde.problem import Problem
+from mfpde.theory.certificate_constants import Constants, constants
+from mfpde.theory.linear_exact import best_linear_fit, gradient_domination
+
+Array = NDArray[np.float64]
+
+CRITERIA = ("uniform", "integral")
+POINTS = 200  # radii tried between 0 and the one where m(R) vanishes
+
+
+@dataclass(frozen=True)
+class Certificate:
+    """What is guaranteed of the gradient flow from ρ_0, or by how much the guarantee is missed.
+
+    With ``passed``: for all s, E(s) − E* ≤ (E(0) − E*) e^{−2·rate·s}; the path's length, and with
+    it COT(ρ_0, ρ_s) and COT(ρ_0, ρ_∞), is at most ``distance`` <= ``radius``. Without: rate is 0
+    and distance is inf.
+
+    ``loss`` is the upper bound of E(0) − E* used, ``least`` is E* (0 for SHL, the best linear map
+    for Linear); ``bound`` is m on the ball of ``radius``; ``measured`` is |grad E|²/(2(E − E*)) at
+    ρ_0. What would make it pass: a loss of at most ``loss_needed``, or the readout multiplied by
+    ``readout_scale``, or least kernel eigenvalues multiplied by ``eigenvalue_factor`` (more, or
+    richer, features); each alone, inf where no value would do. ``pessimism`` = loss/loss_needed.
+    """
+
+    passed: bool
+    criterion: str
+    rate: float
+    distance: float
+    radius: float
+    bound: float
+    loss: float
+    least: float
+    measured: float
+    loss_needed: float
+    readout_scale: float
+    eigenvalue_factor: float
+    constants: Constants
+
+    @property
+    def pessimism(self) -> float:
+        """E(0) over the largest E(0) that would have passed; below 1 it passes."""
+        return self.loss / self.loss_needed if self.loss_needed > 0 else float("inf")
+
+    def __str__(self) -> str:
+        if self.passed:
+            return (
+                f"certified: E - E* <= {self.loss:.4g} exp(-{2 * self.rate:.4g} s), "
+                f"COT(rho_0, rho_s) <= {self.distance:.4g} for all s"
+            )
+        return (
+            f"not certified: E(0) - E* = {self.loss:.4g} exceeds {self.loss_needed:.4g}; it would "
+            f"pass with the readout times {self.readout_scale:.4g}, or with least kernel "
+            f"eigenvalues times {self.eigenvalue_factor:.4g}"
+        )
+
+
+def certificate(
+    problem: Problem, rho0: ParticleMeasure, *, criterion: str = "uniform"
+) -> Certificate:
+    """Does the COT gradient flow of E from ρ_0 provably reach its least loss?
+
+    m(R) bounds the Polyak–Łojasiewicz constant on the COT ball of radius R about ρ_0; its proof
+    and every constant are in ``certificate_constants``. The flow's length r(s) obeys
+    d√(E−E*)/ds = −|grad E|²/(2√(E−E*)) ≤ −√(m(r)/2) dr/ds as long as it is in the ball r, so
+
+    * "uniform": 2(E(0) − E*)/m(R) ≤ R² for some R: length at most √(2(E(0) − E*)/m(R)) ≤ R;
+    * "integral": ∫₀ᴿ √(m(r)/2) dr ≥ √(E(0) − E*) for some R: length at most R. It is implied by
+      "uniform" and certifies several times more loss (4 times where m(R)^½ is linear in R).
+
+    It covers the gradient flow in s (integrated exactly) of the Euler network that ρ_0 is, squared
+    loss, SHL blocks with a C¹ activation (E* = 0) and Linear blocks. Where it passes the flow
+    converges; where it does not, nothing is said.
+
+    Raises TypeError or ValueError outside that range (see ``certificate_constants.constants``).
+    Sources: Barboni et al. 2024 (local convergence, Theorem of §4); Zhang, Peyré 2026 (linear).
+    """
+    checks.choice("criterion", criterion, CRITERIA)
+    found = constants(problem, rho0)
+    excess, least = _excess(problem, rho0, found.safety)
+    radii, budget = _budget(found, criterion)
+    needed = float(budget.max())
+    passed = bool(excess <= needed) and needed > 0.0
+    # The least radius that certifies has the largest m, hence the best rate.
+    radius = float(radii[np.argmax(budget >= excess) if passed else budget.argmax()])
+    bound = found.rate(radius)
+    norm2 = rho0.integrate(np.square(gradient(problem, rho0)).sum(axis=2))
+    return Certificate(
+        passed=passed,
+        criterion=criterion,
+        rate=bound if passed else 0.0,
+        distance=min(radius, float(np.sqrt(2.0 * excess / bound))) if passed else float("inf"),
+        radius=radius,
+        bound=bound,
+        loss=excess,
+        least=least,
+        measured=norm2 / (2.0 * excess) if excess > 0 else float("inf"),
+        loss_needed=needed,
+        readout_scale=_readout_scale(problem, rho0, needed * (1.0 - 1e-6)),
+        eigenvalue_factor=_eigenvalue_factor(found, criterion, excess),
+        constants=found,
+    )
+
+
+def _budget(found: Constants, criterion: str) -> tuple[Array, Array]:
+    """Radii R up to where m(R) vanishes, and the loss E(0) − E* that each one certifies.
+
+    That is R²m(R)/2, or (∫₀ᴿ √(m/2))², summed from below: m decreases, so right end points do it.
+    """
+    radii = _last_radius(found) * np.arange(1, POINTS + 1) / (POINTS + 1)
+    speed = np.array([np.sqrt(0.5 * found.rate(r)) for r in radii])
+    if criterion == "uniform":
+        return radii, np.square(radii * speed)
+    covered = np.cumsum(speed * np.diff(radii, prepend=0.0))
+    return radii, np.square(covered) * (1.0 - found.safety)
+
+
+def _last_radius(found: Constants) -> float:
+    """A radius just below the one where m(R) reaches 0."""
+    low, high = 0.0, 1.0
+    while found.rate(high) > 0.0 and high < 1e12:
+        high *= 2.0
+    for _ in range(50):
+        middle = 0.5 * (low + high)
+        low, high = (middle, high) if found.rate(middle) > 0.0 else (low, middle)
+    return low
+
+
+def _excess(problem: Problem, rho: ParticleMeasure, safety: float) -> tuple[float, float]:
+    """An upper bound of E(ρ_0) − E*, rounding of the outputs included, and E*."""
+    least = gradient_domination(problem)[1] if isinstance(problem.block, Linear) else 0.0
+    path = propagate.forward(layers(problem, rho), problem.start()).path
+    size = 1.0 + rho.integrate(np.square(rho.theta).sum(axis=2))  # |f| ≤ 2 (1 + |θ|²)(1 + |x|)
+    size *= 2.0 + 2.0 * float(np.linalg.norm(path, axis=2).max())
+    error = safety * (float(np.linalg.norm(problem.readout, 2)) * size + np.abs(problem.y).max())
+    value = loss(problem, rho)
+    return float(max(value - least, 0.0) + error * (np.sqrt(2.0 * value) + error)), least
+
+
+def _readout_scale(problem: Problem, rho: ParticleMeasure, needed: float) -> float:
+    """The c nearest to 1 such that cB passes; inf where there is none.
+
+    m scales with c², so the condition is ½ mean|BX − y/c|² ≤ needed: quadratic in 1/c.
+    """
+    linear = isinstance(problem.block, Linear)
+    output, target = predict(problem, rho), best_linear_fit(problem) if linear else problem.y
+    a, b, c = (
+        0.5 * float((left * right).sum()) / problem.size
+        for left, right in ((target, target), (output, target), (output, output))
+    )
+    if needed <= 0.0:
+        return float("inf")
+    if a == 0.0:
+        return 1.0 if c <= needed else float("inf")
+    root = b**2 - a * (c - needed)
+    if root < 0.0 or b + np.sqrt(root) <= 0.0:
+        return float("inf")
+    inverse = np.clip(1.0, (b - np.sqrt(root)) / a, (b + np.sqrt(root)) / a)
+    return float(1.0 / inverse)
+
+
+def _eigenvalue_factor(found: Constants, criterion: str, excess: float) -> float:
+    """Least f >= 1 (to 2 %) such that f·λ_min passes, all else kept; inf where none would."""
+
+    def passes(exponent: float) -> bool:
+        return bool(_budget(found.scaled(10.0**exponent), criterion)[1].max() >= excess)
+
+    if passes(0.0):
+        return 1.0
+    low, high = 0.0, 1.0
+    while not passes(high):
+        low, high = high, 2.0 * high
+        if high > 64.0:
+            return float("inf")
+    while high - low > 0.01:
+        middle = 0.5 * (low + high)
+        low, high = (low, middle) if passes(middle) else (middle, high)
+    return float(10.0**high)

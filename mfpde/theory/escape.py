@@ -1,0 +1,110 @@
+"""Leaving a bad stationary point: insert mass where V is least, go on, reach zero loss."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from mfpde import checks
+from mfpde.evaluate import loss
+from mfpde.flows.solve import solve
+from mfpde.measures.particles import ParticleMeasure
+from mfpde.problem import Problem
+from mfpde.solution import Solution
+from mfpde.theory.stationarity import Stationarity, stationarity
+
+Array = NDArray[np.float64]
+
+MASSES = 0.5 ** np.arange(1, 31)  # tried by the line search, largest first
+
+
+@dataclass(frozen=True)
+class Round:
+    """One insertion: loss before and after it, its mass, where it pointed, the flow after it."""
+
+    loss_before: float
+    loss_inserted: float
+    mass: float
+    direction: Stationarity
+    solution: Solution
+
+
+@dataclass(frozen=True)
+class Escape:
+    """``success``: the loss reached ``loss_below``; ``rounds`` tell the story, ``final`` is ρ."""
+
+    success: bool
+    loss: float
+    final: ParticleMeasure
+    rounds: tuple[Round, ...]
+    message: str
+
+
+def escape(
+    problem: Problem,
+    rho: ParticleMeasure,
+    *,
+    loss_below: float = 1e-6,
+    box: ArrayLike | None = None,
+    s_round: float = 100.0,
+    rounds: int = 20,
+    seed: int = 0,
+    **options: Any,
+) -> Escape:
+    """From a stationary point with E > 0 to zero loss: "every local minimum is global", done.
+
+    Each round finds the θ_k that minimises V(t_k, ·) at every depth (``stationarity``), gives it
+    the fraction of mass (halved from ½) that lowers E most, ρ_k → (1−ε)ρ_k + εδ_{θ_k}, and
+    follows the gradient flow for s_round more time. E never rises. ``options`` go to ``solve``.
+
+    Ends when E <= loss_below, after ``rounds`` insertions, or when no insertion lowers E (ρ is a
+    first-order minimum over the box). Source: Lu et al. 2020 (no bad local minima).
+    """
+    checks.positive("loss_below", loss_below)
+    done: list[Round] = []
+    message = f"{rounds} rounds were not enough: increase rounds, s_round or the box."
+    for k in range(checks.count("rounds", rounds)):
+        direction = stationarity(problem, rho, box, seed=seed + k)
+        before = loss(problem, rho)
+        inserted, mass = _insert(problem, rho, direction)
+        if mass == 0.0:
+            message = "No insertion within the box lowers the loss: ρ is a first-order minimum."
+            break
+        after = loss(problem, inserted)
+        sol = solve(problem, inserted, s_end=s_round, loss_below=loss_below, **options)
+        rho = sol.final
+        done.append(Round(before, after, mass, direction, sol))
+        if sol.loss[-1] <= loss_below:
+            message = f"The loss fell below {loss_below:g} after {k + 1} insertions."
+            break
+    final = loss(problem, rho)
+    return Escape(final <= loss_below, final, rho, tuple(done), message)
+
+
+def insert(rho: ParticleMeasure, direction: Stationarity, mass: float) -> ParticleMeasure:
+    """ρ_k → (1−ε)ρ_k + εδ_{θ_k} at every depth where that lowers E to first order.
+
+    Elsewhere the new particle has no weight: all depths hold the same number of particles.
+    """
+    epsilon = np.where(direction.per_depth > 0.0, mass, 0.0)[:, None]
+    theta = np.concatenate([rho.theta, direction.minimisers[:, None]], axis=1)
+    weights = np.concatenate([(1.0 - epsilon) * rho.weights, epsilon], axis=1)
+    return ParticleMeasure(theta.astype(rho.dtype), rho.depth, weights, dtype=rho.dtype)
+
+
+def _insert(
+    problem: Problem, rho: ParticleMeasure, direction: Stationarity
+) -> tuple[ParticleMeasure, float]:
+    """The insertion of least loss over the masses tried; mass 0 where none lowers it."""
+    best, mass, lowest = rho, 0.0, loss(problem, rho)
+    for epsilon in MASSES:
+        tried = insert(rho, direction, float(epsilon))
+        value = loss(problem, tried)
+        if value < lowest:
+            best, mass, lowest = tried, float(epsilon), value
+        elif mass > 0.0:
+            break
+    return best, mass

@@ -1,0 +1,100 @@
+"""The two-layer surrogate: what changes when the adjoint is replaced by the final residual."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mfpde import propagate
+from mfpde.evaluate import layers, terminal_cotangent
+from mfpde.measures.particles import ParticleMeasure
+from mfpde.problem import Problem
+from mfpde.theory.kernel import hidden_kernel, node_states
+from mfpde.theory.lipschitz import adjoint_bounds, lipschitz
+
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class ShallowComparison:
+    """Per depth node (K,): gradient norms of ResNet and surrogate, their ratio and its bounds.
+
+    ``gradient`` and ``shallow`` are ‖∇_θV(t_k, ·)‖ in L²(ρ_t), ``cosine`` the cosine of their angle
+    there. ``adjoint_least`` and ``adjoint_most`` are the extremes over the data of
+    |P_i(t)|/|P_i(1)|, which lie within ``adjoint_bounds`` = exp(∓∫_t^1 Lip); ``ratio`` =
+    gradient/shallow lies within ``bounds``, those widened by the root of K(t)'s condition.
+    """
+
+    depths: Array
+    gradient: Array
+    shallow: Array
+    cosine: Array
+    adjoint_least: Array
+    adjoint_most: Array
+    adjoint_bounds: tuple[Array, Array]
+    bounds: tuple[Array, Array]
+
+    @property
+    def ratio(self) -> Array:
+        """‖∇V‖/‖∇V_shallow‖ per depth, NaN where both vanish."""
+        out = np.full_like(self.gradient, np.nan)
+        return np.divide(self.gradient, self.shallow, out=out, where=self.shallow > 0.0)
+
+
+def shallow_comparison(problem: Problem, rho: ParticleMeasure) -> ShallowComparison:
+    """The surrogate's gradient, P_i(t) replaced by P_i(1), against the ResNet's, depth by depth.
+
+    With P(t) = T P(1), e^{−∫Lip} ≤ |T_i P_i(1)|/|P_i(1)| ≤ e^{∫Lip}, and the norms are those of
+    K(t)^½P(t) and K(t)^½P(1): their ratio lies within (λ_min/λ_max)^½ e^{−∫Lip} and its
+    reciprocal. Euler depth uses Π(1 ∓ h Lip), exact for the ResNet; other integrators the
+    exponentials of the continuous depth. Where K(t) is singular the bounds are 0 and inf.
+    Source: Lu et al. 2020 (comparison with the two-layer surrogate).
+    """
+    stack = layers(problem, rho)
+    passed = propagate.forward(stack, problem.start())
+    terminal = terminal_cotangent(problem, passed.end)
+    back = propagate.adjoint(stack, passed, terminal)
+    states, adjoint = node_states(rho, passed), _node_adjoint(rho, back)
+    full = back.gradient / rho.depth.weights[:, None, None]
+    flat = np.array(
+        [problem.block.gradient(x, rho.theta[k], terminal) for k, x in enumerate(states)]
+    )
+    flat = flat.reshape(full.shape)
+    squares = [_inner(rho, *pair) for pair in ((full, full), (flat, flat), (full, flat))]
+    norms = np.sqrt(squares[0]), np.sqrt(squares[1])
+    size = norms[0] * norms[1]
+    ends = np.linalg.norm(terminal, axis=1)
+    moving = ends > 0.0
+    stretch = np.linalg.norm(adjoint, axis=2)[:, moving] / ends[moving]
+    bounds = adjoint_bounds(rho, lipschitz(problem, rho))
+    spread = np.sqrt([_condition(hidden_kernel(problem, rho, x, k)) for k, x in enumerate(states)])
+    return ShallowComparison(
+        depths=rho.depth.nodes,
+        gradient=norms[0],
+        shallow=norms[1],
+        cosine=np.divide(squares[2], size, out=np.full_like(size, np.nan), where=size > 0.0),
+        adjoint_least=stretch.min(axis=1, initial=np.inf),
+        adjoint_most=stretch.max(axis=1, initial=0.0),
+        adjoint_bounds=bounds,
+        bounds=(bounds[0] / spread, bounds[1] * spread),
+    )
+
+
+def _node_adjoint(rho: ParticleMeasure, back: propagate.Adjoint) -> Array:
+    """P_i(t_k) as the first variation reads it, Σ_e Q_e/ω_k, (K, N, d)."""
+    out = np.zeros((rho.nodes, *back.path.shape[1:]))
+    for (step, i), k in np.ndenumerate(rho.depth.stage_nodes):
+        out[k] += back.cotangents[step, i] / rho.depth.weights[k]
+    return out
+
+
+def _inner(rho: ParticleMeasure, left: Array, right: Array) -> Array:
+    return np.asarray((rho.weights * (left * right).sum(axis=2)).sum(axis=1))
+
+
+def _condition(kernel: Array) -> float:
+    values = np.linalg.eigvalsh(kernel)
+    floor = len(values) * np.finfo(np.float64).eps * values[-1]
+    return float(values[-1] / values[0]) if values[0] > floor else float("inf")

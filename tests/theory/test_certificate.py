@@ -1,0 +1,276 @@
+"""The certificate against runs and adversaries that try to break it."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+
+import mfpde
+from mfpde import theory
+from mfpde.theory.certificate_constants import constants
+
+SMOOTH = ["tanh", "sigmoid", "softplus", "gelu", "silu", "sin"]
+
+
+def draw_shl(seed):
+    """A random small SHL problem: any activation, bias, shape, scale of readout, u = 0 or not."""
+    rng = np.random.default_rng(seed)
+    n, d, layers = (int(rng.integers(1, high)) for high in (4, 4, 5))
+    width = n + int(rng.integers(0, 7))
+    block = mfpde.SHL(d, str(rng.choice(SMOOTH)), bias=bool(rng.integers(2)))
+    readout = 10.0 ** rng.uniform(-1, 2) * np.linalg.qr(rng.standard_normal((d, d)))[0][:1]
+    problem = mfpde.Problem(
+        rng.standard_normal((n, d)), rng.standard_normal((n, 1)), block=block, readout=readout
+    )
+    theta = rng.standard_normal((layers, width, block.size))
+    theta[..., :d] *= rng.choice([0.0, 0.1, 1.0])
+    weights = rng.random((layers, width)) + 0.1
+    weights /= weights.sum(axis=1, keepdims=True)
+    return problem, mfpde.ParticleMeasure(theta, mfpde.Depth(layers, "euler"), weights)
+
+
+def draw_linear(seed):
+    rng = np.random.default_rng(seed)
+    n, d, layers = (int(rng.integers(1, high)) for high in (5, 4, 5))
+    x, readout = rng.standard_normal((n, d)), 10.0 ** rng.uniform(-1, 1) * np.eye(d)
+    y = x @ readout @ (np.eye(d) + 0.2 * rng.standard_normal((d, d))) + 0.1 * rng.standard_normal(
+        (n, d)
+    )
+    problem = mfpde.Problem(x, y, block=mfpde.Linear(d), readout=readout)
+    theta = rng.uniform(0.3, 2.0) * rng.standard_normal((layers, 4 * d, 2 * d))
+    return problem, mfpde.ParticleMeasure(theta, mfpde.Depth(layers, "euler"))
+
+
+def eased(problem, rho, criterion, slack=0.999):
+    """The same problem with the residual shrunk to what the certificate says it can bear.
+
+    Below 1e-10 the rounding of the outputs, which the certificate counts, would be all of E(0).
+    """
+    found = theory.certificate(problem, rho, criterion=criterion)
+    assume(found.loss_needed > 1e-10)
+    output = mfpde.predict(problem, rho)
+    part = min(1.0, np.sqrt(slack / max(found.pessimism, 1e-30)))
+    targets = output + part * (problem.y - output)
+    return mfpde.Problem(problem.x, targets, block=problem.block, readout=problem.readout)
+
+
+def check_promises(problem, rho, certified, decades=8.0, max_steps=60):
+    """Run the flow (a stiff one as far as max_steps go) and hold every promise against it."""
+    sol = mfpde.solve(
+        problem,
+        rho,
+        s_end=0.5 * decades * np.log(10.0) / certified.rate,
+        method="rk45",
+        rtol=1e-8,  # its error in E stays below the floor of the comparison
+        atol=1e-11,
+        max_steps=max_steps,
+        save="steps",
+        raise_on_failure=False,
+    )
+    excess = sol.loss - certified.least
+    promise = certified.loss * np.exp(-2.0 * certified.rate * sol.s)
+    floor = 1e-9 * certified.loss + 1e-13 * (1.0 + sol.loss[0] + certified.least)
+    assert np.all(excess <= promise * (1 + 1e-5) + floor)
+    mass = (rho.depth.weights[:, None] * rho.weights)[:, :, None]
+    length, last = 0.0, rho.theta
+    for theta in [*sol.states, sol.final.theta]:
+        length += np.sqrt(np.sum(mass * np.square(theta - last)))
+        away = np.sqrt(np.sum(mass * np.square(theta - rho.theta)))
+        last = theta
+        assert away <= certified.distance * (1 + 1e-4)
+    assert length <= certified.distance * (1 + 1e-4)
+    assert certified.distance <= certified.radius * (1 + 1e-12)
+    return sol
+
+
+@settings(max_examples=12, deadline=None)
+@given(seed=st.integers(0, 10**6), criterion=st.sampled_from(["uniform", "integral"]))
+def test_no_shl_run_violates_a_certificate(seed, criterion):
+    problem, rho = draw_shl(seed)
+    problem = eased(problem, rho, criterion)
+    certified = theory.certificate(problem, rho, criterion=criterion)
+    assert certified.passed
+    check_promises(problem, rho, certified)
+
+
+@settings(max_examples=20, deadline=None)
+@given(seed=st.integers(0, 10**6), criterion=st.sampled_from(["uniform", "integral"]))
+def test_no_linear_run_violates_a_certificate(seed, criterion):
+    problem, rho = draw_linear(seed)
+    problem = eased(problem, rho, criterion)
+    certified = theory.certificate(problem, rho, criterion=criterion)
+    assert certified.passed
+    check_promises(problem, rho, certified)
+
+
+@settings(max_examples=30, deadline=None)
+@given(seed=st.integers(0, 10**6), part=st.floats(0.02, 0.98))
+def test_no_measure_on_the_ball_breaks_its_shl_bound(seed, part):
+    """λ_min(K)/N, the worst m over all residuals, against m(R) at adversarial points."""
+    problem, rho = draw_shl(seed)
+    found = constants(problem, rho)
+    assume(found.rate(0.0) > 0.0)
+    radius = part * last_radius(found)
+    bound = found.rate(radius)
+    rng = np.random.default_rng(seed + 1)
+    for theta in adversaries(problem, rho, radius, rng):
+        least = np.linalg.eigvalsh(theory.tangent_kernel(problem, rho.with_theta(theta)))[0]
+        assert least / problem.size >= bound * (1 - 1e-9) - 1e-13
+
+
+@settings(max_examples=30, deadline=None)
+@given(seed=st.integers(0, 10**6), part=st.floats(0.02, 0.98))
+def test_no_measure_on_the_ball_breaks_its_linear_bound(seed, part):
+    problem, rho = draw_linear(seed)
+    found, least = constants(problem, rho), theory.gradient_domination(problem)[1]
+    assume(found.rate(0.0) > 0.0)
+    radius = part * last_radius(found)
+    rng = np.random.default_rng(seed + 1)
+    for theta in adversaries(problem, rho, radius, rng):
+        there = rho.with_theta(theta)
+        norm2 = there.integrate(np.square(mfpde.gradient(problem, there)).sum(axis=2))
+        excess = mfpde.loss(problem, there) - least
+        assert norm2 >= 2 * found.rate(radius) * excess * (1 - 1e-9) - 1e-13
+
+
+def last_radius(found):
+    low, high = 0.0, 64.0
+    for _ in range(60):
+        middle = 0.5 * (low + high)
+        low, high = (middle, high) if found.rate(middle) > 0 else (low, middle)
+    return low
+
+
+def adversaries(problem, rho, radius, rng):
+    """Moves of length R: spread, on one layer, on one light particle, shrinking u, w or all."""
+    d, shape = problem.block.dim, rho.theta.shape
+    mass = (rho.depth.weights[:, None] * rho.weights)[:, :, None]
+    moves = [rng.standard_normal(shape) for _ in range(3)]
+    layer = np.zeros(shape)
+    layer[rng.integers(shape[0])] = rng.standard_normal(shape[1:])
+    light = np.zeros(shape)
+    light[0, rho.weights[0].argmin()] = rng.standard_normal(shape[2])
+    shrink_w, shrink_u = -rho.theta, -rho.theta
+    shrink_w[..., :d], shrink_u[..., d:] = 0.0, 0.0
+    moves += [layer, light, -rho.theta, shrink_w, shrink_u, 1.0 * rho.theta]
+    moves.append(mfpde.gradient(problem, rho))
+    for move in moves:
+        size = np.sqrt(np.sum(mass * np.square(move)))
+        if size > 0.0:
+            yield rho.theta + radius / size * move
+            yield rho.theta - radius / size * move
+
+
+def barboni(readout, count=64, steps=8):
+    """u = 0, (w, b) Gaussian, outputs read from a coordinate that the data leave at zero."""
+    x = np.array([[-1.2], [0.1], [1.0]])
+    law = mfpde.laws.Product(mfpde.laws.Dirac(0.0, dim=2), mfpde.laws.Gaussian(1.5, dim=3))
+    problem = mfpde.Problem(x, np.sin(2 * x), block=mfpde.SHL(2), readout=[[0.0, readout]])
+    rho = mfpde.ParticleMeasure.from_law(law, mfpde.Depth(steps, "euler"), count=count)
+    return problem, rho
+
+
+def test_initialisation_with_zero_u_and_lifted_readout_passes():
+    refused = theory.certificate(*barboni(1.0))
+    assert not refused.passed
+    assert refused.rate == 0.0
+    assert refused.distance == np.inf
+    assert "readout" in str(refused)
+    problem, rho = barboni(1.001 * refused.readout_scale)
+    certified = theory.certificate(problem, rho)
+    assert certified.passed
+    assert 2 * certified.loss / certified.rate <= certified.radius**2
+    assert "certified" in str(certified)
+    sol = check_promises(problem, rho, certified, max_steps=4000)
+    assert sol.loss[-1] < 1e-8 * sol.loss[0]
+    assert not theory.certificate(*barboni(0.99 * refused.readout_scale)).passed
+
+
+def test_white_linear_initialisation_passes():
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal((6, 2))
+    y = x @ np.array([[1.05, 0.02], [-0.03, 0.98]])
+    problem = mfpde.Problem(x, y, block=mfpde.Linear(2))
+    corners = np.array(np.meshgrid(*[[-1.0, 1.0]] * 4)).reshape(4, -1).T
+    depth = mfpde.Depth(16, "euler")
+    rho = mfpde.ParticleMeasure(np.repeat(2.0 * corners[None], 16, axis=0), depth)
+    certified = theory.certificate(problem, rho)
+    assert certified.passed
+    sol = check_promises(problem, rho, certified, max_steps=4000)
+    exact = theory.linear_closure(problem, rho.second_moment(), depth, [sol.s[-1]])
+    assert sol.loss[-1] == pytest.approx(exact.loss[0], abs=1e-9)
+
+
+def test_integral_criterion_certifies_more_and_is_sharp_for_scalars():
+    """d = 1, Σ = σ²Id: the multiplier e^S reaches any β > 0, and β = 0 has excess ½: the limit."""
+    signs = np.array([[1.0, 1], [1, -1], [-1, 1], [-1, -1]])
+    problem = mfpde.Problem([[1.0]], [[0.2]], block=mfpde.Linear(1))
+    rho = mfpde.ParticleMeasure(
+        np.repeat(20.0 * signs[None], 4096, axis=0), mfpde.Depth(4096, "euler")
+    )
+    integral = theory.certificate(problem, rho, criterion="integral")
+    uniform = theory.certificate(problem, rho)
+    assert uniform.loss_needed < integral.loss_needed < 0.5
+    assert integral.loss_needed > 0.38
+    assert integral.passed
+    assert not uniform.passed
+
+
+def test_advice_is_what_it_says():
+    problem, rho = barboni(10.0)
+    found = theory.certificate(problem, rho)
+    assert found.pessimism == pytest.approx(found.loss / found.loss_needed)
+    richer = found.constants.scaled(found.eigenvalue_factor)
+    radii = np.linspace(0.0, 5.0, 2001)[1:]
+    reach = max(0.5 * r**2 * richer.rate(r) for r in radii)
+    assert reach == pytest.approx(found.loss, rel=0.05)
+    easier = mfpde.Problem(
+        problem.x,
+        problem.y * np.sqrt(0.999 / found.pessimism),
+        block=problem.block,
+        readout=problem.readout,
+    )
+    assert theory.certificate(easier, rho).passed
+
+
+def test_bound_decreases_with_the_radius_and_the_rounding_margin_counts():
+    found = constants(*barboni(1.0))
+    rates = [found.rate(r) for r in np.linspace(0.0, 0.3, 50)]
+    assert np.all(np.diff(rates) <= 0)
+    assert rates[0] > 0
+    assert 0 < found.safety < 1e-9
+    assert replace(found, safety=1e-3).rate(0.01) < found.rate(0.01)
+
+
+def test_singular_features_certify_nothing():
+    rng = np.random.default_rng(0)
+    x = np.repeat(rng.standard_normal((2, 1)), 2, axis=0)
+    problem, rho = barboni(1e6)
+    twins = mfpde.Problem(x, np.arange(4.0), block=problem.block, readout=problem.readout)
+    found = theory.certificate(twins, rho)
+    assert not found.passed
+    assert found.eigenvalue_factor == np.inf
+    assert found.readout_scale == np.inf
+    few = mfpde.ParticleMeasure(rho.theta[:, :2], rho.depth)
+    assert not theory.certificate(problem, few).passed
+
+
+def test_the_true_flow_may_converge_where_nothing_is_certified():
+    problem, rho = barboni(1.0, count=16, steps=2)
+    assert not theory.certificate(problem, rho).passed
+    sol = mfpde.solve(problem, rho, s_end=np.inf, loss_below=1e-6, rtol=1e-2)
+    assert sol.success
+
+
+def test_outside_its_range_it_refuses():
+    problem, rho = barboni(1.0)
+    deep = mfpde.ParticleMeasure(rho.theta[:3], mfpde.Depth(1, "rk4"))
+    with pytest.raises(ValueError, match="Euler"):
+        theory.certificate(problem, deep)
+    relu = mfpde.Problem(problem.x, problem.y, block=mfpde.SHL(2, "relu"))
+    with pytest.raises(ValueError, match="smooth"):
+        theory.certificate(relu, rho)
+    with pytest.raises(ValueError, match="criterion"):
+        theory.certificate(problem, rho, criterion="hope")

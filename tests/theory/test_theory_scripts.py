@@ -1,0 +1,31 @@
+"""Each validation script of the room, small, with its verdicts, and its figure by its data."""
+
+import numpy as np
+import pytest
+from scripts import script
+
+FIGURES = {
+    "linear_exact": 2,
+    "polyak_lojasiewicz": 3,
+    "certificate": 3,
+    "no_bad_minima": 2,
+    "shallow_comparison": 2,
+}
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_claims_hold_and_the_figure_shows_the_data(name, tmp_path):
+    assert script("validation", name).main(["--quick", "--out", str(tmp_path)]) == 0
+    module = script("figures", name)
+    assert module.main(["--data", str(tmp_path)]) == 0
+    assert (tmp_path / f"{name}.pdf").stat().st_size > 5000
+    axes = module.draw(tmp_path).axes
+    assert len(axes) == FIGURES[name]
+    for one in axes:
+        assert one.get_xlabel()
+        assert one.get_ylabel()
+        drawn = [np.asarray(line.get_ydata(), float) for line in one.lines]
+        assert all(np.isfinite(values).all() for values in drawn if values.size > 1)
+    if name == "linear_exact":
+        x, y = axes[0].lines[0].get_data()
+        assert np.polyfit(np.log(x), np.log(y), 1)[0] == pytest.approx(-1.0, abs=0.1)
