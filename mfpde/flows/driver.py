@@ -16,6 +16,7 @@ from mfpde.flows import stability
 from mfpde.flows.particle_flow import ParticleFlow
 from mfpde.flows.schemes import SCHEMES, Step
 from mfpde.flows.status import Status
+from mfpde.kernels import serial_blas
 from mfpde.progress import Progress
 from mfpde.solution import Solution
 
@@ -57,6 +58,7 @@ class Driver:
         with (
             np.errstate(over="ignore", invalid="ignore", divide="ignore"),
             self.flow.clock.compilation(),
+            serial_blas(),
             self._interruptible(),
             self.progress,
         ):

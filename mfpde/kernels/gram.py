@@ -8,11 +8,13 @@ a depth node. Multiplied out it is R × Mp; never multiplied out, the product is
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+
+import numba
 import numpy as np
 from numba import njit, prange
-from scipy.linalg import blas
 
-from mfpde.kernels import FASTMATH, threads_for
+from mfpde.kernels import FASTMATH, PARALLEL_FROM, serial_blas, threads_for
 
 ROWS = 192  # rows of a block: its products stay in cache between BLAS and the Hadamard sum
 COLUMNS = 1 << 22  # entries of a slice of J
@@ -25,7 +27,6 @@ def flat(factors, bias, out):
     p = 2 * d + bias
     count = max(1, min(m, COLUMNS // (rows * p)))
     slab = np.empty((rows, count, p), out.dtype)
-    syrk = blas.dsyrk if out.dtype == np.float64 else blas.ssyrk
     for lo in range(0, m, count):
         part = slab[:, : min(count, m - lo)]
         if part.shape[1] < count:
@@ -33,8 +34,37 @@ def flat(factors, bias, out):
         for e, (x, q, s, t) in enumerate(factors):
             with threads_for(part.size):
                 _add_rows(part, x, q, s, t, lo, e == 0)
-        columns = part.reshape(rows, -1).T  # Fortran order: the C lower triangle is its upper one
-        syrk(1.0, columns, beta=1.0, c=out.T, trans=1, overwrite_c=1)
+        _add_outer(part.reshape(rows, -1), out)
+
+
+def _add_outer(j, out):
+    """out += j jᵀ, lower triangle and a little more."""
+
+    def add(blocks):
+        g = np.empty((ROWS, len(out)), out.dtype)
+        for lo, hi in blocks:
+            product = np.matmul(j[lo:hi], j[:hi].T, out=g[: hi - lo, :hi])
+            out[lo:hi, :hi] += product
+
+    _share(add, len(out), ROWS, j.shape[1])
+
+
+def _share(work, rows, size, depth):
+    """``work(blocks)`` on every thread, each with its own blocks of ``size`` rows.
+
+    Blocks do not meet in the result, which is therefore the same for any number of threads.
+    Threads of our own around BLAS calls that stay on them: see ``serial_blas``.
+    """
+    blocks = [(lo, min(lo + size, rows)) for lo in range(0, rows, size)]
+    enough = rows * rows * depth >= PARALLEL_FROM
+    threads = min(numba.get_num_threads(), len(blocks)) if enough else 1
+    with serial_blas():
+        if threads == 1:
+            work(blocks)
+            return
+        with ThreadPoolExecutor(threads) as pool:
+            # Longer rows come last: dealt in turn, every thread gets as many of each length.
+            list(pool.map(work, [blocks[k::threads] for k in range(threads)]))
 
 
 @njit(cache=True, parallel=True, fastmath=FASTMATH, error_model="numpy")
@@ -57,31 +87,33 @@ def _add_rows(out, x, q, s, t, lo, first):
 
 def hadamard(factors, bias, out):
     """By Hadamard products of Gram matrices, in blocks of rows."""
-    n, rows = len(factors[0][0]), len(out)
+    n, rows = len(factors[0].x), len(out)
     c = rows // n
-    block = max(1, ROWS // c)
-    g, q = np.empty((2, min(block, n) * c, rows), out.dtype)
-    for lo in range(0, n, block):
-        hi = min(lo + block, n)
-        r, end = slice(lo * c, hi * c), hi * c
-        for left in factors:
-            for right in factors:
-                gram = np.matmul(left[3][r], right[3][:end].T, out=g[: end - lo * c, :end])
-                outer = np.matmul(left[1][r], right[1][:end].T, out=q[: end - lo * c, :end])
-                x = left[0][lo:hi] @ right[0][:hi].T
-                x += bias
-                s = left[2][lo:hi] @ right[2][:hi].T
-                if c > 1:
-                    x, s = np.repeat(x, c, axis=1), np.repeat(s, c, axis=1)
-                with threads_for(gram.size):
+    size = min(n, max(1, ROWS // c))
+
+    def add(blocks):
+        g, q = np.empty((2, size * c, rows), out.dtype)
+        for lo, hi in blocks:
+            r, end = slice(lo * c, hi * c), hi * c
+            for left in factors:
+                for right in factors:
+                    gram = np.matmul(left.t[r], right.t[:end].T, out=g[: end - lo * c, :end])
+                    outer = np.matmul(left.q[r], right.q[:end].T, out=q[: end - lo * c, :end])
+                    x = left.x[lo:hi] @ right.x[:hi].T
+                    x += bias
+                    s = left.s[lo:hi] @ right.s[:hi].T
+                    if c > 1:
+                        x, s = np.repeat(x, c, axis=1), np.repeat(s, c, axis=1)
                     _add_products(out[r, :end], gram, x, outer, s)
 
+    _share(add, n, size, c * c * factors[0].t.shape[1])
 
-@njit(cache=True, parallel=True, fastmath=FASTMATH, error_model="numpy")
+
+@njit(cache=True, nogil=True, fastmath=FASTMATH, error_model="numpy")
 def _add_products(out, g, x, q, s):
     """out += g∘x + q∘s, where the c = len(g)/len(x) rows of a datum share those of x and s."""
     c = g.shape[0] // x.shape[0]
-    for r in prange(g.shape[0]):
+    for r in range(g.shape[0]):
         i = r // c
         for m in range(g.shape[1]):
             out[r, m] += g[r, m] * x[i, m] + q[r, m] * s[i, m]
