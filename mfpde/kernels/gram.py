@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import numpy as np
 from numba import njit, prange
-from scipy.linalg import blas
 
 from mfpde.kernels import FASTMATH, threads_for
 
@@ -20,6 +19,8 @@ COLUMNS = 1 << 22  # entries of a slice of J
 
 def flat(factors, bias, out):
     """By J itself, in slices of particles; factors hold (x, q, s, t) with √weights in s and t."""
+    from scipy.linalg import blas
+
     x, q, s, _ = factors[0]
     d, rows, m = x.shape[1], len(q), s.shape[1]
     p = 2 * d + bias
