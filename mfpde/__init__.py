@@ -1,6 +1,9 @@
 """Mean-field limits of ResNets: laws of block parameters, trained by a gradient-flow PDE."""
 
-from mfpde import data, laws, resnet, theory, transport
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from mfpde import data, laws
 from mfpde.blocks import SHL, Block, Linear, check_block
 from mfpde.depth import Depth
 from mfpde.evaluate import first_variation, gradient, loss, predict
@@ -10,7 +13,11 @@ from mfpde.limit import Limit, limit
 from mfpde.measures import ParticleMeasure
 from mfpde.problem import Problem
 from mfpde.solution import Solution
-from mfpde.transport import conditional_transport, cot_distance
+from mfpde.warm import warmup
+
+if TYPE_CHECKING:
+    from mfpde import resnet, theory, transport
+    from mfpde.transport import conditional_transport, cot_distance
 
 __version__ = "0.1.0"
 
@@ -40,4 +47,21 @@ __all__ = [
     "solve",
     "theory",
     "transport",
+    "warmup",
 ]
+
+# Imported when first asked for: each would double the time that ``import mfpde`` takes.
+_ROOMS = ("resnet", "theory", "transport")
+_OF_TRANSPORT = ("conditional_transport", "cot_distance")
+
+
+def __getattr__(name: str) -> Any:
+    if name in _ROOMS:
+        return import_module(f"{__name__}.{name}")
+    if name in _OF_TRANSPORT:
+        return getattr(import_module(f"{__name__}.transport"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -8,7 +8,6 @@ from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.special import ndtr, ndtri, roots_hermitenorm, roots_legendre
 
 from mfpde import checks
 
@@ -63,7 +62,9 @@ class _Uniform:
         return np.clip((x - self.low) / (self.high - self.low), 0.0, 1.0)
 
     def gauss(self, n: int) -> tuple[Array, Array]:
-        nodes, weights = roots_legendre(n)
+        from scipy import special
+
+        nodes, weights = special.roots_legendre(n)
         return self.mean + 0.5 * (self.high - self.low) * nodes, weights / weights.sum()
 
     def spectral(self, n: int) -> tuple[Array, Array]:
@@ -77,13 +78,19 @@ class _Normal:
     random = True
 
     def ppf(self, v: Array) -> Array:
-        return self.mean + self.std * ndtri(v)
+        from scipy import special
+
+        return self.mean + self.std * special.ndtri(v)
 
     def cdf(self, x: Array) -> Array:
-        return ndtr((x - self.mean) / self.std)
+        from scipy import special
+
+        return special.ndtr((x - self.mean) / self.std)
 
     def gauss(self, n: int) -> tuple[Array, Array]:
-        nodes, weights = roots_hermitenorm(n)
+        from scipy import special
+
+        nodes, weights = special.roots_hermitenorm(n)
         return self.mean + self.std * nodes, weights / weights.sum()
 
     def spectral(self, n: int) -> tuple[Array, Array]:

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import qmc
 
 from mfpde import checks
 from mfpde.laws import Law
@@ -49,6 +48,8 @@ def _uniform(dim: int, count: int, rule: str, seed: np.random.SeedSequence) -> A
     if rule == "iid":
         v = rng.random((count, dim))
     else:
+        from scipy.stats import qmc  # a second to import, and only this rule needs it
+
         sampler = qmc.Sobol(dim, scramble=True, rng=rng)
         # Draw the next power of two (the balanced set) and keep its first points.
         v = sampler.random_base2(int(np.ceil(np.log2(count))))[:count]

@@ -40,8 +40,8 @@ class Solution:
     ``s``, ``loss``, ``gradient_norm2`` (|grad E|²_COT) and ``step`` are series over the accepted
     steps, (n,); ``final`` is the last measure, ``at(s)`` one in between, ``state_s`` the saved
     times (``states`` their θ); ``success``, ``status`` and ``message`` say how it ended; ``stats``
-    holds counts (gradients, tangents, kernels, factorisations, steps, rejected) and the split of
-    wall time.
+    holds counts (gradients, tangents, kernels, factorisations, products with K, steps, rejected)
+    and the split of wall time.
     """
 
     def __init__(

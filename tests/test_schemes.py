@@ -8,7 +8,7 @@ import mfpde
 from mfpde import Status
 from mfpde.flows import stability
 from mfpde.flows.particle_flow import ParticleFlow
-from mfpde.flows.schemes import SCHEMES
+from mfpde.flows.schemes import SCHEMES, dormand_prince, implicit, scheme
 
 DEPTH = mfpde.Depth(2, "rk4")
 
@@ -18,13 +18,13 @@ def problem():
     return sine(8)
 
 
-def equal_steps(problem, method, count):
+def equal_steps(problem, method, count, **how):
     """The bare scheme without its controller."""
     rho0 = gaussian_measure(problem, DEPTH)
     flow = ParticleFlow(problem, rho0)
     point = flow.at(rho0.theta)
     for _ in range(count):
-        point = SCHEMES[method].step(flow, point, 2.0 / count).point
+        point = SCHEMES[method].step(flow, point, 2.0 / count, **how).point
     return point.theta
 
 
@@ -51,14 +51,47 @@ def test_order_of_fixed_steps(problem, exact, method, order, steps, ceiling):
 
 
 @pytest.mark.parametrize(
-    ("method", "order", "steps", "ceiling"),
-    [("rk45", 5, (16, 32, 64), 1e-12), ("implicit", 2, (16, 32, 64), 2e-4)],
+    ("method", "how", "order", "steps", "ceiling"),
+    [
+        ("rk45", {}, 5, (16, 32, 64), 1e-12),
+        ("implicit", {"columns": 2}, 2, (16, 32, 64), 2e-4),
+        ("implicit", {"columns": 3}, 3, (16, 32, 64), 1e-5),
+        ("implicit", {"columns": 4}, 4, (16, 32, 64), 5e-7),
+    ],
 )
-def test_order_of_adaptive_schemes(problem, exact, method, order, steps, ceiling):
-    errors = [np.abs(equal_steps(problem, method, n) - exact).max() for n in steps]
+def test_order_of_adaptive_schemes(problem, exact, method, how, order, steps, ceiling):
+    errors = [np.abs(equal_steps(problem, method, n, **how) - exact).max() for n in steps]
     orders = -np.diff(np.log(errors)) / np.log(2)
     np.testing.assert_allclose(orders, order, atol=0.3)
     assert errors[-1] <= ceiling
+
+
+@pytest.mark.parametrize("columns", [2, 3, 4])
+def test_error_estimate_of_the_implicit_scheme_has_its_order(problem, columns):
+    rho0 = gaussian_measure(problem, DEPTH)
+    flow = ParticleFlow(problem, rho0)
+    point = flow.at(rho0.theta)
+    estimates = [
+        flow.norm(implicit.step(flow, point, h, columns=columns).error)
+        for h in (0.1, 0.05, 0.025, 0.0125)
+    ]
+    orders = -np.diff(np.log(estimates)) / np.log(2)
+    np.testing.assert_allclose(orders[-1], columns, atol=0.3)
+
+
+def test_the_order_of_implicit_follows_the_tolerance():
+    orders = [scheme("implicit", rtol, 0.0).error_order for rtol in (1e-1, 1e-2, 1e-3, 1e-4, 1e-6)]
+    assert orders == [2, 2, 3, 4, 4]
+
+
+def test_dormand_prince_is_that_of_scipy():
+    from scipy.integrate import RK45
+
+    own = np.zeros((6, 5))
+    for i, row in enumerate(dormand_prince.A[1:], start=1):
+        own[i, : len(row)] = row
+    for name, value in {"A": own, **{n: getattr(dormand_prince, n) for n in "BEP"}}.items():
+        np.testing.assert_allclose(value, getattr(RK45, name), rtol=1e-14, err_msg=name)
 
 
 @pytest.mark.parametrize("method", ["rk45", "implicit"])
@@ -167,9 +200,9 @@ def test_stats_count_what_was_done(problem):
     rho0 = gaussian_measure(problem, DEPTH)
     run = mfpde.solve(problem, rho0, s_end=1.0, method="implicit", rtol=1e-3)
     attempts = run.stats["steps"] + run.stats["rejected"]
-    # Two kernels per step; the one at the start of a rejected step is reused.
-    assert run.stats["kernels"] <= 2 * attempts
-    assert run.stats["factorisations"] == 3 * attempts
+    # Three columns: four kernels per step; the one at the start of a rejected step is reused.
+    assert run.stats["kernels"] <= 4 * attempts
+    assert run.stats["factorisations"] == 6 * attempts
     assert set(run.stats["seconds"]) == {
         "compilation",
         "kernels",

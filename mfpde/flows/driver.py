@@ -14,7 +14,7 @@ import numpy as np
 
 from mfpde.flows import stability
 from mfpde.flows.particle_flow import ParticleFlow
-from mfpde.flows.schemes import SCHEMES, Step
+from mfpde.flows.schemes import Step, scheme
 from mfpde.flows.status import Status
 from mfpde.kernels import serial_blas
 from mfpde.progress import Progress
@@ -44,7 +44,7 @@ class Driver:
     ) -> None:
         self.solution, self.flow = solution, flow
         self.options, self.control = solution.options, solution.control
-        self.scheme = SCHEMES[self.options.method]
+        self.scheme = scheme(self.options.method, self.options.rtol, self.options.atol)
         self.callback = callback
         self.checkpoint, self.checkpoint_every = checkpoint, checkpoint_every
         self.progress = Progress(progress, self.options.s_end, self.options.loss_below)

@@ -11,13 +11,13 @@ from pathlib import Path
 import numpy as np
 
 from mfpde import checks
-from mfpde.flows import birth_death, stability
+from mfpde.flows import birth_death, dual, stability
 from mfpde.flows.birth_death import BirthDeathDriver, BirthDeathSolution
 from mfpde.flows.clock import Clock
 from mfpde.flows.driver import Callback, Driver
 from mfpde.flows.options import Options, Save
 from mfpde.flows.particle_flow import ParticleFlow, Point
-from mfpde.flows.schemes import SCHEMES
+from mfpde.flows.schemes import SCHEMES, scheme
 from mfpde.flows.status import SolveError, Status
 from mfpde.measures.particles import ParticleMeasure
 from mfpde.problem import Problem
@@ -25,8 +25,6 @@ from mfpde.solution import Control, Solution
 
 PathLike = str | os.PathLike[str]
 
-# Largest tangent kernel that "auto" factorises: 8192² doubles are half a gigabyte.
-DENSE_ROWS = 8192
 # Explicit methods win while the whole run is this many multiples of the fastest time scale.
 NOT_STIFF = 20.0
 
@@ -55,9 +53,10 @@ def solve(
     ``method``: "gd" (explicit Euler = gradient descent), "heun", "rk4" with a fixed ``step``
     (default: half the stability limit at ρ_0); "rk45" (Dormand–Prince, error control, dense
     output); "implicit" (extrapolated linearly implicit Euler in the COT metric: no stability
-    limit, error control, costs a factorisation of size N·k); "auto" chooses and says why in
-    ``message``. Local errors are kept below atol + rtol·|θ| in the COT norm, and adaptive methods
-    never accept a step in which the loss rises.
+    limit, error control, order 2 to 4 from rtol; solves systems of size N·k, factorised or, where
+    they are large, by conjugate gradients); "auto" chooses; ``message`` says what was chosen.
+    Local errors are kept below atol + rtol·|θ| in the COT norm, and adaptive methods never accept
+    a step in which the loss rises.
 
     The run ends at ``s_end`` (``inf`` is allowed with ``loss_below``) or when the loss is at most
     ``loss_below``. ``save``: None (first and last state), a number of equal intervals, an array
@@ -170,6 +169,9 @@ def _prepare(flow: ParticleFlow, point: Point, options: Options) -> tuple[Option
         raise ValueError("the loss of rho0 is not finite: scale the data or the initial law down")
     if options.method == "auto":
         options, note = _choose(flow, point, options)
+    if options.method == "implicit" and not dual.is_dense(flow.problem):
+        how = f"Dual systems of size N k = {flow.rows} are solved by conjugate gradients."
+        note = f"{note} {how}".strip()
     if SCHEMES[options.method].adaptive:
         h = _first_step(flow, point, options)
     elif options.step is None:
@@ -186,8 +188,6 @@ def _choose(flow: ParticleFlow, point: Point, options: Options) -> tuple[Options
     value, _ = stability.largest_eigenvalue(flow, point, stability.start_vector(flow), 8)
     if options.s_end * value <= NOT_STIFF:
         method, why = "rk45", f"s_end spans {options.s_end * value:.1f} of its fastest time scales"
-    elif flow.rows > DENSE_ROWS:
-        method, why = "rk45", f"the tangent kernel of size N k = {flow.rows} is too large to factor"
     else:
         method, why = (
             "implicit",
@@ -198,7 +198,7 @@ def _choose(flow: ParticleFlow, point: Point, options: Options) -> tuple[Options
 
 def _first_step(flow: ParticleFlow, point: Point, options: Options) -> float:
     """A step whose first-order displacement is small beside the allowed error's root."""
-    order = SCHEMES[options.method].error_order or 1
+    order = scheme(options.method, options.rtol, options.atol).error_order or 1
     size = options.atol + options.rtol * max(flow.norm(point.theta), 1e-3)
     speed = float(np.sqrt(point.norm2))
     longest = options.s_end if np.isfinite(options.s_end) else 1.0

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.optimize import nnls
 
 from mfpde import checks
 
@@ -68,6 +67,8 @@ def fit_finite_size(
 
 
 def _fit(layers: Array, width: Array, errors: Array) -> tuple[float, float, float]:
+    from scipy.optimize import nnls
+
     rms = np.sqrt(np.mean(np.square(errors), axis=1))
     terms = np.stack([1 / layers, 1 / np.sqrt(layers * width)], axis=1)
     (a, b), _ = nnls(terms / rms[:, None], np.ones(len(rms)))

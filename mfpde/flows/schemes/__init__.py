@@ -7,12 +7,13 @@ it estimates its error, and its stability interval on the negative real axis.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 
 from mfpde.flows.schemes import dormand_prince, explicit, implicit
 from mfpde.flows.schemes.step import Step
 
-__all__ = ["SCHEMES", "Scheme", "Step"]
+__all__ = ["SCHEMES", "Scheme", "Step", "scheme"]
 
 
 @dataclass(frozen=True)
@@ -40,6 +41,16 @@ SCHEMES = {
         Scheme("heun", 2, explicit.heun, stability=2.0),
         Scheme("rk4", 4, explicit.rk4, stability=2.785293563405282),
         Scheme("rk45", 5, dormand_prince.step, error_order=5, stability=None),
-        Scheme("implicit", 2, implicit.step, error_order=2),
+        Scheme("implicit", 2, implicit.step, error_order=2),  # and more columns: see ``scheme``
     )
 }
+
+
+def scheme(method: str, rtol: float, atol: float) -> Scheme:
+    """The scheme of a run: "implicit" takes order and accuracy of its solves from rtol."""
+    found = SCHEMES[method]
+    if method != "implicit":
+        return found
+    columns = implicit.columns_for(rtol)
+    step = partial(found.step, columns=columns, rtol=rtol, atol=atol)
+    return replace(found, order=columns, error_order=columns, step=step)
