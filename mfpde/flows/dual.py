@@ -33,8 +33,9 @@ Array = NDArray[Any]
 DENSE_ROWS = 8192
 # Multiplications of a kernel over those of a gradient from which products are cheaper than K.
 # Measured, processor time of whole runs by factorising over by products: 1.0 at a ratio of 1 (but
-# .25 to zero loss, where K's small eigenvalues count), 3.5 at 50, 1.4 to 3.4 at 58, 6.6 at 145.
-DENSE_WORK = 50
+# .25 to zero loss, where K's small eigenvalues count), 3.5 at 50, 1.4 to 3.4 at 58, 1.04 at 91 (to
+# zero loss), 6.6 at 145.
+DENSE_WORK = 100
 # Factorising holds K, the system and its factor: these may take half of the memory.
 COPIES = 3
 # Share of the step's tolerance that the linear solve may use up; extrapolation amplifies it.

@@ -22,8 +22,6 @@ COLUMNS = 1 << 22  # entries of a slice of J
 
 def flat(factors, bias, out):
     """By J itself, in slices of particles; factors hold (x, q, s, t) with √weights in s and t."""
-    from scipy.linalg import blas
-
     x, q, s, _ = factors[0]
     d, rows, m = x.shape[1], len(q), s.shape[1]
     p = 2 * d + bias
