@@ -1,7 +1,8 @@
 """Figure: zero loss on real digits, and finite networks collapsing on the limit.
 
 Left: loss of the limit over training time (implicit, ten decades), with the mean loss of every
-finite network. Middle: output error of the networks against LM with slope -1/2. Right: error in
+finite network. Middle: output error of the networks against LM, with the fit
+a/L + b/sqrt(LM) (thin) and slope -1/2. Right: error in
 depth alone against L with slope -1. Data: validation/zero_loss.py.
 """
 
@@ -72,7 +73,9 @@ def _width(axes, shapes, errors, fit) -> None:
     for number, layers in enumerate(np.unique(shapes[:, 0])):
         keep = shapes[:, 0] == layers
         size = shapes[keep].prod(axis=1)
-        axes.loglog(size, errors[keep], "os^Dv"[number % 5], label=f"$L={layers:.0f}$", mfc="none")
+        how = {"color": f"C{number}", "mfc": "none", "label": f"$L={layers:.0f}$"}
+        axes.loglog(size, errors[keep], "os^Dv"[number % 5], **how)
+        axes.loglog(size, fit(*shapes[keep].T), color=f"C{number}", lw=0.5)
     size = np.sort(shapes.prod(axis=1))
     axes.loglog(size, fit.b / np.sqrt(size), color="0.45", lw=0.8, ls=":", label="slope $-1/2$")
     axes.set(xlabel="blocks $LM$", ylabel="output error")

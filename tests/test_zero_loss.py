@@ -32,7 +32,7 @@ def test_figure_draws_the_data(out):
     left, middle, right = module.draw(out).axes[:3]
     curve = left.lines[0].get_ydata()
     assert curve[0] / curve[-1] > 1e9
-    assert len(middle.lines) == 4
+    assert len(middle.lines) == 7  # three depths with their fits, and the slope
     x, y = right.lines[0].get_data()
     assert np.polyfit(np.log(x), np.log(y), 1)[0] == pytest.approx(-1.0, abs=0.15)
 

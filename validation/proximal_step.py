@@ -24,6 +24,7 @@ from scipy.optimize import minimize
 
 import mfpde
 from mfpde import laws
+from mfpde.flows import dual
 from mfpde.flows.clock import Clock
 from mfpde.flows.particle_flow import ParticleFlow
 from mfpde.flows.schemes import implicit
@@ -66,7 +67,7 @@ def linearised(
 ) -> mfpde.ParticleMeasure:
     """One linearly implicit Euler step, the building block of ``method="implicit"``."""
     flow = ParticleFlow(problem, rho, Clock())
-    return rho.with_theta(rho.theta + implicit.euler(flow, flow.at(rho.theta), h))
+    return rho.with_theta(rho.theta + implicit.euler(flow, flow.at(rho.theta), h, dual.Dense(flow)))
 
 
 def one_step(problem: mfpde.Problem, rho: mfpde.ParticleMeasure, steps: list[float]) -> list[tuple]:
