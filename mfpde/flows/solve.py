@@ -186,13 +186,13 @@ def _prepare(flow: ParticleFlow, point: Point, options: Options) -> tuple[Option
 
 def _choose(flow: ParticleFlow, point: Point, options: Options) -> tuple[Options, str]:
     value, _ = stability.largest_eigenvalue(flow, point, stability.start_vector(flow), 8)
-    if options.s_end * value <= NOT_STIFF:
-        method, why = "rk45", f"s_end spans {options.s_end * value:.1f} of its fastest time scales"
+    scales = options.s_end * value
+    if scales <= NOT_STIFF:
+        method, why = "rk45", f"s_end spans {scales:.1f} of its fastest time scales"
+    elif np.isfinite(scales):
+        method, why = "implicit", f"s_end spans {scales:.3g} of its fastest time scales: stiff"
     else:
-        method, why = (
-            "implicit",
-            (f"s_end spans {options.s_end * value:.3g} of its fastest time scales: stiff"),
-        )
+        method, why = "implicit", "the run ends by its loss alone, and late training is stiff"
     return replace(options, method=method), f"method='auto' chose {method!r}: {why}."
 
 
