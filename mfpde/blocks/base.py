@@ -42,6 +42,9 @@ class Block(ABC):
         """p, the number of parameters of one block."""
         return len(self.coordinates)
 
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}(dim={self.dim})"
+
     def spec(self) -> dict[str, Any] | None:
         """What rebuilds the block from a run file; None for a block the package does not know."""
         return None

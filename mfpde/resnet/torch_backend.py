@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch.nn import functional
 
+from mfpde import checks
 from mfpde.blocks import SHL, Block, Linear
 from mfpde.problem import Problem
 from mfpde.progress import Progress
@@ -100,19 +101,17 @@ def descend(
     problem: Problem, start: Array, h: float, count: int, device: str, bar: Progress
 ) -> tuple[Array, Array, Array]:
     """``count`` steps of gradient descent: losses (S, count+1), outputs and parameters."""
-    from mfpde.resnet.train import check_finite
-
     networks = Networks(problem, device)
     theta = torch.tensor(start, dtype=networks.dtype, device=networks.device)
     losses = []
     for n in range(count):
         loss, slope = networks.gradient(theta)
         losses.append(loss.cpu().numpy())
-        check_finite(losses[-1], n * h)
+        checks.finite_loss(losses[-1], n * h)
         bar.update(n * h, float(losses[-1].mean()))
         theta = theta - h * slope
     with torch.no_grad():
         losses.append(networks.loss(theta).cpu().numpy())
         outputs = networks.outputs(theta).cpu().numpy()
-    check_finite(losses[-1], count * h)
+    checks.finite_loss(losses[-1], count * h)
     return np.stack(losses, axis=1), outputs, theta.cpu().numpy()

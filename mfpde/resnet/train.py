@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -144,16 +143,8 @@ def _descend_particles(
         for n in range(1, count + 1):
             point = flow.at(point.theta - h * point.gradient)
             losses[index, n] = point.loss
-            check_finite(point.loss, n * h)
+            checks.finite_loss(point.loss, n * h)
             bar.update((index + n / count) / len(theta) * h * count, point.loss)
         outputs.append(point.outputs)
         final.append(point.theta)
     return losses, np.stack(outputs), np.stack(final)
-
-
-def check_finite(loss: Any, s: float) -> None:
-    """Stop at once when a network has diverged."""
-    if not np.all(np.isfinite(loss)):
-        raise FloatingPointError(
-            f"the loss of a network became non-finite at s = {s:g}: use a smaller step"
-        )
