@@ -17,7 +17,7 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 OUT = Path("out/benchmarks")
-PEERS = ("numpy", "scipy", "numba", "torch", "jax")
+PEERS = ("numpy", "scipy", "numba", "torch", "jax", "diffrax")
 
 
 def alternate(
