@@ -26,7 +26,7 @@ from mfpde.solution import Control, Solution
 PathLike = str | os.PathLike[str]
 
 # Explicit methods win while the whole run is this many multiples of the fastest time scale.
-NOT_STIFF = 20.0
+NOT_STIFF = 50.0
 
 
 def solve(
