@@ -247,3 +247,27 @@ def test_non_finite_keeps_the_last_good_state(method):
     assert run.status in (Status.NON_FINITE, Status.STEP_TOO_SMALL)
     assert np.all(np.isfinite(run.final.theta))
     assert np.all(np.isfinite(run.loss))
+
+
+def test_a_goal_out_of_reach_ends_with_the_reason():
+    """Two targets for one input: the loss cannot fall below their variance."""
+    x, y = np.zeros((2, 1)), np.array([[0.0], [1.0]])
+    problem = mfpde.Problem(x, y, block=mfpde.SHL(dim=2))
+    rho0 = gaussian_measure(problem, DEPTH)
+    how = {"s_end": np.inf, "loss_below": 1e-6, "rtol": 1e-2, "raise_on_failure": False}
+    run = mfpde.solve(problem, rho0, method="implicit", **how)
+    assert run.status is Status.AT_REST
+    assert run.loss[-1] == pytest.approx(0.125, rel=1e-6)
+    stuck = mfpde.ParticleMeasure(np.zeros_like(rho0.theta), DEPTH)
+    assert mfpde.solve(problem, stuck, method="implicit", **how).status is Status.AT_REST
+
+
+@pytest.mark.parametrize("method", ["gd", "rk45", "implicit"])
+def test_float32_runs_stay_in_float32(problem, method):
+    rho0 = gaussian_measure(problem, DEPTH, dtype=np.float32)
+    single = mfpde.solve(problem, rho0, s_end=2.0, method=method, rtol=1e-3)
+    double = mfpde.solve(
+        problem, gaussian_measure(problem, DEPTH), s_end=2.0, method=method, rtol=1e-3
+    )
+    assert single.final.dtype == np.float32
+    np.testing.assert_allclose(single.loss[-1], double.loss[-1], rtol=1e-3)

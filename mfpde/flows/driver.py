@@ -25,6 +25,8 @@ Callback = Callable[[Solution], bool | None]
 SAFETY, SHRINK, GROW = 0.9, 0.2, 5.0
 # Steps between two looks at λ_max: one power iteration costs two gradients.
 WATCH_EVERY = 20
+# A run without s_end that gets this far has nowhere left to go.
+REST = 1e15
 # A loss below this many squared roundings of the targets is zero: its changes are noise.
 ROUNDING = 64 * np.finfo(np.float64).eps
 
@@ -86,8 +88,11 @@ class Driver:
             return Status.LOSS_REACHED
         if control.s >= options.s_end:
             return Status.END_REACHED
-        if self.point.loss <= self.floor and not np.isfinite(options.s_end):
-            return Status.STATIONARY
+        if not np.isfinite(options.s_end):
+            if self.point.loss <= self.floor:
+                return Status.STATIONARY
+            if control.s > REST or self.point.norm2 == 0.0:
+                return Status.AT_REST
         if self._interrupted:
             return Status.INTERRUPTED
         return Status.MAX_STEPS if control.steps >= options.max_steps else None

@@ -130,7 +130,9 @@ def resume(
     solution.options = replace(
         options,
         s_end=options.s_end if s_end is None else s_end,
-        loss_below=options.loss_below if loss_below is None else loss_below,
+        loss_below=(
+            options.loss_below if loss_below is None else checks.positive("loss_below", loss_below)
+        ),
     )
     solution.status = Status.RUNNING
     flow = ParticleFlow(solution.problem, solution.final, Clock())

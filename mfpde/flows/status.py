@@ -15,6 +15,12 @@ class Status(Enum):
         True,
         "The loss is zero to rounding: nothing is left to train.",
     )
+    AT_REST = (
+        False,
+        "The flow has come to rest above loss_below: the data contradict each other, the network "
+        "is too small, or this is a bad stationary point (see mfpde.theory.stationarity and "
+        "mfpde.theory.escape).",
+    )
     STOPPED = (True, "A callback asked to stop.")
     INTERRUPTED = (
         False,
