@@ -33,11 +33,15 @@ def predict(problem: Problem, rho: ParticleMeasure, x: ArrayLike | None = None) 
 
 def loss(problem: Problem, rho: ParticleMeasure) -> float:
     """E(ρ) = (1/N) Σ_i ℓ(B X_i(1), y_i) + (λ/2) ∫∫ |θ|² dρ."""
-    data = float(np.mean(problem.loss.value(predict(problem, rho), problem.y)))
-    return data + decay(problem, rho)
+    return energy(problem, rho, predict(problem, rho))
 
 
-def decay(problem: Problem, rho: ParticleMeasure) -> float:
+def energy(problem: Problem, rho: ParticleMeasure, outputs: Array) -> float:
+    """E(ρ) from outputs (N, k) that are known already."""
+    return float(np.mean(problem.loss.value(outputs, problem.y))) + _decay(problem, rho)
+
+
+def _decay(problem: Problem, rho: ParticleMeasure) -> float:
     """(λ/2) ∫∫ |θ|² ρ_t(dθ) dt."""
     if problem.weight_decay == 0.0:
         return 0.0

@@ -97,6 +97,12 @@ def test_spectral_rule_beats_gauss_hermite_on_tanh():
     assert errors["spectral"] < 0.1 * errors["gauss"]
 
 
+def test_the_loss_includes_weight_decay(problem):
+    decayed = mfpde.Problem(problem.x, problem.y, block=problem.block, weight_decay=0.1)
+    result = mfpde.limit(decayed, LAW, s_end=1.0, rtol=1e-2, times=2)
+    assert result.loss[-1] == pytest.approx(mfpde.loss(decayed, result.measure), rel=1e-12)
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
