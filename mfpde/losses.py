@@ -25,6 +25,11 @@ class Loss(Protocol):
         """∂²ℓ/∂z², shape (N, k, k); None stands for the identity."""
 
 
+def apply(matrices: Array | None, v: Array) -> Array:
+    """A_i v_i for matrices (N, k, k), one per datum, and v (N, k); None is the identity."""
+    return v if matrices is None else np.einsum("nab,nb->na", matrices, v)
+
+
 class Squared:
     """ℓ(z, y) = ½|z − y|²."""
 

@@ -65,12 +65,6 @@ def write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[object]
         )
 
 
-def read_csv(path: Path) -> list[dict[str, float]]:
-    """Rows of a CSV of numbers."""
-    with path.open(newline="") as file:
-        return [{k: float(v) for k, v in row.items()} for row in csv.DictReader(file)]
-
-
 def say(text: str) -> None:
     """A line of progress, out at once even through a pipe."""
     print(text, flush=True)

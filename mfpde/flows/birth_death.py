@@ -81,8 +81,7 @@ class BirthDeathDriver(Driver):
     def __init__(self, solution: Solution, flow: ParticleFlow, *, reaction: float, **policy: Any):
         super().__init__(solution, flow, **policy)
         take = partial(split, base=self.scheme.step, reaction=reaction, rho=solution.initial)
-        # Another name than "rk45": a split step has no dense output, so it lands on save times.
-        self.scheme = replace(self.scheme, name=f"{self.scheme.name} with reaction", step=take)
+        self.scheme = replace(self.scheme, step=take, dense=False)
         self.point = ReactionPoint(flow, self.point.theta, solution.initial, 0.0)
 
     def _relative_error(self, step: Step) -> float:

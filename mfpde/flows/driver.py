@@ -118,7 +118,7 @@ class Driver:
     def _proposal(self) -> tuple[float, float]:
         """The step to try, shortened to land on the next stop, and where it lands."""
         control, options = self.control, self.options
-        stops = [] if self.scheme.name == "rk45" else [t for t in options.times if t > control.s]
+        stops = [] if self.scheme.dense else [t for t in options.times if t > control.s]
         stop = min([*stops, options.s_end])
         if control.s + control.h * (1 + 1e-9) >= stop:
             return stop - control.s, stop

@@ -25,6 +25,7 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from mfpde import losses
 from mfpde.problem import Problem
 
 Array = NDArray[Any]
@@ -122,25 +123,24 @@ class Krylov:
         root = None if point.hessian is None else square_root(point.hessian)
 
         def product(v: Array) -> Array:
-            return _apply(root, self._kernel_product(point, _apply(root, v)))
+            return losses.apply(root, self._kernel_product(point, losses.apply(root, v)))
 
         b = right
         if root is not None:
-            b = gamma * _apply(root, self._kernel_product(point, right))
+            b = gamma * losses.apply(root, self._kernel_product(point, right))
         size = float(np.linalg.norm(right))
         enough = min(RELATIVE * size, 2.0 * SHARE * self._allowed / np.sqrt(gamma))
         enough = max(enough, 1e-14 * size)
         y, directions, products = conjugate_gradients(product, gamma, b, enough, self._seen)
         if self._seen is None:
             self._seen = Nystrom.of(directions, products)
-        return y if root is None else right - _apply(root, y)
+        return y if root is None else right - losses.apply(root, y)
 
     def _kernel_product(self, point: Any, v: Array) -> Array:
         """K v for v (N, k)."""
         flow = self._flow
         flow.clock.counts["products"] += 1
-        terminal = (v @ flow.problem.readout).astype(point.theta.dtype)
-        image: Array = flow.push(point, flow.pull(point, terminal))
+        image: Array = flow.push(point, flow.pull_outputs(point, v))
         return image.astype(np.float64)
 
 
@@ -211,7 +211,3 @@ def square_root(hessian: Array) -> Array:
     scaled = vectors * np.sqrt(np.maximum(values, 0.0))[:, None, :]
     out: Array = scaled @ vectors.transpose(0, 2, 1)
     return out
-
-
-def _apply(matrices: Array | None, v: Array) -> Array:
-    return v if matrices is None else np.einsum("nab,nb->na", matrices, v)

@@ -53,6 +53,10 @@ class ParticleFlow:
             back = propagate.adjoint(self.layers(point.theta), point.passed, terminal)
             return back.gradient / self._per_node
 
+    def pull_outputs(self, point: Point, v: Array) -> Array:
+        """COT gradient of ⟨v, outputs⟩ in θ, (K, M, p), for v (N, k)."""
+        return self.pull(point, (v @ self.problem.readout).astype(point.theta.dtype))
+
     def push(self, point: Point, change: Array) -> Array:
         """Change of the outputs, (N, k), to first order in a change of θ."""
         self.clock.counts["tangents"] += 1

@@ -7,6 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from mfpde import losses
+
 Array = NDArray[np.float64]
 
 
@@ -25,9 +27,8 @@ def largest_eigenvalue(flow: Any, point: Any, v: Array, iterations: int) -> tupl
     problem = flow.problem
     value = 0.0
     for _ in range(iterations):
-        right = v if point.hessian is None else np.einsum("nab,nb->na", point.hessian, v)
-        terminal = (right @ problem.readout / problem.size).astype(point.theta.dtype)
-        image = flow.push(point, flow.pull(point, terminal)).astype(np.float64)
+        right = losses.apply(point.hessian, v) / problem.size
+        image = flow.push(point, flow.pull_outputs(point, right)).astype(np.float64)
         value = float(np.linalg.norm(image))
         if not np.isfinite(value) or value == 0.0:
             return value, v

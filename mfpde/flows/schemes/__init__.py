@@ -20,7 +20,8 @@ __all__ = ["SCHEMES", "Scheme", "Step", "scheme"]
 class Scheme:
     """``order`` is that of the solution; ``error_order`` the power of h in the error estimate.
 
-    ``stability`` is the largest h·λ that is stable, None for no limit.
+    ``stability`` is the largest h·λ that is stable, None for no limit. A scheme with ``dense``
+    output serves save times inside a step; the others land on them.
     """
 
     name: str
@@ -28,6 +29,7 @@ class Scheme:
     step: Callable[..., Step]
     error_order: int | None = None
     stability: float | None = None
+    dense: bool = False
 
     @property
     def adaptive(self) -> bool:
@@ -40,7 +42,7 @@ SCHEMES = {
         Scheme("gd", 1, explicit.euler, stability=2.0),
         Scheme("heun", 2, explicit.heun, stability=2.0),
         Scheme("rk4", 4, explicit.rk4, stability=2.785293563405282),
-        Scheme("rk45", 5, dormand_prince.step, error_order=5, stability=None),
+        Scheme("rk45", 5, dormand_prince.step, error_order=5, dense=True),
         Scheme("implicit", 2, implicit.step, error_order=2),  # and more columns: see ``scheme``
     )
 }

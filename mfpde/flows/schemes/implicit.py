@@ -25,6 +25,7 @@ from typing import Any
 
 import numpy as np
 
+from mfpde import losses
 from mfpde.flows import dual
 from mfpde.flows.schemes.step import Array, Step
 
@@ -64,12 +65,7 @@ def euler(flow: Any, point: Any, h: float, solver: dual.Solver) -> Array:
     right = point.slope
     if decay:
         change = flow.push(point, point.theta)
-        right = right - (h * decay / c) * _apply(point.hessian, change)
+        right = right - (h * decay / c) * losses.apply(point.hessian, change)
     z = solver.solve(point, h / (problem.size * c), right)
-    terminal = (z @ problem.readout / problem.size).astype(point.theta.dtype)
-    delta = flow.pull(point, terminal)
+    delta = flow.pull_outputs(point, z / problem.size)
     return -float(h / c) * (delta + decay * point.theta if decay else delta)
-
-
-def _apply(hessian: Array | None, v: Array) -> Array:
-    return v if hessian is None else np.einsum("nab,nb->na", hessian, v)
