@@ -80,14 +80,16 @@ class Networks:
 
     def loss(self, theta: torch.Tensor) -> torch.Tensor:
         """E of each network, (S,)."""
-        z, decay = self.outputs(theta), self.problem.weight_decay
+        z, penalty = self.outputs(theta), self.problem.penalty
         if self.problem.loss.name == "squared":
             data = 0.5 * (z - self.y).square().sum(-1).mean(-1)
         else:
             data = (torch.logsumexp(z, -1) - (z * self.y).sum(-1)).mean(-1)
-        if not decay:
+        if not penalty:
             return data
-        return data + 0.5 * decay * theta.square().sum(-1).mean((1, 2))
+        square = theta.square().sum(-1)
+        terms = 0.5 * penalty.quadratic * square + 0.25 * penalty.quartic * square.square()
+        return data + terms.mean((1, 2))
 
     def gradient(self, theta: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Losses (S,) and L·M·∂E/∂θ (S, L, M, p): the particles' ∇_θ V."""

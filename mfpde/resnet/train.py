@@ -141,10 +141,10 @@ def _descend_particles(
         point = flow.at(start)
         losses[index, 0] = point.loss
         for n in range(1, count + 1):
-            point = flow.at(point.theta - h * point.gradient)
+            point = flow.at(point.state - h * point.gradient)
             losses[index, n] = point.loss
             checks.finite_loss(point.loss, n * h)
             bar.update((index + n / count) / len(theta) * h * count, point.loss)
         outputs.append(point.outputs)
-        final.append(point.theta)
+        final.append(point.state)
     return losses, np.stack(outputs), np.stack(final)
