@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from mfpde import checks, propagate
+from mfpde.measures.joint import PlacedBlocks
 from mfpde.measures.particles import ParticleMeasure
 from mfpde.problem import Problem
 from mfpde.propagate import Adjoint, Forward, Layers
@@ -15,39 +16,69 @@ Array = NDArray[np.float64]
 
 def layers(problem: Problem, rho: ParticleMeasure) -> Layers:
     """The measure as the passes read it, after checking that block and measure fit."""
+    check_particles(rho)
+    check_fit(problem, rho)
+    return Layers(problem.block, rho.depth, rho.theta, rho.weights.astype(rho.dtype, copy=False))
+
+
+def check_particles(rho: object) -> None:
+    """Raise TypeError for what is no ``ParticleMeasure``."""
     if not isinstance(rho, ParticleMeasure):
         raise TypeError(f"rho must be a ParticleMeasure; given {type(rho).__name__}")
+
+
+def check_fit(problem: Problem, rho: ParticleMeasure | PlacedBlocks) -> None:
+    """Raise ValueError unless the measure holds parameters of the problem's block."""
     if rho.dim != problem.block.size:
         raise ValueError(
             f"rho must hold parameters of {problem.block!r}, p = {problem.block.size}; "
             f"given p = {rho.dim}"
         )
-    return Layers(problem.block, rho.depth, rho.theta, rho.weights.astype(rho.dtype, copy=False))
 
 
-def predict(problem: Problem, rho: ParticleMeasure, x: ArrayLike | None = None) -> Array:
+def predict(
+    problem: Problem, rho: ParticleMeasure | PlacedBlocks, x: ArrayLike | None = None
+) -> Array:
     """Outputs B X_i(1), shape (N, k), for the problem's data or for ``x`` (N, d_in)."""
+    if isinstance(rho, PlacedBlocks):
+        return _through_blocks(problem, rho, problem.start(x)) @ problem.readout.T
     end = propagate.forward(layers(problem, rho), problem.start(x)).end
     return end @ problem.readout.T.astype(end.dtype)
 
 
-def loss(problem: Problem, rho: ParticleMeasure) -> float:
+def _through_blocks(problem: Problem, rho: PlacedBlocks, start: Array) -> Array:
+    """X_i(1) behind blocks placed in depth, (N, d)."""
+    check_fit(problem, rho)
+    _, theta, _, steps = rho.ordered()
+    path = problem.block.chain_forward(theta, steps, np.ascontiguousarray(start.T))
+    end: Array = path[-1].T
+    return end
+
+
+def loss(problem: Problem, rho: ParticleMeasure | PlacedBlocks) -> float:
     """E(ρ) = (1/N) Σ_i ℓ(B X_i(1), y_i) + ∫∫ r(θ) dρ, without the entropy."""
     return loss_from(problem, rho, predict(problem, rho))
 
 
-def loss_from(problem: Problem, rho: ParticleMeasure, outputs: Array) -> float:
+def loss_from(problem: Problem, rho: ParticleMeasure | PlacedBlocks, outputs: Array) -> float:
     """E(ρ) from outputs (N, k) that are known already."""
     fit = float(np.mean(problem.loss.value(outputs, problem.y)))
     return fit + rho.integrate(problem.penalty.value(rho.theta)) if problem.penalty else fit
 
 
-def gradient(problem: Problem, rho: ParticleMeasure) -> Array:
+def gradient(problem: Problem, rho: ParticleMeasure | PlacedBlocks) -> Array:
     """∇_θ V(t_k, θ_kj) at the particles, (K, M, p): the COT gradient of the discrete E_h, exactly.
 
     Equals (1/(ω_k a_kj)) ∂E_h/∂θ_kj (for Euler and equal weights the factor is L·M); a particle
     without weight gets the limit of that ratio. Source: Barboni et al. 2024, Prop. 3.
+
+    For blocks placed in depth: minus the velocity of (θ_j, t_j) in their flow, (n, p + 1).
     """
+    if isinstance(rho, PlacedBlocks):
+        from mfpde.flows.flow import flow_class
+
+        moving: Array = flow_class(rho)(problem, rho).at(rho.state).gradient
+        return moving
     back = _backward(problem, rho)[1]
     slope: Array = back.gradient
     slope /= rho.depth.weights[:, None, None].astype(rho.dtype)
@@ -60,7 +91,9 @@ def first_variation(problem: Problem, rho: ParticleMeasure, theta: ArrayLike) ->
     """V(t_k, θ) at points ``theta``, (n, p) shared by all depths or (K, n, p); shape (K, n).
 
     V = (1/N) Σ_i ⟨P_i(t), f(X_i(t), θ)⟩ + r(θ), with the quadrature of the depth integrator.
+    Of a ``JointMeasure``, take that of ``rho.to_particles()``.
     """
+    check_particles(rho)
     points = np.asarray(theta)
     if points.ndim == 2:
         points = np.broadcast_to(points, (rho.nodes, *points.shape))

@@ -6,9 +6,10 @@ from typing import Any, ClassVar, Protocol, Self
 
 from numpy.typing import NDArray
 
+from mfpde.measures.joint import JointMeasure, OrderedBlocks
 from mfpde.measures.particles import ParticleMeasure
 
-__all__ = ["MEASURES", "Measure", "ParticleMeasure"]
+__all__ = ["MEASURES", "JointMeasure", "Measure", "OrderedBlocks", "ParticleMeasure"]
 
 
 class Measure(Protocol):
@@ -36,4 +37,6 @@ class Measure(Protocol):
         ...
 
 
-MEASURES: dict[str, Any] = {measure.kind: measure for measure in (ParticleMeasure,)}
+MEASURES: dict[str, Any] = {
+    measure.kind: measure for measure in (ParticleMeasure, JointMeasure, OrderedBlocks)
+}
