@@ -157,9 +157,10 @@ class Driver:
         return float(error) if np.isfinite(error) else float("inf")
 
     def _rose(self, new: Any) -> bool:
-        """Whether the energy that the flow descends is larger at the new point."""
+        """Whether the energy is larger at the new point, where the flow does not allow it."""
         before = self.point.energy
-        return bool(new.energy > before + 1e-12 * abs(before) + self.floor)
+        rose = bool(new.energy > before + 1e-12 * abs(before) + self.floor)
+        return rose and not self.flow.may_rise(self.point, new)
 
     def _watch(self) -> Status | None:
         control = self.control

@@ -34,7 +34,7 @@ class Point(Protocol):
 
     @property
     def energy(self) -> float:
-        """What the flow descends: a step in which it rises is refused."""
+        """What the flow descends."""
         ...
 
     @property
@@ -49,7 +49,10 @@ class Point(Protocol):
 
 
 class Flow(Protocol):
-    """A gradient flow of the energy, whatever the measure is made of."""
+    """A gradient flow of the energy, whatever the measure is made of.
+
+    A step after which the energy is larger is refused, unless the flow says that it ``may_rise``.
+    """
 
     problem: Problem
     clock: Clock
@@ -67,6 +70,10 @@ class Flow(Protocol):
         """Size of a change of the state, in the metric of the flow."""
         ...
 
+    def may_rise(self, before: Any, after: Any) -> bool:
+        """Whether the energy may be larger after a step between these two points."""
+        ...
+
     def scheme(self, options: Options) -> Scheme:
         """The scheme of a run with these options."""
         ...
@@ -81,9 +88,11 @@ def flow_class(rho: Measure) -> Any:
 
     Raises TypeError for what is no measure.
     """
+    from mfpde.flows.joint import JointFlow
     from mfpde.flows.particle_flow import ParticleFlow
+    from mfpde.flows.reordering import ReorderingFlow
 
-    flows = {"particles": ParticleFlow}
+    flows = {"particles": ParticleFlow, "joint": JointFlow, "ordered": ReorderingFlow}
     kind = getattr(rho, "kind", None)
     if kind not in flows:
         raise TypeError(f"rho0 must be a measure of mfpde; given {type(rho).__name__}")
