@@ -3,148 +3,148 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from mfpde import checks
 from mfpde.depth import Depth
+from mfpde.flows.status import Status
 from mfpde.laws import DepthLaw, Law
 from mfpde.measures.particles import ParticleMeasure
 from mfpde.problem import Problem
 from mfpde.progress import Progress
+from mfpde.resnet import engines
+from mfpde.resnet.observables import Observables
+from mfpde.resnet.optimizers import Optimizer, get_optimizer
+from mfpde.resnet.plan import DTYPES, Plan, Save, check_rates, check_seeds, save_steps, step_count
+from mfpde.resnet.result import Training
+from mfpde.resnet.run import Run
 
-Array = NDArray[np.float64]
+Array = NDArray[Any]
 
-BACKENDS = ("auto", "torch", "particles")
-OPTIMIZERS = ("gd",)
+COUPLINGS = ("independent", "tied")
 
 
-@dataclass(frozen=True)
-class Training:
-    """Networks of one shape, S seeds: losses over training time and the trained parameters.
+class TrainingError(FloatingPointError):
+    """A network diverged; ``training`` holds everything up to the last finite record."""
 
-    ``s`` (n,) training times, ``loss`` (S, n), ``outputs`` (S, N, k) and ``theta``
-    (S, L, M, p) at the last time; ``backend`` says what computed them.
-    """
-
-    s: Array
-    loss: Array
-    outputs: Array
-    theta: Array
-    seeds: tuple[int, ...]
-    backend: str
-
-    def measure(self, index: int = 0) -> ParticleMeasure:
-        """The trained network of seed ``seeds[index]`` as a measure of Euler depth."""
-        return ParticleMeasure(self.theta[index], Depth(self.theta.shape[1], "euler"))
+    def __init__(self, training: Training, message: str) -> None:
+        super().__init__(message)
+        self.training = training
 
 
 def train(
     problem: Problem,
-    law: Law | DepthLaw,
+    law: Law | DepthLaw | None = None,
     *,
-    layers: int,
-    width: int,
-    seeds: int | Sequence[int] = 5,
+    layers: int | None = None,
+    width: int | None = None,
+    seeds: int | Sequence[int] | None = None,
+    coupling: str = "independent",
+    start: ArrayLike | None = None,
     s_end: float,
     step: float,
-    optimizer: str = "gd",
+    optimizer: str | Optimizer = "gd",
+    rates: ArrayLike | None = None,
+    vanishing_decay: float = 0.0,
+    record: int = 1,
+    observables: Observables | None = None,
+    save: Save = None,
+    dtype: str = "float64",
     backend: str = "auto",
     device: str = "auto",
     progress: bool | str = "auto",
+    raise_on_failure: bool = True,
 ) -> Training:
-    """Train ResNets X^{l+1} = X^l + (1/(LM)) Σ_j f(X^l, θ_lj) from i.i.d. parameters of ``law``.
+    """Train ResNets X^{l+1} = X^l + (1/(LM)) Σ_j f(X^l, θ_lj), S of them at once.
 
-    ``optimizer`` "gd" is gradient descent with the mean-field factor, θ ← θ − ``step``·L·M·∂E/∂θ
-    (+ weight decay), so that ``step`` and ``s_end`` are times of the limit's flow.
+    They start from i.i.d. parameters of ``law`` in ``layers`` layers of ``width`` M: seed q gives
+    ``ParticleMeasure.from_law(law, Depth(L, "euler"), count=M, rule="iid", coupling=coupling,
+    seed=q)``, with ``coupling`` "independent" (fresh draws in every layer) or "tied" (one draw,
+    repeated over depth); ``seeds`` is S (default 5) or the names of the S networks. Or they start
+    from ``start`` (S, L, M, p), and no law is given.
+
+    ``optimizer``: "gd" is gradient descent with the mean-field factor, θ ← θ − ``step``·L·M·∂E/∂θ
+    (weight decay included), so that ``step`` and ``s_end`` are times of the limit's flow;
+    "momentum", "adam", "langevin" (noisy, at the problem's temperature), or an optimiser of
+    ``mfpde.resnet`` with options, such as ``SGD(batch=32)`` or ``Langevin(temperature=0.1)``.
+    ``rates`` (p,) multiply the steps of the coordinates of θ: gradient descent in a constant
+    diagonal metric. ``vanishing_decay`` = c adds c e^{−s} ∫∫ |θ|² dρ to what is descended.
+
+    Losses and ``observables`` (name ↦ function of a ``Snapshot``, see ``mfpde.resnet.observables``)
+    are recorded every ``record`` steps and at the end; ``save`` keeps parameters: None (first and
+    last), a number of equal intervals, or times, rounded to steps.
+
     ``backend``: "torch" (autograd, seeds in one tensor program, on ``device``), "particles" (the
     package's own adjoint, explicit Euler in depth), "auto" (torch where it is installed and knows
-    the block). Seed q gives ``ParticleMeasure.from_law(law, Depth(L, "euler"), count=M,
-    rule="iid", coupling="independent", seed=q)`` on either path.
+    the block); ``dtype`` "float64" or "float32".
 
     Raises ValueError for bad sizes or names, ImportError for backend "torch" without torch,
-    FloatingPointError when a network's loss becomes non-finite (the step is too large).
+    TrainingError (a FloatingPointError) when a network's loss becomes non-finite (the step is too
+    large), unless ``raise_on_failure=False``.
     Source: Lu et al. 2020 (1); Chizat 2025 for the scaling.
     """
-    checks.choice("optimizer", optimizer, OPTIMIZERS)
-    names = _seeds(seeds)
-    count = _steps(checks.positive("s_end", s_end), checks.positive("step", step))
-    depth = Depth(checks.count("layers", layers), "euler")
-    theta = np.stack([_start(law, depth, checks.count("width", width), seed) for seed in names])
-    if theta.shape[-1] != problem.block.size:
+    chosen = get_optimizer(optimizer, problem.size, getattr(problem, "temperature", 0.0))
+    count = step_count(s_end, step)
+    theta, names = _start(problem, law, layers, width, seeds, coupling, start)
+    plan = Plan(
+        float(s_end),
+        count,
+        chosen,
+        check_rates(rates, problem.block.size),
+        checks.count("record", record),
+        save_steps(save, count, s_end),
+        checks.positive("vanishing_decay", vanishing_decay, zero=True),
+    )
+    engine = engines.make(problem, backend, checks.choice("dtype", dtype, DTYPES), device)
+    run = Run(problem, engine, plan, names, theta, observables or {})
+    with Progress(progress, s_end, None) as bar:
+        status = run.advance(bar)
+    found = run.result(status)
+    if status is Status.NON_FINITE and raise_on_failure:
+        raise TrainingError(
+            found,
+            f"the loss of a network became non-finite after s = {found.s[-1]:g}: "
+            "use a smaller step",
+        )
+    return found
+
+
+def _start(
+    problem: Problem,
+    law: Law | DepthLaw | None,
+    layers: int | None,
+    width: int | None,
+    seeds: int | Sequence[int] | None,
+    coupling: str,
+    start: ArrayLike | None,
+) -> tuple[Array, tuple[int, ...]]:
+    """Initial parameters (S, L, M, p), and the names of the networks."""
+    size = problem.block.size
+    if start is not None:
+        if law is not None or layers is not None or width is not None:
+            raise ValueError("start replaces law, layers and width: give it alone")
+        theta = checks.array("start", start, ("S", "L", "M", size))
+        if 0 in theta.shape:
+            raise ValueError(f"start must not be empty; given shape {theta.shape}")
+        return theta, check_seeds(seeds, len(theta))
+    if law is None:
+        raise ValueError("law must be given, or explicit parameters start (S, L, M, p)")
+    names = check_seeds(seeds, None)
+    checks.choice("coupling", coupling, COUPLINGS)
+    depth, count = Depth(checks.count("layers", layers), "euler"), checks.count("width", width)
+    theta = np.stack([_sample(law, depth, count, coupling, seed) for seed in names])
+    if theta.shape[-1] != size:
         raise ValueError(
-            f"law must live on R^{problem.block.size}, the parameters of {problem.block!r}; "
+            f"law must live on R^{size}, the parameters of {problem.block!r}; "
             f"given R^{theta.shape[-1]}"
         )
-    chosen = _backend(backend, problem)
-    h = s_end / count
-    with Progress(progress, s_end, None) as bar:
-        if chosen == "torch":
-            from mfpde.resnet import torch_backend
-
-            run = torch_backend.descend(problem, theta, h, count, device, bar)
-        else:
-            run = _descend_particles(problem, depth, theta, h, count, bar)
-    loss, outputs, theta = run
-    times = np.linspace(0.0, s_end, count + 1)
-    return Training(times, loss, outputs, theta, names, chosen)
+    return theta, names
 
 
-def _seeds(seeds: int | Sequence[int]) -> tuple[int, ...]:
-    if isinstance(seeds, (int, np.integer)):
-        return tuple(range(checks.count("seeds", seeds)))
-    names = tuple(checks.count("seeds", seed, least=0) for seed in seeds)
-    if not names:
-        raise ValueError("seeds must not be empty")
-    return names
-
-
-def _steps(s_end: float, step: float) -> int:
-    if step > s_end:
-        raise ValueError(f"step must be <= s_end = {s_end:g}; given {step:g}")
-    return int(np.ceil(s_end / step * (1 - 1e-12)))
-
-
-def _start(law: Law | DepthLaw, depth: Depth, width: int, seed: int) -> Array:
+def _sample(law: Law | DepthLaw, depth: Depth, width: int, coupling: str, seed: int) -> Array:
     return ParticleMeasure.from_law(
-        law, depth, count=width, rule="iid", coupling="independent", seed=seed
+        law, depth, count=width, rule="iid", coupling=coupling, seed=seed
     ).theta
-
-
-def _backend(backend: str, problem: Problem) -> str:
-    checks.choice("backend", backend, BACKENDS)
-    if backend == "particles":
-        return backend
-    try:
-        from mfpde.resnet import torch_backend
-    except ImportError:
-        if backend == "torch":
-            raise ImportError("backend='torch' needs torch: pip install 'mfpde[torch]'") from None
-        return "particles"
-    if torch_backend.knows(problem.block):
-        return "torch"
-    if backend == "torch":
-        raise ValueError(f"backend='torch' has no {problem.block!r}; use backend='particles'")
-    return "particles"
-
-
-def _descend_particles(
-    problem: Problem, depth: Depth, theta: Array, h: float, count: int, bar: Progress
-) -> tuple[Array, Array, Array]:
-    from mfpde.flows.particle_flow import ParticleFlow
-
-    losses, outputs, final = np.empty((len(theta), count + 1)), [], []
-    for index, start in enumerate(theta):
-        flow = ParticleFlow(problem, ParticleMeasure(start, depth))
-        point = flow.at(start)
-        losses[index, 0] = point.loss
-        for n in range(1, count + 1):
-            point = flow.at(point.theta - h * point.gradient)
-            losses[index, n] = point.loss
-            checks.finite_loss(point.loss, n * h)
-            bar.update((index + n / count) / len(theta) * h * count, point.loss)
-        outputs.append(point.outputs)
-        final.append(point.theta)
-    return losses, np.stack(outputs), np.stack(final)
