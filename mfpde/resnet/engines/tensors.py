@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
 
 import numpy as np
 import torch
@@ -67,7 +66,7 @@ class Tensors:
         if rows is None:
             start, y = self.start, self.y
             return start.expand(networks, *start.shape), y.expand(networks, *y.shape)
-        index: Any = torch.as_tensor(rows, device=self.device)
+        index = torch.tensor(rows, device=self.device)
         return self.start[index], self.y[index]
 
     def loss(self, z: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
