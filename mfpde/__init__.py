@@ -16,7 +16,7 @@ from mfpde.solution import Solution
 from mfpde.warm import warmup
 
 if TYPE_CHECKING:
-    from mfpde import resnet, theory, transport
+    from mfpde import resnet, sweep, theory, transport
     from mfpde.transport import conditional_transport, cot_distance
 
 __version__ = "0.1.0"
@@ -46,13 +46,14 @@ __all__ = [
     "resnet",
     "resume",
     "solve",
+    "sweep",
     "theory",
     "transport",
     "warmup",
 ]
 
 # Imported when first asked for: each would double the time that ``import mfpde`` takes.
-_ROOMS = ("resnet", "theory", "transport")
+_ROOMS = ("resnet", "sweep", "theory", "transport")
 _OF_TRANSPORT = ("conditional_transport", "cot_distance")
 
 

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import signal
-import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +13,7 @@ from mfpde.flows import stability
 from mfpde.flows.flow import Flow
 from mfpde.flows.schemes import Step
 from mfpde.flows.status import Status
+from mfpde.interrupt import Interruptible
 from mfpde.kernels import serial_blas
 from mfpde.progress import Progress
 from mfpde.solution import Solution
@@ -52,7 +50,7 @@ class Driver:
         self.progress = Progress(progress, self.options.s_end, self.options.loss_below)
         self.point = flow.at(self.control.state, self.control.s)
         self.floor = float(ROUNDING**2 * (1.0 + np.mean(np.square(flow.problem.y))))
-        self._interrupted = False
+        self.interrupt = Interruptible()
         self._saved_at = time.monotonic()
 
     def run(self) -> None:
@@ -61,7 +59,7 @@ class Driver:
             np.errstate(over="ignore", invalid="ignore", divide="ignore"),
             self.flow.clock.compilation(),
             serial_blas(),
-            self._interruptible(),
+            self.interrupt,
             self.progress,
         ):
             if not self.solution.s.size:
@@ -93,7 +91,7 @@ class Driver:
                 return Status.STATIONARY
             if control.s > REST or self.point.norm2 == 0.0:
                 return Status.AT_REST
-        if self._interrupted:
+        if self.interrupt.asked:
             return Status.INTERRUPTED
         return Status.MAX_STEPS if control.steps >= options.max_steps else None
 
@@ -201,21 +199,3 @@ class Driver:
             with self.flow.clock.part("recording"):
                 self.solution.save(self.checkpoint)
         self._saved_at = time.monotonic()
-
-    @contextmanager
-    def _interruptible(self) -> Iterator[None]:
-        """Ctrl-C lets the step under way finish; a second one breaks off at once."""
-        if threading.current_thread() is not threading.main_thread():
-            yield
-            return
-
-        def stop(*_: Any) -> None:
-            if self._interrupted:
-                raise KeyboardInterrupt
-            self._interrupted = True
-
-        before = signal.signal(signal.SIGINT, stop)
-        try:
-            yield
-        finally:
-            signal.signal(signal.SIGINT, before)
