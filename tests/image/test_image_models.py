@@ -32,6 +32,22 @@ def test_parameter_counts_are_the_published_ones(name, millions):
     assert abs(count - millions) < 10**-digits
 
 
+@pytest.mark.parametrize(
+    ("name", "per_stage"),
+    [
+        ("resnet20", (3, 2, 2)),
+        ("resnet110", (18, 17, 17)),
+        ("resnet164", (17, 17, 17)),
+        ("resnext29_8x64d", (2, 2, 2)),
+    ],
+)
+def test_every_block_that_keeps_its_shape_can_move(name, per_stage):
+    with torch.device("meta"):
+        model = image.build(name, classes=100)
+    training = image.MeanFieldTraining(model, model.reorderable)
+    assert tuple(len(stage.blocks) for stage in training.stages) == per_stage
+
+
 def test_layers_with_weights_number_what_the_names_say():
     for depth in (20, 110, 164):
         with torch.device("meta"):
