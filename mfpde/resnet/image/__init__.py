@@ -1,6 +1,7 @@
 """Image ResNets whose blocks can change order in depth (needs torch)."""
 
 from mfpde.resnet.image.augment import Augmentation
+from mfpde.resnet.image.data import ImageData, load_images
 from mfpde.resnet.image.mean_field import MeanFieldTraining
 from mfpde.resnet.image.models import MODELS, ImageResNet, build
 from mfpde.resnet.image.stage import RULES, MeanFieldStage
@@ -9,8 +10,10 @@ __all__ = [
     "MODELS",
     "RULES",
     "Augmentation",
+    "ImageData",
     "ImageResNet",
     "MeanFieldStage",
     "MeanFieldTraining",
     "build",
+    "load_images",
 ]
