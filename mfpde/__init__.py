@@ -17,7 +17,7 @@ from mfpde.solution import Solution
 from mfpde.warm import warmup
 
 if TYPE_CHECKING:
-    from mfpde import resnet, theory, transport
+    from mfpde import resnet, sweep, theory, transport
     from mfpde.transport import conditional_transport, cot_distance
 
 __version__ = "0.1.0"
@@ -49,13 +49,14 @@ __all__ = [
     "resume",
     "solve",
     "stationary",
+    "sweep",
     "theory",
     "transport",
     "warmup",
 ]
 
 # Imported when first asked for: each would double the time that ``import mfpde`` takes.
-_ROOMS = ("resnet", "theory", "transport")
+_ROOMS = ("resnet", "sweep", "theory", "transport")
 _OF_TRANSPORT = ("conditional_transport", "cot_distance")
 
 
