@@ -2,19 +2,19 @@
 
 Theorems. In the joint flow of Lu et al. 2020 blocks move by −∂_t V, but the loss of n blocks of
 equal mass is piecewise constant in their depths. (a) The derivative averaged over a depth window
-converges to ∂_t V as n -> inf, window -> 0; (b) the loss falls by ∫|∇_(θ,t) V|² dρ, as for a smooth
-loss; (c) the loss does not see a change of the depth axis, so that ∫ ∂_t V ρ(t, dθ) = 0: blocks
-change places, their density in depth stays (Noether); (d) where ∂_t V vanishes although blocks do not
-commute, as at every law with ∫ f dρ = 0, a disturbance of the depths of wave number k grows like
-e^{kμs/β²}, μ the spectral radius of the commutator kernel, up to k ~ 1/window.
+converges to ∂_t V as n -> inf, window -> 0; (b) the loss falls by ∫|∇_(θ,t) V|² dρ, as for a
+smooth loss; (c) the loss does not see a change of the depth axis, so that ∫ ∂_t V ρ(t, dθ) = 0:
+blocks change places, their density in depth stays (Noether); (d) where ∂_t V vanishes although
+blocks do not commute, as at every law with ∫ f dρ = 0, a disturbance of the depths of wave number
+k grows like e^{kμs/β²}, μ the spectral radius of the commutator kernel, up to k ~ 1/window.
 
 Here. (a)-(c) a law of linear blocks in R² whose paths are matrix exponentials, with non-uniform
 depth marginal; i.i.d. and Sobol blocks, window n^(−1/3). (d) four types of u tanh(w x) with mean
 zero at every depth.
 
-Prediction: (a) order 2/3 or better (Sobol), 1/3 (i.i.d.); (b) ratio -> 1; (c) the marginal moves less
-and less as n grows, while the blocks move; (d) the rates, to 20 %, for waves of 4 windows and more, and
-none at 2 windows. Takes about two minutes on one core, --quick ten seconds.
+Prediction: (a) order 2/3 or better (Sobol), 1/3 (i.i.d.); (b) ratio -> 1; (c) the marginal moves
+less and less as n grows, while the blocks move; (d) the rates, to 20 %, for waves of 4 windows and
+more, and none at 2 windows. Takes about two minutes on one core, --quick ten seconds.
 """
 
 from __future__ import annotations
@@ -111,9 +111,7 @@ def velocity_error(count: int, rule: str = "sobol", window: float | None = None)
 def short_run(count: int) -> tuple[float, float, float, float]:
     """(b, c) Fall of E over ∫|grad|² ds, its part in depth, how far blocks and marginal move."""
     rho = mfpde.JointMeasure(*sample(count))
-    run = mfpde.solve(
-        linear_problem(), rho, s_end=0.004, method="rk4", step=2e-4, progress=False
-    )
+    run = mfpde.solve(linear_problem(), rho, s_end=0.004, method="rk4", step=2e-4, progress=False)
     ratio = (run.loss[0] - run.loss[-1]) / np.trapezoid(run.gradient_norm2, run.s)
     part = np.mean(mfpde.gradient(linear_problem(), rho)[:, -1] ** 2) / run.gradient_norm2[0]
     final = run.final.t

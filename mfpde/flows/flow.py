@@ -67,7 +67,23 @@ class Flow(Protocol):
         ...
 
     def norm(self, change: Array) -> float:
-        """Size of a change of the state, in the metric of the flow."""
+        """Size of the error of a step, in the metric of the flow."""
+        ...
+
+    def size(self, point: Any) -> float:
+        """What relative errors are relative to."""
+        ...
+
+    def kernel_product(self, point: Any, v: Array) -> Array:
+        """K v for v (N, k), K the tangent kernel of the outputs."""
+        ...
+
+    def curvature(self, point: Any) -> float:
+        """A bound of D²r at the point."""
+        ...
+
+    def observe(self, before: Any, after: Any) -> None:
+        """Note in the clock what an accepted step did, and how well it kept what is guaranteed."""
         ...
 
     def may_rise(self, before: Any, after: Any) -> bool:
@@ -88,11 +104,17 @@ def flow_class(rho: Measure) -> Any:
 
     Raises TypeError for what is no measure.
     """
+    from mfpde.flows.grid_flow import GridFlow
     from mfpde.flows.joint import JointFlow
     from mfpde.flows.particle_flow import ParticleFlow
     from mfpde.flows.reordering import ReorderingFlow
 
-    flows = {"particles": ParticleFlow, "joint": JointFlow, "ordered": ReorderingFlow}
+    flows = {
+        "particles": ParticleFlow,
+        "grid": GridFlow,
+        "joint": JointFlow,
+        "ordered": ReorderingFlow,
+    }
     kind = getattr(rho, "kind", None)
     if kind not in flows:
         raise TypeError(f"rho0 must be a measure of mfpde; given {type(rho).__name__}")

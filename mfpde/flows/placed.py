@@ -20,6 +20,7 @@ from mfpde.flows import start
 from mfpde.flows.clock import Clock
 from mfpde.flows.options import Options
 from mfpde.flows.schemes import SCHEMES, Scheme, scheme
+from mfpde.kernels.depth_average import inversions
 from mfpde.measures.joint import Ordered, PlacedBlocks
 from mfpde.penalty import Penalty
 from mfpde.problem import Problem
@@ -92,6 +93,16 @@ class PlacedFlow(ABC):
         """E is piecewise smooth: where blocks have changed order it may have jumped up."""
         return not np.array_equal(before.blocks.order, after.blocks.order)
 
+    def curvature(self, point: PlacedPoint) -> float:
+        """The largest eigenvalue of D²r over the blocks."""
+        return self.penalty(point.s).curvature(point.state)
+
+    def observe(self, before: PlacedPoint, after: PlacedPoint) -> None:
+        """Count the pairs of blocks that the step has exchanged."""
+        rank = np.empty(self.count, dtype=np.int64)
+        rank[after.blocks.order] = np.arange(self.count)
+        self.clock.counts["exchanges"] += int(inversions(rank[before.blocks.order]))
+
     def pull_outputs(self, point: PlacedPoint, v: Array) -> Array:
         """Gradient of ⟨v, outputs⟩ in the metric, (n, p + 1), for v (N, k)."""
         self.clock.counts["gradients"] += 1
@@ -105,9 +116,17 @@ class PlacedFlow(ABC):
         with self.clock.part("linear_algebra"):
             return (point.jacobian @ change.ravel()).reshape(point.slope.shape)
 
+    def kernel_product(self, point: PlacedPoint, v: Array) -> Array:
+        """K v for v (N, k)."""
+        return self.push(point, self.pull_outputs(point, v))
+
     def inner(self, left: Array, right: Array) -> float:
         """(1/n) Σ_j ⟨dθ, dθ′⟩ + β² dt dt′, reduced in fixed order."""
         return float((self.metric * left * right).sum() / self.count)
+
+    def size(self, point: PlacedPoint) -> float:
+        """√∫ |θ|² + β² t² dρ, which changes are compared with."""
+        return self.norm(point.state)
 
     def norm(self, change: Array) -> float:
         """Size of a change of the state in the metric."""

@@ -1,6 +1,6 @@
-"""Least-squares slopes of a path in depth, and the mean gain of exchanging blocks (see flows).
+"""Slopes of a path in depth, the mean gain of exchanging blocks, and how many were exchanged.
 
-Blocks are sorted by depth; block l lies in cell ``cell[k]`` of a mesh of [0, 1], at the fraction
+Blocks are sorted by depth; block k lies in cell ``cell[k]`` of a mesh of [0, 1], at the fraction
 ``part[k]`` of it. Paths are (n + 1, d, N).
 """
 
@@ -40,3 +40,21 @@ def exchange(cell, part, path, back, path_slopes, back_slopes):
                 p = (1.0 - a) * back_slopes[m, c, i] + a * back_slopes[m + 1, c, i]
                 out[k, i] += p * dx - dp * x
     return out
+
+
+@njit(cache=True)
+def inversions(rank):
+    """Pairs in falling order among the numbers 0..n − 1 in ``rank`` (counted by a binary tree)."""
+    tree = np.zeros(rank.size + 1, np.int64)
+    count = 0
+    for k in range(rank.size):
+        before, at = 0, rank[k]
+        while at > 0:  # those seen so far and smaller
+            before += tree[at]
+            at &= at - 1
+        count += k - before
+        at = rank[k] + 1
+        while at <= rank.size:
+            tree[at] += 1
+            at += at & -at
+    return count

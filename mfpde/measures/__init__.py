@@ -6,10 +6,21 @@ from typing import Any, ClassVar, Protocol, Self
 
 from numpy.typing import NDArray
 
+from mfpde.measures.axes import Axis, Grid
+from mfpde.measures.grid import GridMeasure
 from mfpde.measures.joint import JointMeasure, OrderedBlocks
 from mfpde.measures.particles import ParticleMeasure
 
-__all__ = ["MEASURES", "JointMeasure", "Measure", "OrderedBlocks", "ParticleMeasure"]
+__all__ = [
+    "MEASURES",
+    "Axis",
+    "Grid",
+    "GridMeasure",
+    "JointMeasure",
+    "Measure",
+    "OrderedBlocks",
+    "ParticleMeasure",
+]
 
 
 class Measure(Protocol):
@@ -38,5 +49,5 @@ class Measure(Protocol):
 
 
 MEASURES: dict[str, Any] = {
-    measure.kind: measure for measure in (ParticleMeasure, JointMeasure, OrderedBlocks)
+    measure.kind: measure for measure in (ParticleMeasure, GridMeasure, JointMeasure, OrderedBlocks)
 }

@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from mfpde import checks, laws, quadrature
 from mfpde.depth import Depth
+from mfpde.kernels.depth_average import inversions
 from mfpde.laws import DepthLaw, Law, at_depth
 from mfpde.measures.particles import ParticleMeasure
 
@@ -162,7 +163,7 @@ class PlacedBlocks(ABC):
             raise ValueError(f"other must hold {self.count} blocks; given {other.count}")
         rank = np.empty(self.count, dtype=np.int64)
         rank[other.ordered().order] = np.arange(self.count)
-        return _inversions(rank[self.ordered().order])
+        return int(inversions(rank[self.ordered().order]))
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.count} blocks in R^{self.dim} x [0, 1])"
@@ -269,12 +270,3 @@ class OrderedBlocks(PlacedBlocks):
     @staticmethod
     def even(count: int) -> Array:
         return (np.arange(count) + 1.0) / count
-
-
-def _inversions(rank: NDArray[np.int64]) -> int:
-    """Pairs in falling order, by merging: halves are sorted, then counted against each other."""
-    if len(rank) <= 32:
-        return int(np.triu(rank[:, None] > rank, 1).sum())
-    left, right = np.array_split(rank, 2)
-    own = _inversions(left) + _inversions(right)
-    return own + int((len(left) - np.searchsorted(np.sort(left), right)).sum())

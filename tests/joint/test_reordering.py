@@ -72,6 +72,7 @@ def test_the_loss_descends_between_exchanges_and_may_rise_at_them():
     run = mfpde.solve(task, rho, s_end=20.0, method="gd", step=0.05, save="steps", progress=False)
     states = [run.at(s) for s in run.s]
     moved = np.array([a.exchanges(b) for a, b in pairwise(states)])
+    assert moved.sum() == run.stats["exchanges"] > 0
     change = np.diff(run.loss)
     assert np.all(change[moved == 0] <= 1e-12)
     assert np.any(change[moved > 0] > 0)
