@@ -55,8 +55,9 @@ class Depth:
 
     ``method`` is "euler" (order 1; this *is* a ResNet of L = ``steps`` layers), "heun" (order 2),
     "rk4" (order 4) or "midpoint" (order 2: one node in the middle of each step, whose law both
-    stages read, as if ρ were constant within the step). The weights ω_k are the integrator's own quadrature (left rectangles,
-    trapezoid, composite Simpson, midpoints), so that ∂E_h/∂ρ_k / ω_k is the first variation V(t_k, ·).
+    stages read, as if ρ were constant within the step). The weights ω_k are the integrator's own
+    quadrature (left rectangles, trapezoid, composite Simpson, midpoints), so that ∂E_h/∂ρ_k / ω_k
+    is the first variation V(t_k, ·).
 
     Raises ValueError for an unknown method or fewer than one step.
     """

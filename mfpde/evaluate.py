@@ -9,18 +9,20 @@ from mfpde import checks, propagate
 from mfpde.blocks.on_grid import on_grid
 from mfpde.measures.grid import GridMeasure
 from mfpde.measures.joint import PlacedBlocks
+from mfpde.measures.joint_grid import JointGrid
 from mfpde.measures.particles import ParticleMeasure
 from mfpde.problem import Problem
 from mfpde.propagate import Adjoint, Forward, Layers
 
 Array = NDArray[np.float64]
-AnyMeasure = ParticleMeasure | GridMeasure | PlacedBlocks
+OnGrid = GridMeasure | JointGrid
+AnyMeasure = ParticleMeasure | PlacedBlocks | OnGrid
 
 
-def layers(problem: Problem, rho: ParticleMeasure | GridMeasure) -> Layers:
+def layers(problem: Problem, rho: ParticleMeasure | OnGrid) -> Layers:
     """The measure as the passes read it, after checking that block and measure fit."""
-    if isinstance(rho, GridMeasure):
-        return on_grid(problem.block, rho.grid).layers(rho.depth, rho.masses)
+    if isinstance(rho, GridMeasure | JointGrid):
+        return on_grid(problem.block, rho.grid).layers(rho.depth, rho.slices)
     if not isinstance(rho, ParticleMeasure):
         raise TypeError(
             f"rho must be a ParticleMeasure or a GridMeasure; given {type(rho).__name__}"
@@ -68,7 +70,7 @@ def loss_from(problem: Problem, rho: AnyMeasure, outputs: Array) -> float:
 
 def _points(rho: AnyMeasure) -> Array:
     """Where the mass lies: particles (K, M, p), cell centres (n1, ..., np, p), blocks (n, p)."""
-    return rho.grid.points if isinstance(rho, GridMeasure) else rho.theta
+    return rho.grid.points if isinstance(rho, OnGrid) else rho.theta
 
 
 def gradient(problem: Problem, rho: ParticleMeasure | PlacedBlocks) -> Array:
@@ -86,7 +88,7 @@ def gradient(problem: Problem, rho: ParticleMeasure | PlacedBlocks) -> Array:
 
         moving: Array = flow_class(rho)(problem, rho).at(rho.state).gradient
         return moving
-    if isinstance(rho, GridMeasure):
+    if isinstance(rho, OnGrid):
         raise TypeError(
             "gradient is taken at particles; a GridMeasure has V at its cells: "
             "mfpde.first_variation(problem, rho)"
@@ -100,7 +102,7 @@ def gradient(problem: Problem, rho: ParticleMeasure | PlacedBlocks) -> Array:
 
 
 def first_variation(
-    problem: Problem, rho: ParticleMeasure | GridMeasure, theta: ArrayLike | None = None
+    problem: Problem, rho: ParticleMeasure | OnGrid, theta: ArrayLike | None = None
 ) -> Array:
     """V(t_k, θ) at points ``theta``, (n, p) shared by all depths or (K, n, p); shape (K, n).
 
@@ -112,7 +114,7 @@ def first_variation(
     """
     if isinstance(rho, PlacedBlocks):
         raise TypeError("rho is a JointMeasure or OrderedBlocks: take that of rho.to_particles()")
-    if theta is None and isinstance(rho, GridMeasure):
+    if theta is None and isinstance(rho, OnGrid):
         return _at_cells(problem, rho)
     points = np.asarray(rho.theta if theta is None else theta)  # type: ignore[union-attr]
     if points.ndim == 2:
@@ -127,7 +129,7 @@ def first_variation(
     return out + problem.penalty.value(points)
 
 
-def _at_cells(problem: Problem, rho: GridMeasure) -> Array:
+def _at_cells(problem: Problem, rho: OnGrid) -> Array:
     g = _backward(problem, rho)[1].gradient[:, 0] / rho.depth.weights[:, None]
     v = on_grid(problem.block, rho.grid).expand(g)
     if problem.penalty:
@@ -142,7 +144,7 @@ def terminal_cotangent(problem: Problem, end: Array) -> Array:
     return cotangent
 
 
-def _backward(problem: Problem, rho: ParticleMeasure | GridMeasure) -> tuple[Forward, Adjoint]:
+def _backward(problem: Problem, rho: ParticleMeasure | OnGrid) -> tuple[Forward, Adjoint]:
     stack = layers(problem, rho)
     passed = propagate.forward(stack, problem.start(), keep=True)
     return passed, propagate.adjoint(stack, passed, terminal_cotangent(problem, passed.end))

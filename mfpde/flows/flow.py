@@ -106,6 +106,7 @@ def flow_class(rho: Measure) -> Any:
     """
     from mfpde.flows.grid_flow import GridFlow
     from mfpde.flows.joint import JointFlow
+    from mfpde.flows.joint_grid import JointGridFlow
     from mfpde.flows.particle_flow import ParticleFlow
     from mfpde.flows.reordering import ReorderingFlow
 
@@ -113,6 +114,7 @@ def flow_class(rho: Measure) -> Any:
         "particles": ParticleFlow,
         "grid": GridFlow,
         "joint": JointFlow,
+        "joint_grid": JointGridFlow,
         "ordered": ReorderingFlow,
     }
     kind = getattr(rho, "kind", None)

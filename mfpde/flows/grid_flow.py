@@ -173,7 +173,11 @@ class GridFlow:
     def norm(self, change: Array) -> float:
         """COT norm of a displacement given as density √m |δθ|, (K, ...)."""
         rows = np.square(change).reshape(len(change), -1).sum(axis=1)
-        return float(np.sqrt(self.rho.depth.weights @ rows))
+        return float(np.sqrt(self.over_depth(rows)))
+
+    def over_depth(self, values: Array) -> float:
+        """∫ dt of values at the nodes, (K,)."""
+        return float(self.rho.depth.weights @ values)
 
 
 class GridPoint:
@@ -213,7 +217,7 @@ class GridPoint:
         if not flow.problem.temperature:
             return 0.0
         entropy = flow.rho.with_state(self.state).entropy()
-        return flow.problem.temperature * float(flow.rho.depth.weights @ entropy)
+        return flow.problem.temperature * flow.over_depth(entropy)
 
     def _mean(self, penalty: Penalty) -> float:
         if not penalty:
@@ -256,12 +260,12 @@ class GridPoint:
         With entropy, the Fisher information is taken as 4∫|∇√ρ|², which empty cells leave finite.
         """
         flow = self.flow
-        total = float(flow.rho.depth.weights @ self.survey.dissipation)
+        total = flow.over_depth(self.survey.dissipation)
         tau = flow.problem.temperature
         if tau:
             v = self.potential.values().reshape(self.state.shape)
             more = flow.diffusion.dissipation(tau, v, self.state)
-            total += float(flow.rho.depth.weights @ more)
+            total += flow.over_depth(more)
         return total
 
     @property

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from mfpde.measures.axes import Axis, Grid
 from mfpde.measures.grid import GridMeasure
 from mfpde.measures.joint import JointMeasure, OrderedBlocks
+from mfpde.measures.joint_grid import JointGrid
 from mfpde.measures.particles import ParticleMeasure
 
 __all__ = [
@@ -16,6 +17,7 @@ __all__ = [
     "Axis",
     "Grid",
     "GridMeasure",
+    "JointGrid",
     "JointMeasure",
     "Measure",
     "OrderedBlocks",
@@ -49,5 +51,6 @@ class Measure(Protocol):
 
 
 MEASURES: dict[str, Any] = {
-    measure.kind: measure for measure in (ParticleMeasure, GridMeasure, JointMeasure, OrderedBlocks)
+    measure.kind: measure
+    for measure in (ParticleMeasure, GridMeasure, JointMeasure, OrderedBlocks, JointGrid)
 }
