@@ -77,8 +77,8 @@ class PlacedBlocks(ABC):
         """``count`` blocks from a law on R^p, or from a callable t ↦ law of θ given t.
 
         ``rule`` is "iid" or "sobol" (scrambled Sobol points of (t, θ) together); ``depth`` is
-        "even", or the law of t on [0, 1] as a ``mfpde.laws`` law of one coordinate; ``fields``
-        are those of the constructor.
+        "even", or the law of t on [0, 1] as a ``mfpde.laws`` law of one coordinate (blocks beyond
+        the ends are placed there); ``fields`` are those of the constructor.
         """
         checks.choice("rule", rule, ("iid", "sobol"))
         first = at_depth(law, 0.0)

@@ -62,16 +62,17 @@ class JointGrid:
     ) -> JointGrid:
         """The masses of a law on R^p, or of a callable t ↦ law of θ given t, for a law of t.
 
-        ``depth`` is a law of one coordinate on [0, 1], uniform by default; the law of θ is taken
-        in the middle of each depth cell. The other arguments are those of
-        ``GridMeasure.from_law``.
+        ``depth`` is a law of one coordinate on [0, 1], uniform by default (mass beyond the ends
+        goes to the end cells); the law of θ is taken in the middle of each depth cell. The other
+        arguments are those of ``GridMeasure.from_law``.
         """
         marginal = (depth or Uniform(0.0, 1.0)).marginals
         if len(marginal) != 1:
             raise ValueError(f"depth must be a law of one coordinate; given {depth}")
         nodes = Depth(checks.count("depth_cells", depth_cells, least=FEWEST), "midpoint")
         given = GridMeasure.from_law(law, nodes, cells=cells, box=box, spacing=spacing, axes=axes)
-        share = np.diff(marginal[0].cdf(np.linspace(0.0, 1.0, depth_cells + 1)))
+        inner = marginal[0].cdf(np.linspace(0.0, 1.0, depth_cells + 1)[1:-1])
+        share = np.diff(np.concatenate([[0.0], inner, [1.0]]))
         column = share.reshape(-1, *(1,) * given.dim)
         return cls(column * given.masses, given.grid, beta=beta)
 

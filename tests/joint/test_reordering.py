@@ -4,15 +4,16 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from exact_joint import J, problem, sample
 from problems import sine
 from scipy.linalg import expm
+from scripts import script
 
 import mfpde
 from mfpde import laws
 from mfpde.flows.flow import flow_class
 
 LAW = laws.Gaussian(1.0, dim=5)
+EXACT = script("validation", "joint_velocity")
 
 
 def jump(kind, count, seed=0):
@@ -99,11 +100,11 @@ def test_its_limit_holds_the_conditional_law():
 
     m = ∫ 2t dt = 1 for the published algorithm, ∫ 2t c(t) dt = 1 − 2/π² for equal mass.
     """
-    task = problem()
-    theta, t = sample(4096)
+    task = EXACT.linear_problem()
+    theta, t = EXACT.sample(4096)
     theta[:, 2:] *= 2 * t[:, None]
     for kind, m in ((mfpde.OrderedBlocks, 1.0), (mfpde.JointMeasure, 1 - 2 / np.pi**2)):
-        expected = task.x @ expm(m * J).T
+        expected = task.x @ expm(m * EXACT.G).T
         found = mfpde.predict(task, kind(theta, t))
         assert np.abs(found - expected).max() < 0.05 * np.abs(expected).max()
-    assert np.abs(expm(J) - expm(m * J)).max() > 0.3
+    assert np.abs(expm(EXACT.G) - expm(m * EXACT.G)).max() > 0.3
