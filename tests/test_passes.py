@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from numba.core.runtime import _nrt_python as _nrt
+from numba.core.runtime.nrt import rtsys
 from oracle import ACTIVATIONS, Network
 
 import mfpde
@@ -124,6 +126,22 @@ def test_a_nan_parameter_is_not_hidden():
     layers.theta[1, 3, 2] = np.nan
     with np.errstate(invalid="ignore"):
         assert np.isnan(propagate.forward(layers, start).end).all()
+
+
+def test_compiled_code_allocates_nothing_per_layer_and_little_at_all():
+    """Allocations of a compiled pass do not depend on how much it computes."""
+    _nrt.memsys_enable_stats()
+    try:
+        counts = []
+        for m, steps in ((8, 2), (8, 20), (80, 20)):
+            case = network(0, 40, 2, m, steps, "rk4")
+            run(*case)
+            before = rtsys.get_allocation_stats().alloc
+            run(*case)
+            counts.append(rtsys.get_allocation_stats().alloc - before)
+        assert counts[0] == counts[1] == counts[2]
+    finally:
+        _nrt.memsys_disable_stats()
 
 
 def test_memory_does_not_grow_over_a_thousand_gradients():

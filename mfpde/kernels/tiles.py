@@ -282,8 +282,14 @@ def correlate(out, o, ostep, x, i, istep, rows, y, j, jstep, columns, length):
     for r in range(0, rows, 4):
         to, of = o + r * ostep, i + r * istep
         c = 0
-        while c + 1 < columns:
-            _correlate(4, 2, out, to + c, ostep, x, of, istep, y, j + c * jstep, jstep, length)
-            c += 2
-        if c < columns:
-            _correlate(4, 1, out, to + c, ostep, x, of, istep, y, j + c * jstep, jstep, length)
+        while c < columns:
+            left, of_y = columns - c, j + c * jstep
+            if left == 3 or left > 4:
+                _correlate(4, 3, out, to + c, ostep, x, of, istep, y, of_y, jstep, length)
+                c += 3
+            elif left > 1:
+                _correlate(4, 2, out, to + c, ostep, x, of, istep, y, of_y, jstep, length)
+                c += 2
+            else:
+                _correlate(4, 1, out, to + c, ostep, x, of, istep, y, of_y, jstep, length)
+                c += 1

@@ -11,7 +11,7 @@ from numba import njit
 from mfpde.kernels import PARALLEL_FROM
 from mfpde.kernels.tiles import BYTES
 
-LONGEST = 128  # data in a block
+LONGEST = 256  # data in a block
 
 
 class Blocks:
