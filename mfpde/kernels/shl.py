@@ -2,10 +2,10 @@
 
 A block of data crosses all layers inside one core's cache: coordinates are rows (structure of
 arrays), a few particles at a time, and products run in ``tiles``. Beyond the arrays returned, a
-pass holds a workspace and a gradient per thread. The forward pass may also keep σ for the adjoint,
-up to KEEP bytes and where σ′ follows from σ; otherwise the adjoint computes it again, which costs
-a third more. Each thread owns fixed blocks and gradients are summed in the order of threads: at
-a given thread count a pass is repeatable bit for bit.
+pass holds a workspace and a gradient per thread. The forward pass may also keep σ for what follows
+(adjoints, tangents), up to KEEP bytes and where σ′ follows from σ; otherwise they compute it again,
+which doubles their time in few dimensions. Each thread owns fixed blocks, and gradients are summed
+in the order of threads: at a given thread count a pass is repeatable bit for bit.
 """
 
 from __future__ import annotations
