@@ -43,8 +43,12 @@ class Rows:
         return self.builder.load(self._at(offset, self.element))
 
     def splat(self, offset):
+        return self.spread(self.scalar(offset))
+
+    def spread(self, number):
+        """A vector of equal entries."""
         undefined = ir.Constant(self.vector, ir.Undefined)
-        first = self.builder.insert_element(undefined, self.scalar(offset), _i32(0))
+        first = self.builder.insert_element(undefined, number, _i32(0))
         mask = ir.Constant(ir.VectorType(ir.IntType(32), self.vector.count), None)
         return self.builder.shuffle_vector(first, undefined, mask)
 
