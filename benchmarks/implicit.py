@@ -217,6 +217,7 @@ def draw(rows: list[dict]) -> None:
 
     matplotlib.use("Agg")
     import matplotlib.pyplot as plt
+    from matplotlib.ticker import NullFormatter
 
     figure, panels = plt.subplots(1, 3, figsize=(12, 4), layout="constrained", sharey=True)
     for axes, size in zip(panels, SIZES, strict=True):
@@ -224,6 +225,7 @@ def draw(rows: list[dict]) -> None:
             mine = [r for r in rows if r["size"] == size and r["name"] == name]
             work = [r["gradients_worth"][1] for r in mine]
             axes.loglog(work, [r["error"] for r in mine], marker="osv^D<>Pd"[k % 9], label=name)
+        axes.xaxis.set_minor_formatter(NullFormatter())
         axes.set(
             title=f"{size}, s = {SIZES[size][2]:g}",
             xlabel="processor time over that of one gradient",
