@@ -57,7 +57,7 @@ class Adjoint(NamedTuple):
 def forward(layers: Layers, start: Array, *, keep: bool = False) -> Forward:
     """Solve dX/dt = ∫ f(X, θ) ρ_t(dθ) from X(0) = start (N, d).
 
-    ``keep`` says that an adjoint follows, for which a block may keep what it computed.
+    ``keep`` says that adjoints or tangents follow, for which a block may keep what it computed.
     """
     block, depth, theta, weights = layers
     x = start.astype(theta.dtype)
@@ -105,6 +105,9 @@ def adjoint(layers: Layers, passed: Forward, terminal: Array) -> Adjoint:
 def tangent(layers: Layers, passed: Forward, change: Array) -> Array:
     """The change of X(1), shape (N, d), to first order in a change of θ (K, M, p)."""
     block, depth, theta, weights = layers
+    end = block.tangent_pass(depth, theta, weights, passed.stages, change, passed.kept)
+    if end is not None:
+        return end
     h, tableau, nodes = depth.step, depth.tableau, depth.stage_nodes
     dx = np.zeros_like(passed.path[0])
     for step in range(depth.steps):
