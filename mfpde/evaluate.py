@@ -32,20 +32,14 @@ def predict(problem: Problem, rho: ParticleMeasure, x: ArrayLike | None = None) 
 
 
 def loss(problem: Problem, rho: ParticleMeasure) -> float:
-    """E(ρ) = (1/N) Σ_i ℓ(B X_i(1), y_i) + (λ/2) ∫∫ |θ|² dρ."""
-    return energy(problem, rho, predict(problem, rho))
+    """E(ρ) = (1/N) Σ_i ℓ(B X_i(1), y_i) + ∫∫ r(θ) dρ, without the entropy."""
+    return loss_from(problem, rho, predict(problem, rho))
 
 
-def energy(problem: Problem, rho: ParticleMeasure, outputs: Array) -> float:
+def loss_from(problem: Problem, rho: ParticleMeasure, outputs: Array) -> float:
     """E(ρ) from outputs (N, k) that are known already."""
-    return float(np.mean(problem.loss.value(outputs, problem.y))) + _decay(problem, rho)
-
-
-def _decay(problem: Problem, rho: ParticleMeasure) -> float:
-    """(λ/2) ∫∫ |θ|² ρ_t(dθ) dt."""
-    if problem.weight_decay == 0.0:
-        return 0.0
-    return 0.5 * problem.weight_decay * rho.integrate(np.square(rho.theta).sum(axis=2))
+    fit = float(np.mean(problem.loss.value(outputs, problem.y)))
+    return fit + rho.integrate(problem.penalty.value(rho.theta)) if problem.penalty else fit
 
 
 def gradient(problem: Problem, rho: ParticleMeasure) -> Array:
@@ -57,15 +51,15 @@ def gradient(problem: Problem, rho: ParticleMeasure) -> Array:
     back = _backward(problem, rho)[1]
     slope: Array = back.gradient
     slope /= rho.depth.weights[:, None, None].astype(rho.dtype)
-    if problem.weight_decay:
-        slope += problem.weight_decay * rho.theta
+    if problem.penalty:
+        slope += problem.penalty.gradient(rho.theta)
     return slope
 
 
 def first_variation(problem: Problem, rho: ParticleMeasure, theta: ArrayLike) -> Array:
     """V(t_k, θ) at points ``theta``, (n, p) shared by all depths or (K, n, p); shape (K, n).
 
-    V = (1/N) Σ_i ⟨P_i(t), f(X_i(t), θ)⟩ + (λ/2)|θ|², with the quadrature of the depth integrator.
+    V = (1/N) Σ_i ⟨P_i(t), f(X_i(t), θ)⟩ + r(θ), with the quadrature of the depth integrator.
     """
     points = np.asarray(theta)
     if points.ndim == 2:
@@ -77,7 +71,7 @@ def first_variation(problem: Problem, rho: ParticleMeasure, theta: ArrayLike) ->
         z, q = passed.stages[step, i], back.cotangents[step, i]
         out[k] += problem.block.potential(z, points[k], q)
     out /= rho.depth.weights[:, None].astype(rho.dtype)
-    return out + 0.5 * problem.weight_decay * np.square(points).sum(axis=2)
+    return out + problem.penalty.value(points)
 
 
 def terminal_cotangent(problem: Problem, end: Array) -> Array:

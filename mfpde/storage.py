@@ -13,10 +13,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mfpde.blocks import SHL, Block, Linear
-from mfpde.depth import Depth
 from mfpde.flows.options import Options
 from mfpde.flows.status import Status
-from mfpde.measures.particles import ParticleMeasure
+from mfpde.measures import MEASURES
 from mfpde.problem import Problem
 from mfpde.solution import SERIES, Control, Solution
 
@@ -25,7 +24,7 @@ if TYPE_CHECKING:
 
 PathLike = str | os.PathLike[str]
 
-SCHEMA = 1
+SCHEMA = 2
 FORMAT = "mfpde run"
 
 
@@ -62,12 +61,14 @@ def _flush(path: Path) -> None:
 
 def _write(solution: Solution, file: h5py.File) -> None:
     problem, control, rho = solution.problem, solution.control, solution.final
+    measure, arrays = rho.spec()
     config = {
         "block": problem.block.spec(),
         "block_repr": repr(problem.block),
         "loss": problem.loss.name,
-        "weight_decay": problem.weight_decay,
-        "depth": asdict(rho.depth),
+        "penalty": asdict(problem.penalty),
+        "temperature": problem.temperature,
+        "measure": {"kind": rho.kind, **measure},
         "options": asdict(solution.options),
         "control": {"h": control.h, "steps": control.steps, "rejected": control.rejected_last},
         "note": solution.note,
@@ -79,12 +80,14 @@ def _write(solution: Solution, file: h5py.File) -> None:
     file.attrs["config"] = json.dumps(config)
     for name in ("x", "y", "embed", "readout"):
         file["problem/" + name] = getattr(problem, name)
-    file["measure/theta"], file["measure/weights"] = control.theta, rho.weights
+    file["measure/state"] = control.state
+    for name, array in arrays.items():
+        file["measure/fixed/" + name] = array
     file["control/watch"] = control.watch
     for name in SERIES:
         file["series/" + name] = getattr(solution, name)
     file["states/s"] = solution.state_s
-    file["states/theta"] = np.array(solution.states)
+    file["states/values"] = np.array(solution.states)
 
 
 def load(path: PathLike, *, block: Any = None) -> Solution:
@@ -108,9 +111,9 @@ def load(path: PathLike, *, block: Any = None) -> Solution:
 def _read(file: h5py.File, source: Path, block: Any) -> Solution:
     if file.attrs.get("format") != FORMAT:
         raise ValueError(f"path: {source} is an HDF5 file, but not a run file of mfpde")
-    if file.attrs["schema"] > SCHEMA:
+    if file.attrs["schema"] != SCHEMA:
         raise ValueError(
-            f"path: {source} has schema {file.attrs['schema']}; this version reads up to {SCHEMA}"
+            f"path: {source} has schema {file.attrs['schema']}; this version reads {SCHEMA}"
         )
     config = json.loads(file.attrs["config"])
     problem = Problem(
@@ -119,16 +122,18 @@ def _read(file: h5py.File, source: Path, block: Any) -> Solution:
         embed=file["problem/embed"][...],
         readout=file["problem/readout"][...],
         loss=config["loss"],
-        weight_decay=config["weight_decay"],
+        weight_decay=config["penalty"]["quadratic"],
+        quartic_decay=config["penalty"]["quartic"],
+        temperature=config["temperature"],
     )
-    theta = file["measure/theta"][...]
-    depth = Depth(**config["depth"])
-    rho = ParticleMeasure(theta, depth, file["measure/weights"][...], dtype=theta.dtype)
+    state = file["measure/state"][...]
+    fixed = {name: array[...] for name, array in file.get("measure/fixed", {}).items()}
+    rho = MEASURES[config["measure"].pop("kind")].from_spec(config["measure"], fixed, state)
     chosen = {**config["options"], "times": tuple(config["options"]["times"])}
     saved = config["control"]
     control = Control(
         float(file.attrs["s"]),
-        theta,
+        state,
         saved["h"],
         saved["steps"],
         saved["rejected"],
@@ -137,7 +142,7 @@ def _read(file: h5py.File, source: Path, block: Any) -> Solution:
     solution = Solution(problem, rho, Options(**chosen), control, config["note"])
     for row in zip(*(file["series/" + name][...] for name in SERIES), strict=True):
         solution.record(*row)
-    for s, state in zip(file["states/s"][...], file["states/theta"][...], strict=True):
+    for s, state in zip(file["states/s"][...], file["states/values"][...], strict=True):
         solution.save_state(s, state)
     solution.close(Status[file.attrs["status"]], config["stats"])
     return solution

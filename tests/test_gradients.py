@@ -40,7 +40,7 @@ def test_gradient_against_central_differences(block, method, loss):
     direction = np.random.default_rng(1).standard_normal(rho.theta.shape)
 
     def energy(h):
-        return mfpde.loss(problem, rho.with_theta(rho.theta + h * direction))
+        return mfpde.loss(problem, rho.with_state(rho.theta + h * direction))
 
     h = 1e-4
     # Fourth-order central difference along a random direction.

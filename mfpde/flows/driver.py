@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 
 from mfpde.flows import stability
-from mfpde.flows.particle_flow import ParticleFlow
-from mfpde.flows.schemes import Step, scheme
+from mfpde.flows.flow import Flow
+from mfpde.flows.schemes import Step
 from mfpde.flows.status import Status
 from mfpde.kernels import serial_blas
 from mfpde.progress import Progress
@@ -37,7 +37,7 @@ class Driver:
     def __init__(
         self,
         solution: Solution,
-        flow: ParticleFlow,
+        flow: Flow,
         *,
         callback: Callback | None = None,
         checkpoint: Path | None = None,
@@ -46,11 +46,11 @@ class Driver:
     ) -> None:
         self.solution, self.flow = solution, flow
         self.options, self.control = solution.options, solution.control
-        self.scheme = scheme(self.options.method, self.options.rtol, self.options.atol)
+        self.scheme = flow.scheme(self.options)
         self.callback = callback
         self.checkpoint, self.checkpoint_every = checkpoint, checkpoint_every
         self.progress = Progress(progress, self.options.s_end, self.options.loss_below)
-        self.point = flow.at(self.control.theta)
+        self.point = flow.at(self.control.state, self.control.s)
         self.floor = float(ROUNDING**2 * (1.0 + np.mean(np.square(flow.problem.y))))
         self._interrupted = False
         self._saved_at = time.monotonic()
@@ -127,17 +127,17 @@ class Driver:
     def _judge_fixed(self, step: Step) -> Status | None:
         if not step.point.finite:
             return Status.NON_FINITE
-        return Status.LOSS_ROSE if self._rose(step.point.loss) else None
+        return Status.LOSS_ROSE if self._rose(step.point) else None
 
     def _judge_adaptive(self, step: Step, h: float) -> bool:
         """Accept or not, and set the next proposal (an integral controller)."""
         control, order = self.control, self.scheme.error_order or 1
         error = self._relative_error(step)
-        accepted = error <= 1.0 and not self._rose(step.point.loss)
+        accepted = error <= 1.0 and not self._rose(step.point)
         if not np.isfinite(error):
             factor = SHRINK
         elif not accepted and error <= 1.0:
-            factor = 0.5  # the loss rose
+            factor = 0.5  # the energy rose
         else:
             factor = float(np.clip(SAFETY * max(error, 1e-10) ** (-1.0 / order), SHRINK, GROW))
         # After a rejection the step may not grow at once; a step cut to land on a stop says
@@ -152,12 +152,14 @@ class Driver:
     def _relative_error(self, step: Step) -> float:
         if step.error is None or not step.point.finite:
             return float("inf")
-        size = max(self.flow.norm(self.point.theta), self.flow.norm(step.point.theta))
+        size = max(self.flow.norm(self.point.state), self.flow.norm(step.point.state))
         error = self.flow.norm(step.error) / (self.options.atol + self.options.rtol * size)
         return float(error) if np.isfinite(error) else float("inf")
 
-    def _rose(self, loss: float) -> bool:
-        return loss > self.point.loss * (1 + 1e-12) + self.floor
+    def _rose(self, new: Any) -> bool:
+        """Whether the energy that the flow descends is larger at the new point."""
+        before = self.point.energy
+        return bool(new.energy > before + 1e-12 * abs(before) + self.floor)
 
     def _watch(self) -> Status | None:
         control = self.control
@@ -173,7 +175,7 @@ class Driver:
         control, start = self.control, self.control.s
         self._save_dense(step, start, h)
         self.point = step.point
-        control.s, control.theta = target, step.point.theta
+        control.s, control.state = target, step.point.state
         control.steps += 1
         self.flow.clock.counts["steps"] += 1
         self._record(h)
@@ -189,9 +191,9 @@ class Driver:
         point, s = self.point, self.control.s
         point.norm2  # noqa: B018  a pass through depth: to be timed as kernels, not as recording
         with self.flow.clock.part("recording"):
-            self.solution.record(s, point.loss, point.norm2, h)
+            self.solution.record(s, point.loss, point.energy, point.norm2, h)
             if s == 0.0 or self.options.every_step or s in self.options.times:
-                self.solution.save_state(s, point.theta)
+                self.solution.save_state(s, point.state)
         self.progress.update(s, point.loss)
 
     def _write(self) -> None:

@@ -86,7 +86,7 @@ def train(
     large), unless ``raise_on_failure=False``.
     Source: Lu et al. 2020 (1); Chizat 2025 for the scaling.
     """
-    chosen = get_optimizer(optimizer, problem.size, getattr(problem, "temperature", 0.0))
+    chosen = get_optimizer(optimizer, problem.size, problem.temperature)
     count = step_count(s_end, step)
     theta, names = _start(problem, law, layers, width, seeds, coupling, start)
     plan = Plan(
