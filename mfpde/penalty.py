@@ -13,7 +13,10 @@ Array = NDArray[Any]
 
 @dataclass(frozen=True)
 class Penalty:
-    """r(θ) = (λ/2)|θ|² + (κ/4)|θ|⁴ with λ = ``quadratic`` and κ = ``quartic``, both >= 0."""
+    """r(θ) = (λ/2)|θ|² + (κ/4)|θ|⁴ with λ = ``quadratic`` and κ = ``quartic``, both >= 0.
+
+    Value and gradient use operators only, so that θ may be a torch tensor.
+    """
 
     quadratic: float = 0.0
     quartic: float = 0.0
@@ -23,7 +26,7 @@ class Penalty:
 
     def value(self, theta: Array) -> Array:
         """r at θ (..., p), shape (...)."""
-        square = np.square(theta).sum(axis=-1)
+        square = (theta * theta).sum(-1)
         out: Array = 0.5 * self.quadratic * square
         return out + 0.25 * self.quartic * square**2 if self.quartic else out
 
@@ -31,7 +34,7 @@ class Penalty:
         """∇r = (λ + κ|θ|²) θ at θ (..., p), in the precision of θ."""
         if not self.quartic:
             return self.quadratic * theta
-        square = np.square(theta).sum(axis=-1, keepdims=True)
+        square = (theta * theta).sum(-1)[..., None]
         out: Array = (self.quadratic + self.quartic * square) * theta
         return out
 

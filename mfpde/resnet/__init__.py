@@ -4,7 +4,7 @@ from mfpde.resnet import observables
 from mfpde.resnet.observables import Snapshot
 from mfpde.resnet.optimizers import SGD, Adam, GradientDescent, Langevin, Momentum
 from mfpde.resnet.result import Training
-from mfpde.resnet.train import TrainingError, train
+from mfpde.resnet.train import TrainingError, resume, train, train_shapes
 
 __all__ = [
     "SGD",
@@ -16,5 +16,7 @@ __all__ = [
     "Training",
     "TrainingError",
     "observables",
+    "resume",
     "train",
+    "train_shapes",
 ]

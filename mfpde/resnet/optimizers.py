@@ -146,7 +146,7 @@ def get_optimizer(given: str | Optimizer, data: int, temperature: float) -> Opti
     """An optimiser from its name or itself, checked against N and completed by the problem's τ.
 
     Raises ValueError for an unknown name, "sgd" without a batch, a batch larger than ``data``, or
-    "langevin" where neither it nor the problem has a temperature.
+    a temperature that is missing, contradicted, or of no effect.
     """
     if isinstance(given, str):
         kind = OPTIMIZERS[checks.choice("optimizer", given, OPTIMIZERS)]
@@ -157,13 +157,25 @@ def get_optimizer(given: str | Optimizer, data: int, temperature: float) -> Opti
         raise TypeError(f"optimizer must be a name or an optimiser; given {type(given).__name__}")
     if given.batch is not None and given.batch > data:
         raise ValueError(f"optimizer batch must be <= {data}, the data; given {given.batch}")
-    if isinstance(given, Langevin) and given.temperature is None:
-        if not temperature:
-            raise ValueError(
-                "optimizer='langevin' needs a temperature: mfpde.resnet.Langevin(temperature=…)"
-            )
-        return Langevin(temperature, given.batch)
+    if isinstance(given, Langevin):
+        return Langevin(_temperature(given.temperature, temperature), given.batch)
+    if temperature:
+        raise ValueError(
+            f"temperature = {temperature:g} of the problem needs noise: optimizer='langevin'"
+        )
     return given
+
+
+def _temperature(own: float | None, problem: float) -> float:
+    if own is None and not problem:
+        raise ValueError(
+            "optimizer='langevin' needs a temperature: mfpde.resnet.Langevin(temperature=…)"
+        )
+    if own is not None and problem and own != problem:
+        raise ValueError(
+            f"temperature must be the problem's, {problem:g}, or left out; given {own:g}"
+        )
+    return own or problem
 
 
 def _fraction(name: str, value: float) -> None:

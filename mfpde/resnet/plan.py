@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -13,29 +13,23 @@ from mfpde.resnet.optimizers import Optimizer
 
 Save = None | int | ArrayLike
 
-DTYPES = ("float32", "float64")
-
 
 @dataclass(frozen=True)
 class Plan:
-    """``count`` equal steps to ``s_end``; losses and observables every ``record`` steps.
+    """``count`` steps of length ``h`` to ``s_end``; losses and observables every ``record`` steps.
 
     ``saves`` are the numbers of the steps whose parameters are kept besides the first and last;
     ``vanishing_decay`` = c adds c e^{−s} ∫∫ |θ|² dρ to what is descended, not to the loss.
     """
 
     s_end: float
+    h: float
     count: int
     optimizer: Optimizer
     rates: tuple[float, ...]
     record: int = 1
     saves: tuple[int, ...] = ()
     vanishing_decay: float = 0.0
-
-    @property
-    def h(self) -> float:
-        """Length of a step in training time."""
-        return self.s_end / self.count
 
     def time(self, n: int) -> float:
         """Training time after n steps."""
@@ -44,6 +38,20 @@ class Plan:
     def records(self, n: int) -> bool:
         """Whether the state after n steps is recorded: the last one always is."""
         return n % self.record == 0 or n == self.count
+
+
+def extended(plan: Plan, s_end: float | None, taken: int) -> Plan:
+    """The same plan to a later end, a whole number of its steps away."""
+    if s_end is None:
+        return plan
+    s_end = checks.positive("s_end", s_end)
+    count = round(s_end / plan.h)
+    if abs(s_end / plan.h - count) > 1e-6 or count < taken:
+        raise ValueError(
+            f"s_end must be a whole number of steps of {plan.h:g}, and at least "
+            f"{plan.time(taken):g}, where the run stands; given {s_end!r}"
+        )
+    return replace(plan, s_end=s_end, count=count)
 
 
 def step_count(s_end: float, step: float) -> int:

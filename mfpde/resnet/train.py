@@ -1,8 +1,8 @@
-"""Train finite-width ResNets: many seeds at once, in torch where it is installed."""
+"""Train finite-width ResNets: many seeds at once, on a processor or a GPU."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,13 +14,14 @@ from mfpde.flows.status import Status
 from mfpde.laws import DepthLaw, Law
 from mfpde.measures.particles import ParticleMeasure
 from mfpde.problem import Problem
-from mfpde.progress import Progress
-from mfpde.resnet import engines
+from mfpde.progress import Progress, track
+from mfpde.resnet import engines, run_file
 from mfpde.resnet.observables import Observables
 from mfpde.resnet.optimizers import Optimizer, get_optimizer
-from mfpde.resnet.plan import DTYPES, Plan, Save, check_rates, check_seeds, save_steps, step_count
-from mfpde.resnet.result import Training
-from mfpde.resnet.run import Run
+from mfpde.resnet.plan import Plan, Save, check_rates, check_seeds, extended, save_steps, step_count
+from mfpde.resnet.result import Training, join
+from mfpde.resnet.run import Checkpoint, Run
+from mfpde.storage import PathLike
 
 Array = NDArray[Any]
 
@@ -30,8 +31,8 @@ COUPLINGS = ("independent", "tied")
 class TrainingError(FloatingPointError):
     """A network diverged; ``training`` holds everything up to the last finite record."""
 
-    def __init__(self, training: Training, message: str) -> None:
-        super().__init__(message)
+    def __init__(self, training: Training) -> None:
+        super().__init__(f"s = {training.s[-1]:g}: {training.message}")
         self.training = training
 
 
@@ -52,8 +53,11 @@ def train(
     record: int = 1,
     observables: Observables | None = None,
     save: Save = None,
+    checkpoint: PathLike | None = None,
+    checkpoint_every: float = 30.0,
     dtype: str = "float64",
     backend: str = "auto",
+    engine: str = "auto",
     device: str = "auto",
     progress: bool | str = "auto",
     raise_on_failure: bool = True,
@@ -67,19 +71,26 @@ def train(
     from ``start`` (S, L, M, p), and no law is given.
 
     ``optimizer``: "gd" is gradient descent with the mean-field factor, θ ← θ − ``step``·L·M·∂E/∂θ
-    (weight decay included), so that ``step`` and ``s_end`` are times of the limit's flow;
+    (penalties included), so that ``step`` and ``s_end`` are times of the limit's flow;
     "momentum", "adam", "langevin" (noisy, at the problem's temperature), or an optimiser of
     ``mfpde.resnet`` with options, such as ``SGD(batch=32)`` or ``Langevin(temperature=0.1)``.
     ``rates`` (p,) multiply the steps of the coordinates of θ: gradient descent in a constant
     diagonal metric. ``vanishing_decay`` = c adds c e^{−s} ∫∫ |θ|² dρ to what is descended.
+    Minibatches and noise of a network depend on its seed and the step alone.
 
     Losses and ``observables`` (name ↦ function of a ``Snapshot``, see ``mfpde.resnet.observables``)
-    are recorded every ``record`` steps and at the end; ``save`` keeps parameters: None (first and
-    last), a number of equal intervals, or times, rounded to steps.
+    are recorded every ``record`` steps and at the end, where divergence is noticed as well;
+    ``save`` keeps parameters: None (first and last), a number of equal intervals, or times,
+    rounded to steps. ``checkpoint`` is a run file rewritten every ``checkpoint_every`` seconds
+    and at the end, from which ``mfpde.resnet.resume`` goes on; Ctrl-C ends the run after the step
+    under way and returns what there is.
 
-    ``backend``: "torch" (autograd, seeds in one tensor program, on ``device``), "particles" (the
-    package's own adjoint, explicit Euler in depth), "auto" (torch where it is installed and knows
-    the block); ``dtype`` "float64" or "float32".
+    ``backend``: "particles" (the package's compiled code, on one core), "torch" (all seeds in one
+    tensor program, on ``device``), "auto" (torch on a GPU where there is one, else particles).
+    ``engine`` names what computes the gradient (``mfpde.resnet.engines``); "auto" follows a rule,
+    "fastest" measures what fits and takes the best (equal to round-off, not bit for bit).
+    ``dtype``: "float64", "float32", and on torch "tf32" or "bfloat16", which round the factors of
+    matrix products. Where a GPU's memory runs out, the batch is split.
 
     Raises ValueError for bad sizes or names, ImportError for backend "torch" without torch,
     TrainingError (a FloatingPointError) when a network's loss becomes non-finite (the step is too
@@ -90,25 +101,116 @@ def train(
     count = step_count(s_end, step)
     theta, names = _start(problem, law, layers, width, seeds, coupling, start)
     plan = Plan(
-        float(s_end),
-        count,
-        chosen,
-        check_rates(rates, problem.block.size),
-        checks.count("record", record),
-        save_steps(save, count, s_end),
-        checks.positive("vanishing_decay", vanishing_decay, zero=True),
+        s_end=float(s_end),
+        h=s_end / count,
+        count=count,
+        optimizer=chosen,
+        rates=check_rates(rates, problem.block.size),
+        record=checks.count("record", record),
+        saves=save_steps(save, count, s_end),
+        vanishing_decay=checks.positive("vanishing_decay", vanishing_decay, zero=True),
     )
-    engine = engines.make(problem, backend, checks.choice("dtype", dtype, DTYPES), device)
-    run = Run(problem, engine, plan, names, theta, observables or {})
-    with Progress(progress, s_end, None) as bar:
-        status = run.advance(bar)
-    found = run.result(status)
-    if status is Status.NON_FINITE and raise_on_failure:
-        raise TrainingError(
-            found,
-            f"the loss of a network became non-finite after s = {found.s[-1]:g}: "
-            "use a smaller step",
+    name = engines.choose(problem, backend, engine, dtype, device)
+    if engine == "fastest":
+        fitting = engines.available(problem, backend, dtype, device)
+        seconds = engines.race(problem, fitting, dtype, device, theta)
+        name = min(seconds, key=seconds.__getitem__)
+
+    def part(which: slice) -> Training:
+        made = engines.make(problem, name, dtype, device)
+        run = Run(problem, made, plan, names[which], theta[which], observables or {})
+        return _finish(run, dtype, checkpoint, checkpoint_every, progress)
+
+    found = part(slice(None)) if checkpoint is not None else _in_parts(part, len(names))
+    return _checked(found, raise_on_failure)
+
+
+def resume(
+    path: PathLike,
+    *,
+    s_end: float | None = None,
+    observables: Observables | None = None,
+    checkpoint: PathLike | None = None,
+    checkpoint_every: float = 30.0,
+    block: object = None,
+    engine: str | None = None,
+    device: str = "auto",
+    progress: bool | str = "auto",
+    raise_on_failure: bool = True,
+) -> Training:
+    """Go on from a run file of ``train``, to its own end or to a later ``s_end``.
+
+    An interrupted run that is resumed equals the uninterrupted one bit for bit, on the same
+    machine and engine. ``observables`` must be handed over again, their code is not in the file;
+    so must a ``block`` that the package does not know. ``checkpoint`` defaults to ``path``.
+
+    Raises FileNotFoundError or ValueError for a missing, torn or foreign file, ValueError for
+    other observables or an ``s_end`` that is not a whole number of steps.
+    """
+    stored = run_file.Stored(path, block)
+    name = engines.choose(stored.problem, "auto", engine or stored.engine, stored.dtype, device)
+    made = engines.make(stored.problem, name, stored.dtype, device)
+    run = stored.run(made, extended(stored.plan, s_end, stored.n), observables or {})
+    target = path if checkpoint is None else checkpoint
+    return _checked(
+        _finish(run, stored.dtype, target, checkpoint_every, progress), raise_on_failure
+    )
+
+
+def train_shapes(
+    problem: Problem,
+    law: Law | DepthLaw,
+    shapes: Iterable[tuple[int, int]],
+    *,
+    seeds: int | Sequence[int] = 5,
+    progress: bool | str = "auto",
+    **how: Any,
+) -> dict[tuple[int, int], Training]:
+    """``train`` for several shapes (L, M): one batch of all seeds for each.
+
+    Keywords go to ``train``; a shape listed twice is trained once. To spread the shapes over
+    processes, hand ``train`` to ``mfpde.sweep.map_runs``.
+    """
+    wanted = list(dict.fromkeys((int(layers), int(width)) for layers, width in shapes))
+    return {
+        shape: train(
+            problem, law, layers=shape[0], width=shape[1], seeds=seeds, progress=False, **how
         )
+        for shape in track(wanted, "networks", progress)
+    }
+
+
+def _finish(
+    run: Run, dtype: str, checkpoint: PathLike | None, every: float, progress: bool | str
+) -> Training:
+    """Train to the end, writing the run file where there is one."""
+    writer = None
+    if checkpoint is not None:
+        every = checks.positive("checkpoint_every", every, zero=True)
+        writer = Checkpoint(lambda run: run_file.save(run, checkpoint, dtype), every)
+    with Progress(progress, run.plan.s_end, None) as bar:
+        run.advance(bar, writer)
+    return run.result()
+
+
+def _in_parts(part: Any, count: int) -> Training:
+    """All networks at once; where their parameters alone are too many, one half after the other."""
+
+    def some(first: int, last: int) -> list[Training]:
+        try:
+            return [part(slice(first, last))]
+        except engines.out_of_memory():
+            if last - first == 1:
+                raise
+        middle = (first + last) // 2
+        return [*some(first, middle), *some(middle, last)]
+
+    return join(some(0, count))
+
+
+def _checked(found: Training, raise_on_failure: bool) -> Training:
+    if found.status is Status.NON_FINITE and raise_on_failure:
+        raise TrainingError(found)
     return found
 
 
