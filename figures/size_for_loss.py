@@ -14,23 +14,23 @@ import sys
 from pathlib import Path
 
 import numpy as np
-from drawing import PAGE, columns, folder, guide, powers, save, style
+from drawing import PAGE, columns, folder, guide, save, style
 
 GOAL = 0.95
 
 
 def draw(data: Path):
     """The figure, from the files of the validation script."""
-    phase, frontier, asked, limit = (
-        columns(data / f"{name}.csv") for name in ("phase", "frontier", "theorem", "limit")
+    phase, frontier, law, limit = (
+        columns(data / f"{name}.csv") for name in ("phase", "frontier", "law", "limit")
     )
     with style() as plt:
         figure, (left, middle, right) = plt.subplots(
             1, 3, figsize=(PAGE, 2.3), width_ratios=(1.3, 1, 0.9)
         )
-        _phase(figure, left, phase, frontier, asked)
-        _frontier(middle, frontier, asked)
-        _losses(right, data, limit)
+        _phase(figure, left, phase, law, limit)
+        _frontier(middle, frontier)
+        _losses(right, data)
     return figure
 
 
@@ -41,7 +41,7 @@ def _margin(phase) -> float:
     return float(margins[int(np.argmin(balance))])
 
 
-def _phase(figure, axes, phase, frontier, asked) -> None:
+def _phase(figure, axes, phase, law, limit) -> None:
     margin = _margin(phase)
     keep = phase["margin"] == margin
     layers, widths = np.unique(phase["layers"]), np.unique(phase["width"])
@@ -53,14 +53,17 @@ def _phase(figure, axes, phase, frontier, asked) -> None:
     x, y = np.meshgrid(widths, layers)
     axes.plot(x[low >= GOAL], y[low >= GOAL], "ko", ms=2.5)
     axes.plot(x[high < GOAL], y[high < GOAL], "wx", ms=3)
-    chosen = (frontier["margin"] == margin) & np.isclose(frontier["eta"], 1 - GOAL)
-    at = frontier["layers"][chosen]
-    axes.plot(frontier["by_law"][chosen] / at, at, "w-", lw=1.5)
-    axes.plot(frontier["by_law"][chosen] / at, at, "k--", lw=1.5, label="law")
-    theorem = (asked["margin"] == margin) & np.isclose(asked["eta"], 1 - GOAL)
-    axes.plot(asked["asked"][theorem], asked["layers"][theorem], "r:", lw=1.8, label="theorem")
+    chosen = (law["margin"] == margin) & np.isclose(law["eta"], 1 - GOAL)
+    chosen &= np.isfinite(law["blocks"])
+    depth = law["layers"][chosen]
+    axes.plot(law["blocks"][chosen] / depth, depth, "w-", lw=1.5)
+    axes.plot(law["blocks"][chosen] / depth, depth, "k--", lw=1.5, label="law")
+    epsilon = margin * limit["loss"][0]
+    m, n = limit["of_width"][0] / (epsilon**2 * (1 - GOAL)), limit["of_depth"][0] / epsilon
+    axes.plot([m, m, edges[0][-1]], [edges[1][-1], n, n], "r:", lw=1.8, label="theorem")
     axes.set(xscale="log", yscale="log", xlabel="width $M$", ylabel="layers $L$")
     axes.set_xlim(edges[0][0], edges[0][-1])
+    axes.set_ylim(edges[1][0], edges[1][-1])
     axes.set_xticks(widths, [f"{w:.0f}" for w in widths])
     axes.set_yticks(layers, [f"{w:.0f}" for w in layers])
     axes.minorticks_off()
@@ -69,7 +72,7 @@ def _phase(figure, axes, phase, frontier, asked) -> None:
     figure.colorbar(image, ax=axes, label=label, pad=0.02)
 
 
-def _frontier(axes, frontier, asked) -> None:
+def _frontier(axes, frontier) -> None:
     for number, eta in enumerate(np.unique(frontier["eta"])):
         keep = frontier["eta"] == eta
         how = {"color": f"C{number}", "mfc": "none", "label": rf"$\eta={eta:g}$"}
@@ -79,12 +82,14 @@ def _frontier(axes, frontier, asked) -> None:
         axes.loglog(frontier["room"][keep][order], law, "-", color=f"C{number}", lw=0.7)
     room = np.sort(np.unique(frontier["room"]))
     guide(axes, room, frontier["blocks"].max(), -2.0, "slope $-2$")
-    powers(axes.xaxis, room, 2)
+    ticks = [tick for tick in (0.01, 0.02, 0.05, 0.1, 0.2) if room[0] <= tick <= room[-1]]
+    axes.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
+    axes.xaxis.minorticks_off()
     axes.set(xlabel=r"room in $\log\varepsilon$", ylabel="blocks $LM$ needed")
     axes.legend()
 
 
-def _losses(axes, data, limit) -> None:
+def _losses(axes, data) -> None:
     for number, (name, dash) in enumerate((("plain", "-"), ("decaying", "--"))):
         series = columns(data / f"{name}.csv")
         keep = series["s"] > 0.01

@@ -15,7 +15,7 @@ and the growth of (a) beside e^{int Lambda ds}, Lambda the fastest linear expans
 eigenvalue of the energy's Hessian, along the limit, and beside e^{Cs} with C its maximum.
 
 Prediction: |(a) - (b)| <= (c) = sqrt(a^2/L^2 + b^2/(LM)); growth below both exponentials.
-Takes 4 minutes on one core, --quick 20 seconds.
+Takes 3 minutes on one core, --quick 10 seconds.
 """
 
 from __future__ import annotations

@@ -15,8 +15,8 @@ components, d = 24; u = 0 and (w, b) Gaussian; batches of 100, reshuffled each e
  (c) accuracy on images that were never seen.
 
 Prediction: slope -1/2 in LM for both distances; the batches' own noise falls with the step, faster
-than h^{1/2}, since reshuffled batches cancel over an epoch. Takes 10 minutes on one core, --quick
-half a minute.
+than h^{1/2}, since reshuffled batches cancel over an epoch. Takes a minute on one core, --quick 10
+seconds.
 """
 
 from __future__ import annotations
