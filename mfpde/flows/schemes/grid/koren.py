@@ -21,7 +21,7 @@ def step(flow: Any, point: Any, h: float) -> Step:
     return strang.step(flow, point, h, transport)
 
 
-def transport(flow: Any, point: Any, h: float) -> Any:
+def transport(flow: Any, point: Any, h: float) -> Step:
     first = flow.moved("koren", point, point, h, 1.0, h)
     second = flow.moved("koren", point, first, h, 0.25, 0.5 * h)
-    return flow.moved("koren", point, second, h, 2.0 / 3.0, h)
+    return Step(flow.moved("koren", point, second, h, 2.0 / 3.0, h))

@@ -21,6 +21,6 @@ def step(flow: Any, point: Any, h: float, *, limiter: str = "van_leer") -> Step:
     return strang.step(flow, point, h, partial(transport, limiter=limiter))
 
 
-def transport(flow: Any, point: Any, h: float, *, limiter: str) -> Any:
+def transport(flow: Any, point: Any, h: float, *, limiter: str) -> Step:
     first = flow.moved(limiter, point, point, h, 1.0, h)
-    return flow.moved(limiter, point, first, h, 0.5, h)
+    return Step(flow.moved(limiter, point, first, h, 0.5, h))
