@@ -26,6 +26,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from common import fastest_backend
 from reporting import Claim, parser, say, table, verdict, write_csv
 
 import mfpde
@@ -119,7 +120,7 @@ def short(problem: mfpde.Problem, layers: int, settings: Settings) -> mfpde.resn
         s_end=settings.steps * h,
         step=h,
         observables={"jumps": largest_jumps},
-        backend="particles",
+        backend=fastest_backend(),
     )
 
 
@@ -149,7 +150,7 @@ def descent(problem: mfpde.Problem, settings: Settings) -> mfpde.resnet.Training
         s_end=settings.long_steps * h,
         step=h,
         record=max(settings.long_steps // 500, 1),
-        backend="particles",
+        backend=fastest_backend(),
     )
 
 

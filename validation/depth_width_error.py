@@ -28,7 +28,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from common import rms
+from common import fastest_backend, rms
 from reporting import Claim, parser, say, table, verdict, write_csv
 
 import mfpde
@@ -93,8 +93,17 @@ def train(
     problem: mfpde.Problem, layers: int, width: int, seeds: Iterable[int], record: int = STEPS
 ) -> mfpde.resnet.Training:
     """Networks after the published number of steps."""
-    how = {"s_end": STEPS / D, "step": 1 / D, "record": record, "backend": "particles"}
-    return mfpde.resnet.train(problem, LAW, layers=layers, width=width, seeds=[*seeds], **how)
+    return mfpde.resnet.train(
+        problem,
+        LAW,
+        layers=layers,
+        width=width,
+        seeds=[*seeds],
+        s_end=STEPS / D,
+        step=1 / D,
+        record=record,
+        backend=fastest_backend(),
+    )
 
 
 def reference(problem: mfpde.Problem, size: int) -> tuple[np.ndarray, float]:

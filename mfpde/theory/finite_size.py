@@ -93,6 +93,7 @@ def _combine(terms: Array, coefficients: Array, power: float) -> Array:
 def _fit(
     layers: Array, width: Array, errors: Array, power: float
 ) -> tuple[float, float, float, float]:
+    """a, b and the exponents of LM and L where their terms rule."""
     rms = np.sqrt(np.mean(np.square(errors), axis=1))
     terms = _terms(layers, width)
     a, b = _least_log_squares(terms**power, rms**power) ** (1 / power)

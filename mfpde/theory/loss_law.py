@@ -89,8 +89,8 @@ def fit_loss_law(
     resample the seeds of every shape. The form follows from errors O(1/L + 1/√(LM)) of the output
     (Chizat 2025, Thm 1), whose random part has mean zero to first order.
 
-    Raises ValueError for wrong shapes, losses that are not positive, fewer than 4 shapes or two
-    values of L, or fewer than 2 seeds.
+    Raises ValueError for wrong shapes, losses that are not positive, fewer than 2 seeds, or fewer
+    than 4 shapes, 2 values of L or 2 values of M (the law could not be told from others).
     """
     e = checks.array("losses", losses, ("shapes", "seeds"))
     if np.any(e <= 0):
@@ -99,8 +99,8 @@ def fit_loss_law(
     m = checks.array("width", width, (len(e),))
     if e.shape[1] < 2:
         raise ValueError(f"losses must hold at least 2 seeds of every shape; given {e.shape[1]}")
-    if len(set(zip(depth, m, strict=True))) < 4 or len(set(depth)) < 2:
-        raise ValueError("layers and width must hold at least 4 shapes, of at least 2 depths")
+    if len(set(zip(depth, m, strict=True))) < 4 or min(len(set(depth)), len(set(m))) < 2:
+        raise ValueError("layers and width must hold 4 shapes, of 2 depths and 2 widths, or more")
     log_e, blocks = np.log(e), depth * m
     best, residuals = _fit(depth, blocks, log_e)
     rng = np.random.default_rng(np.random.SeedSequence(seed))

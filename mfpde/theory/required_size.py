@@ -114,6 +114,7 @@ def required_size(
     fewest possible. Its ``extrapolated`` says what rests on the law alone; its interval covers
     the pilots' randomness, not a failure of the law.
 
+    Sources of the law's terms: Chizat 2025, Thm 1 (1/L, 1/√(LM)); that log E is normal is measured.
     Without ``s_end`` the limit is trained until its loss is ε/2, as in Ding et al. 2021, Thm 2
     (which asks for L >= C/ε and M >= C/(ε²η)); without ``step`` it is a quarter of the limit's
     stability bound over that time.
@@ -226,8 +227,11 @@ def _shapes(pilots: Sequence[Shape]) -> tuple[Shape, ...]:
         (checks.count("pilots L", depth), checks.count("pilots M", width))
         for depth, width in pilots
     )
-    if len(set(shapes)) < 4 or len({depth for depth, _ in shapes}) < 2:
-        raise ValueError(f"pilots must hold at least 4 shapes of 2 depths; given {shapes}")
+    fewest = min(len(set(axis)) for axis in zip(*shapes, strict=True)) if shapes else 0
+    if len(set(shapes)) < 4 or fewest < 2:
+        raise ValueError(
+            f"pilots must hold at least 4 shapes, of 2 depths and 2 widths; given {shapes}"
+        )
     return shapes
 
 

@@ -60,7 +60,8 @@ def test_out_of_reach_is_infinite(law):
     [
         ({"losses": -made(4)}, "losses must be > 0"),
         ({"losses": made(4)[:, :1]}, "at least 2 seeds"),
-        ({"layers": np.full(12, 4.0)}, "at least 4 shapes, of at least 2 depths"),
+        ({"layers": np.full(12, 4.0)}, "4 shapes, of 2 depths and 2 widths"),
+        ({"width": np.full(12, 4.0)}, "4 shapes, of 2 depths and 2 widths"),
     ],
 )
 def test_bad_losses(change, message):
@@ -124,6 +125,8 @@ def test_a_loss_below_the_limits_is_an_error_that_says_so():
         ({"eta": 1.0}, r"eta must lie in \(0, 1\)"),
         ({"level": 2.0}, r"level must lie in \(0, 1\)"),
         ({"pilots": PILOTS[:2]}, "pilots must hold at least 4 shapes"),
+        ({"pilots": ()}, "pilots must hold at least 4 shapes"),
+        ({"pilots": ((2, 4), (4, 4), (8, 4), (16, 4))}, "2 depths and 2 widths"),
         ({"pilots": ((2, 0), *PILOTS)}, "pilots M must be a whole number"),
         ({"seeds": 1}, "seeds must be a whole number >= 2"),
         ({"layers": 0}, "layers must be a whole number >= 1"),
