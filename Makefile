@@ -34,7 +34,7 @@ check: $(VENV)/test
 
 test: lint check
 
-figures: $(VENV)/core
+figures: $(VENV)/test
 	for script in figures/*.py; do \
 	  case $$script in figures/drawing.py) ;; *) $(BIN)/python $$script || exit 1 ;; esac; done
 

@@ -10,7 +10,7 @@ from mfpde.evaluate import first_variation, gradient, loss, predict
 from mfpde.flows.solve import resume, solve
 from mfpde.flows.status import SolveError, Status
 from mfpde.limit import Limit, limit
-from mfpde.measures import ParticleMeasure
+from mfpde.measures import GridMeasure, ParticleMeasure
 from mfpde.problem import Problem
 from mfpde.solution import Solution
 from mfpde.warm import warmup
@@ -25,6 +25,7 @@ __all__ = [
     "SHL",
     "Block",
     "Depth",
+    "GridMeasure",
     "Limit",
     "Linear",
     "ParticleMeasure",

@@ -18,7 +18,7 @@ ADD, SET, TIMES = range(3)  # out += A·in, out = start + A·in, out *= A·in
 CONTRACT = ("contract",)
 
 
-class _Rows:
+class Rows:
     """Vector loads, stores and broadcasts at element offsets of a flat array."""
 
     def __init__(self, context, builder, kind, array, width=BYTES):
@@ -41,8 +41,12 @@ class _Rows:
         return self.builder.load(self._at(offset, self.element))
 
     def splat(self, offset):
+        return self.spread(self.scalar(offset))
+
+    def spread(self, number):
+        """A vector of equal entries."""
         undefined = ir.Constant(self.vector, ir.Undefined)
-        first = self.builder.insert_element(undefined, self.scalar(offset), _i32(0))
+        first = self.builder.insert_element(undefined, number, _i32(0))
         mask = ir.Constant(ir.VectorType(ir.IntType(32), self.vector.count), None)
         return self.builder.shuffle_vector(first, undefined, mask)
 
@@ -59,7 +63,7 @@ def _i32(value):
     return ir.Constant(ir.IntType(32), value)
 
 
-def _offsets(builder, start, stride, count):
+def offsets(builder, start, stride, count):
     out = [start]
     for _ in range(count - 1):
         out.append(builder.add(out[-1], stride))
@@ -80,11 +84,11 @@ def _combine(typingctx, rows, mode, out, o, ostep, a, c, arow, acol, x, i, istep
 
     def codegen(context, builder, signature, args):
         _, _, to, o, ostep, by, c, arow, acol, of, i, istep, count = args
-        to = _Rows(context, builder, signature.args[2], to)
-        by = _Rows(context, builder, signature.args[5], by)
-        of = _Rows(context, builder, signature.args[9], of)
-        targets = _offsets(builder, o, ostep, size)
-        factors = _offsets(builder, c, arow, size)
+        to = Rows(context, builder, signature.args[2], to)
+        by = Rows(context, builder, signature.args[5], by)
+        of = Rows(context, builder, signature.args[9], of)
+        targets = offsets(builder, o, ostep, size)
+        factors = offsets(builder, c, arow, size)
         sums = to.variables(size)
         if how != TIMES:
             for slot, target, factor in zip(sums, targets, factors, strict=True):
@@ -115,12 +119,12 @@ def _correlate(typingctx, rows, columns, out, o, ostep, x, i, istep, y, j, jstep
 
     def codegen(context, builder, signature, args):
         _, _, to, o, ostep, of, i, istep, by, j, jstep, length = args
-        to = _Rows(context, builder, signature.args[2], to)
-        of = _Rows(context, builder, signature.args[5], of, BYTES // 2)
-        by = _Rows(context, builder, signature.args[8], by, BYTES // 2)
+        to = Rows(context, builder, signature.args[2], to)
+        of = Rows(context, builder, signature.args[5], of, BYTES // 2)
+        by = Rows(context, builder, signature.args[8], by, BYTES // 2)
         lanes = ir.Constant(length.type, of.vector.count)
         sums = [of.variables(shape[1]) for _ in range(shape[0])]
-        left, right = _offsets(builder, i, istep, shape[0]), _offsets(builder, j, jstep, shape[1])
+        left, right = offsets(builder, i, istep, shape[0]), offsets(builder, j, jstep, shape[1])
         with cgutils.for_range(builder, builder.sdiv(length, lanes)) as loop:
             here = builder.mul(loop.index, lanes)
             ys = [by.load(builder.add(offset, here)) for offset in right]
@@ -131,15 +135,15 @@ def _correlate(typingctx, rows, columns, out, o, ostep, x, i, istep, y, j, jstep
         name = f"llvm.vector.reduce.fadd.v{of.vector.count}f{8 * of.size}"
         kind = ir.FunctionType(of.element, (of.element, of.vector))
         reduce = cgutils.get_or_insert_function(builder.module, kind, name)
-        for base, row in zip(_offsets(builder, o, ostep, shape[0]), sums, strict=True):
+        for base, row in zip(offsets(builder, o, ostep, shape[0]), sums, strict=True):
             for c, slot in enumerate(row):
                 place = to._at(builder.add(base, ir.Constant(base.type, c)), to.element)
                 total = [builder.load(place), builder.load(slot)]
                 builder.store(builder.call(reduce, total, fastmath=("reassoc",)), place)
         return context.get_dummy_value()
 
-    offsets = [types.intp] * 2
-    return types.void(rows, columns, out, *offsets, x, *offsets, y, *offsets, types.intp), codegen
+    pair = [types.intp] * 2
+    return types.void(rows, columns, out, *pair, x, *pair, y, *pair, types.intp), codegen
 
 
 @njit(cache=True, error_model="numpy")

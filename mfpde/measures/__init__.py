@@ -6,9 +6,11 @@ from typing import Any, ClassVar, Protocol, Self
 
 from numpy.typing import NDArray
 
+from mfpde.measures.axes import Axis, Grid
+from mfpde.measures.grid import GridMeasure
 from mfpde.measures.particles import ParticleMeasure
 
-__all__ = ["MEASURES", "Measure", "ParticleMeasure"]
+__all__ = ["MEASURES", "Axis", "Grid", "GridMeasure", "Measure", "ParticleMeasure"]
 
 
 class Measure(Protocol):
@@ -36,4 +38,4 @@ class Measure(Protocol):
         ...
 
 
-MEASURES: dict[str, Any] = {measure.kind: measure for measure in (ParticleMeasure,)}
+MEASURES: dict[str, Any] = {measure.kind: measure for measure in (ParticleMeasure, GridMeasure)}

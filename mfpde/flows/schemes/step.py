@@ -27,7 +27,9 @@ class Step(NamedTuple):
 class Scheme:
     """``order`` is that of the solution; ``error_order`` the power of h in the error estimate.
 
-    ``stability`` is the largest h·λ that is stable, None for no limit. A scheme with ``dense``
+    ``stability`` is the largest h·λ that is stable, None for no limit. ``longest(flow, point)`` is
+    the longest step that a scheme may take from a point (a CFL limit): such a scheme is adaptive
+    without an error estimate, its steps are as long as both limits allow. A scheme with ``dense``
     output serves save times inside a step; the others land on them.
     """
 
@@ -37,7 +39,8 @@ class Scheme:
     error_order: int | None = None
     stability: float | None = None
     dense: bool = False
+    longest: Callable[[Any, Any], float] | None = None
 
     @property
     def adaptive(self) -> bool:
-        return self.error_order is not None
+        return self.error_order is not None or self.longest is not None
