@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import ctypes
 import sys
 import time
+from functools import lru_cache
 from importlib import import_module
 from importlib.util import find_spec
 from typing import Any, NamedTuple
@@ -163,8 +165,21 @@ def _knows(problem: Problem) -> bool:
 
 
 def _on_gpu(device: str) -> bool:
+    """Whether that device is a GPU; torch, seconds to import, is asked only where a driver is."""
     if device == "cpu" or find_spec("torch") is None:
+        return False
+    if device == "auto" and not _driver():
         return False
     from mfpde.resnet.engines.tensors import device_named
 
     return device_named(device).type == "cuda"
+
+
+@lru_cache(maxsize=1)
+def _driver() -> bool:
+    """Whether this machine has NVIDIA's driver."""
+    try:
+        ctypes.CDLL("nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1")
+    except OSError:
+        return False
+    return True
