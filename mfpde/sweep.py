@@ -57,9 +57,10 @@ def map_runs(
 
     ``executor``: any ``concurrent.futures.Executor``, which stays open: dask's
     ``client.get_executor()``, MPI's pool; by default ``workers`` spawned processes (one for each
-    core), for which the function must be importable; ``workers=0`` stays in this process. A case
-    runs with one thread of BLAS, numba and torch, and all it knows is in its keywords, its seed
-    included: results do not depend on the number of workers.
+    core), for which the function must be importable and a script must call this under
+    ``if __name__ == "__main__"``; ``workers=0`` stays in this process. A case runs with one thread
+    of BLAS, numba and torch, and all it knows is in its keywords, its seed included: results do
+    not depend on the number of workers.
 
     ``folder``: each finished case is kept there, in a file named after the function and the values
     of the case, written whole or not at all. A sweep that was killed and is called again computes

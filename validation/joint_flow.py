@@ -8,8 +8,8 @@ also a step X + (t^l − t^{l−1}) f, with beta times sqrt(n); and the joint fl
 Here. Blocks u tanh(w x) in one dimension, whose maps commute only where they are of one kind.
  "wrong order": steep expanding blocks sit before flat contracting ones, and the target is what the
  same blocks do in the opposite order; "one kind": one law at all depths and a gentle target.
- Reported: E(s), exchanged pairs, how far the depth marginal is from uniform, and the distance W_2 on
- Θ x [0,1] from the start. A grid and blocks run the same smooth start to the same time.
+ Reported: E(s), exchanged pairs, how far the depth marginal is from uniform, and the distance W_2
+ on Θ x [0,1] from the start. A grid and blocks run the same smooth start to the same time.
 
 Prediction. Where blocks stand in the wrong order the joint flow is below a tenth of the fixed one's
 loss at every time from s = 1 on; for one kind it is within a few percent. The marginal of the

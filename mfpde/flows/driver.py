@@ -159,7 +159,7 @@ class Driver:
         return accepted
 
     def _relative_error(self, step: Step) -> float:
-        if not step.point.finite:
+        if step.refused or not step.point.finite:
             return float("inf")
         if step.error is None:
             return 0.0
@@ -169,6 +169,8 @@ class Driver:
 
     def _rose(self, new: Any) -> bool:
         """Whether the energy is larger at the new point, where the flow does not allow it."""
+        if not self.scheme.descends:
+            return False
         before = self.point.energy
         rose = bool(new.energy > before + 1e-12 * abs(before) + self.floor)
         return rose and not self.flow.may_rise(self.point, new)

@@ -8,25 +8,39 @@ cell in depth is what ``window`` is for ``JointMeasure``: the width over which V
 
 from __future__ import annotations
 
+from dataclasses import replace
+from typing import ClassVar
+
 import numpy as np
 from numpy.typing import NDArray
 
 from mfpde.flows.clock import Clock
 from mfpde.flows.grid_flow import GridFlow, GridPoint
 from mfpde.flows.mobility import moved
+from mfpde.flows.options import Options
+from mfpde.flows.schemes import Scheme
+from mfpde.flows.schemes.grid import SCHEMES
 from mfpde.flows.transport import Potential, Transport
 from mfpde.measures.axes import Axis, Grid
 from mfpde.measures.joint_grid import JointGrid
 from mfpde.penalty import Penalty
 from mfpde.problem import Problem
 from mfpde.propagate import Layers
+from mfpde.solution import Control
 
 Array = NDArray[np.float64]
 
 
 class JointGridFlow(GridFlow):
-    """A problem with everything of a ``JointGrid`` that the flow leaves fixed."""
+    """A problem with everything of a ``JointGrid`` that the flow leaves fixed.
 
+    Explicit schemes only ("auto" is "muscl"): mass that moves in depth couples the depths, which
+    the implicit ones solve one by one.
+    """
+
+    schemes: ClassVar[dict[str, Scheme]] = {
+        name: scheme for name, scheme in SCHEMES.items() if scheme.longest is not None
+    }
     rho: JointGrid  # type: ignore[assignment]
 
     def __init__(
@@ -38,6 +52,15 @@ class JointGridFlow(GridFlow):
         self._cells = len(rho.masses)
         self._axes = (Axis.uniform(0.0, rho.beta, self._cells), *rho.grid.axes)
         self.transport = Transport(Grid(self._axes))
+
+    def scheme(self, options: Options) -> Scheme:
+        """The scheme of a run with these options."""
+        return self.schemes[options.method]
+
+    def start(self, point: GridPoint, options: Options) -> tuple[Options, Control, str]:
+        """Options with "auto" resolved, the first step, and a note on what was chosen."""
+        auto = options.method == "auto"
+        return super().start(point, replace(options, method="muscl") if auto else options)
 
     def layers(self, masses: Array) -> Layers:
         return self.sums.layers(self.rho.depth, self._cells * masses)

@@ -16,7 +16,7 @@ import numpy as np
 import scipy.linalg.cython_blas  # noqa: F401  what np.dot calls: there before threads are limited
 from numba import njit
 
-from mfpde.kernels.activate import sigma_chunk, slope_chunk, slope_from_value
+from mfpde.kernels.activate import SIGMOID, TANH, sigma_chunk, slope_chunk
 
 
 @njit(cache=True, error_model="numpy")
@@ -48,15 +48,14 @@ def adjoint(code, bias, theta, path, kept, z, s, t, slope, p, step, g, out):
     scale = theta.dtype.type(1.0 / (theta.shape[0] * theta.shape[2]))
     for k in range(theta.shape[0] - 1, -1, -1):
         sigma = kept[k] if kept.size else s
-        if kept.size:
-            slope_from_value(code, sigma.reshape(count), slope.reshape(count))
-        else:
+        if kept.size == 0:
             _preactivation(bias, theta[k], path[k], z)
             slope_chunk(code, z.reshape(count), sigma.reshape(count), slope.reshape(count))
         np.dot(p, theta[k, :d], z)
-        for i in range(z.shape[0]):
-            for j in range(z.shape[1]):
-                z[i, j] *= slope[i, j]
+        if kept.size:
+            _pull(code, sigma.reshape(count), z.reshape(count))
+        else:
+            _times(slope.reshape(count), z.reshape(count))
         change = g if step.size else out[k]
         np.dot(p.T, sigma, change[:d])
         np.dot(path[k].T, z, change[d : 2 * d])
@@ -79,6 +78,27 @@ def _preactivation(bias, theta, x, z):
         for i in range(z.shape[0]):
             for j in range(z.shape[1]):
                 z[i, j] += theta[2 * d, j]
+
+
+@njit(cache=True, error_model="numpy")
+def _pull(code, s, t):
+    """t ← t σ′ where σ′ follows from s = σ."""
+    one = s.dtype.type(1)
+    if code == TANH:
+        for i in range(s.size):
+            t[i] *= one - s[i] * s[i]
+    elif code == SIGMOID:
+        for i in range(s.size):
+            t[i] *= s[i] * (one - s[i])
+    else:
+        for i in range(s.size):
+            t[i] = t[i] if s[i] > 0 else t[i] * 0
+
+
+@njit(cache=True, error_model="numpy")
+def _times(slope, t):
+    for i in range(t.size):
+        t[i] *= slope[i]
 
 
 @njit(cache=True, error_model="numpy")

@@ -17,7 +17,7 @@ def _rng(seed: int, kind: int, index: int) -> np.random.Generator:
     return np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(kind, index)))
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=256)
 def _epoch(seed: int, epoch: int, data: int) -> NDArray[np.int64]:
     return _rng(seed, SHUFFLE, epoch).permutation(data)
 

@@ -207,7 +207,14 @@ class Run:
         return True
 
     def result(self) -> Training:
-        """What there is, the present state recorded, as the user gets it."""
+        """What there is, the present state recorded, as the user gets it.
+
+        Raises ValueError where not even the start had a finite loss.
+        """
+        if not self.records.s:
+            raise ValueError(
+                "the loss of a network is not finite at the start: scale the data or the law down"
+            )
         records, theta = self.records, self.state.theta
         loss, outputs = self.engine.evaluate(theta)
         if self.plan.time(self.state.n) != records.s[-1]:  # interrupted between two records

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -92,9 +92,9 @@ def train(
     ``dtype``: "float64", "float32", and on torch "tf32" or "bfloat16", which round the factors of
     matrix products. Where a GPU's memory runs out, the batch is split.
 
-    Raises ValueError for bad sizes or names, ImportError for backend "torch" without torch,
-    TrainingError (a FloatingPointError) when a network's loss becomes non-finite (the step is too
-    large), unless ``raise_on_failure=False``.
+    Raises ValueError for bad sizes or names or a start without a finite loss, ImportError for
+    backend "torch" without torch, TrainingError (a FloatingPointError) when a loss becomes
+    non-finite later (the step is too large), unless ``raise_on_failure=False``.
     Source: Lu et al. 2020 (1); Chizat 2025 for the scaling.
     """
     chosen = get_optimizer(optimizer, problem.size, problem.temperature)
@@ -113,6 +113,7 @@ def train(
     name = engines.choose(problem, backend, engine, dtype, device)
     if engine == "fastest":
         fitting = engines.available(problem, backend, dtype, device)
+        fitting = [other for other in fitting if other != "compiled"]  # its compilation never pays
         seconds = engines.race(problem, fitting, dtype, device, theta)
         name = min(seconds, key=seconds.__getitem__)
 
@@ -193,7 +194,7 @@ def _finish(
     return run.result()
 
 
-def _in_parts(part: Any, count: int) -> Training:
+def _in_parts(part: Callable[[slice], Training], count: int) -> Training:
     """All networks at once; where their parameters alone are too many, one half after the other."""
 
     def some(first: int, last: int) -> list[Training]:

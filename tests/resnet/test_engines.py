@@ -44,6 +44,18 @@ def test_engines_agree_to_round_off(name, activation):
             assert relative(mine, theirs) < 1e-13
 
 
+@pytest.mark.parametrize("name", ["layers", "adjoint", "autograd"])
+def test_one_particle_a_layer(name):
+    block = mfpde.SHL(2)
+    problem, start = random_problem(block), random_start(block, width=1)
+    engine = made(name, problem)
+    exact, *_ = answers(made("particles", problem), start)
+    mine, *_ = answers(engine, start)
+    assert relative(mine, exact) < 1e-13
+    theta = engine.load(start)
+    assert not np.shares_memory(np.asarray(engine.unload(theta)), np.asarray(theta))
+
+
 @pytest.mark.parametrize("name", ["layers", "adjoint", "autograd", "particles"])
 def test_float32_follows_float64(name):
     block = mfpde.SHL(3, "tanh")
@@ -139,9 +151,11 @@ def test_a_captured_step_reads_its_inputs_anew(monkeypatch):
                 answers(engine, start, rows), answers(exact, start, rows), strict=True
             ):
                 assert relative(mine, theirs) < 1e-13
-    assert len(captures) == 4  # the shapes alternated; a shape seen twice in a row is not redone
-    engine.gradient(engine.load(start), rows)
+    assert len(captures) == 2  # one for each shape
+    for width in (8, 9):
+        engine.gradient(engine.load(random_start(block, width=width)))
     assert len(captures) == 4
+    assert len(engine._graphs) == 2
 
 
 def test_auto_follows_a_rule():
@@ -174,7 +188,10 @@ def test_a_subclass_of_shl_is_a_block_of_its_own():
         ({"engine": "captured", "device": "cpu"}, "needs a CUDA device; use engine='adjoint'"),
         ({"dtype": "tf32", "device": "cpu", "backend": "torch"}, "needs a CUDA device"),
         ({"engine": "layers", "block": mfpde.Linear(2)}, "is for SHL blocks"),
+        ({"engine": "layers", "device": "cuda"}, "runs on the processor, not 'cuda'"),
+        ({"backend": "particles", "device": "cuda"}, "runs on the processor, not 'cuda'"),
         ({"engine": "layer"}, "did you mean 'layers'"),
+        ({"device": "cud", "backend": "torch"}, "device must be 'auto', 'cpu' or 'cuda'"),
     ],
 )
 def test_what_does_not_fit_is_said(change, message):

@@ -318,6 +318,21 @@ def test_bad_options(change, message):
         train(sine(6), given.pop("law"), **given)
 
 
+def test_a_device_that_is_not_there_is_said():
+    torch = pytest.importorskip("torch")
+    if torch.cuda.is_available():
+        pytest.skip("there is one")
+    with pytest.raises(ValueError, match="torch sees no GPU here"):
+        train(sine(6), laws.Gaussian(1.0, dim=5), device="cuda", **SHAPE)
+
+
+def test_a_start_without_a_finite_loss_is_said():
+    base = sine(6)
+    problem = mfpde.Problem(base.x, base.y, block=mfpde.SHL(2, "softplus"))
+    with np.errstate(all="ignore"), pytest.raises(ValueError, match="not finite at the start"):
+        train(problem, start=np.full((1, 50, 2, 5), 1e200), s_end=1.0, step=0.1)
+
+
 def test_bad_starts():
     how = {"s_end": 1.0, "step": 0.1}
     for given, message in (

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import ctypes
 import sys
 import time
+from functools import lru_cache
 from importlib import import_module
 from importlib.util import find_spec
 from typing import Any, NamedTuple
@@ -77,8 +79,9 @@ def choose(problem: Problem, backend: str, engine: str, dtype: str, device: str)
 def available(problem: Problem, backend: str, dtype: str, device: str) -> list[str]:
     """Engines that fit, the preferred one first. Raises where there is none."""
     if backend == "auto":
-        narrow = dtype not in _WIDE
-        backend = "torch" if _knows(problem) and (narrow or _on_gpu(device)) else "particles"
+        asked = dtype not in _WIDE or device not in ("auto", "cpu")
+        gpu = _knows(problem) and _on_gpu(device)
+        backend = "torch" if asked or gpu else "particles"
     reasons = {name: _obstacle(name, problem, backend, dtype, device) for name in ENGINES}
     found = [name for name, reason in reasons.items() if reason is None]
     if found:
@@ -135,7 +138,10 @@ def _obstacle(
     if entry.shl_only and type(problem.block) is not SHL:
         return ValueError(f"engine={name!r} is for SHL blocks; given {problem.block!r}")
     if entry.backend == "particles":
-        return None
+        fits = device in ("auto", "cpu")
+        return (
+            None if fits else ValueError(f"engine={name!r} runs on the processor, not {device!r}")
+        )
     if not _knows(problem):
         return ValueError(f"backend='torch' has no {problem.block!r}; use backend='particles'")
     if find_spec("torch") is None:
@@ -163,8 +169,21 @@ def _knows(problem: Problem) -> bool:
 
 
 def _on_gpu(device: str) -> bool:
+    """Whether that device is a GPU; torch, seconds to import, is asked only where a driver is."""
     if device == "cpu" or find_spec("torch") is None:
+        return False
+    if device == "auto" and not _driver():
         return False
     from mfpde.resnet.engines.tensors import device_named
 
     return device_named(device).type == "cuda"
+
+
+@lru_cache(maxsize=1)
+def _driver() -> bool:
+    """Whether this machine has NVIDIA's driver."""
+    try:
+        ctypes.CDLL("nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1")
+    except OSError:
+        return False
+    return True

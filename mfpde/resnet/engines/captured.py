@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import NamedTuple
 
 import torch
 
@@ -10,6 +11,7 @@ from mfpde.problem import Problem
 from mfpde.resnet.engines.adjoint import Adjoint
 from mfpde.resnet.engines.base import Pass, Rows
 
+GRAPHS = 2  # held, each with the memory of a pass: a batch in parts ends with a shorter one
 WARM = 3  # runs before capture, which allocate what the libraries allocate once
 
 
@@ -27,28 +29,37 @@ def capture(function: Callable[[], Pass]) -> tuple[Callable[[], None], Pass]:
     return graph.replay, written
 
 
+class Graph(NamedTuple):
+    """Inputs at fixed places, what replays the pass on them, and where it writes."""
+
+    inputs: tuple[torch.Tensor, ...]
+    replay: Callable[[], None]
+    written: Pass
+
+
 class Captured(Adjoint):
-    """Inputs are copied into fixed tensors, then the graph is replayed; one graph a shape."""
+    """Inputs are copied into fixed tensors, then the graph of their shapes is replayed."""
 
     name = "captured"
 
     def __init__(self, problem: Problem, dtype: str, device: str) -> None:
         super().__init__(problem, dtype, device)
-        self._shapes: tuple[torch.Size, ...] = ()
+        self._graphs: dict[tuple[torch.Size, ...], Graph] = {}
 
     @torch.no_grad()
     def gradient(self, theta: torch.Tensor, rows: Rows | None = None) -> Pass:
         inputs = (theta, *self.data(len(theta), rows))
         shapes = tuple(value.shape for value in inputs)
-        if shapes != self._shapes:
-            self._record(inputs, shapes)
-        for fixed, value in zip(self._fixed, inputs, strict=True):
+        if shapes not in self._graphs:
+            if len(self._graphs) == GRAPHS:
+                self._graphs.clear()  # their memory first
+            self._graphs[shapes] = self._record(inputs)
+        graph = self._graphs[shapes]
+        for fixed, value in zip(graph.inputs, inputs, strict=True):
             fixed.copy_(value)
-        self._replay()
-        return self._written
+        graph.replay()
+        return graph.written
 
-    def _record(self, inputs: tuple[torch.Tensor, ...], shapes: tuple[torch.Size, ...]) -> None:
-        self._shapes = ()
-        self._fixed = [value.clone() for value in inputs]
-        self._replay, self._written = capture(lambda: self.passes(*self._fixed))
-        self._shapes = shapes
+    def _record(self, inputs: tuple[torch.Tensor, ...]) -> Graph:
+        fixed = tuple(value.clone() for value in inputs)
+        return Graph(fixed, *capture(lambda: self.passes(*fixed)))

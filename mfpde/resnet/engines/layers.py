@@ -31,7 +31,7 @@ class LayerByLayer(Arrays):
         return np.ascontiguousarray(theta.swapaxes(-1, -2), self.dtype)
 
     def unload(self, theta: Array) -> Array:
-        return np.ascontiguousarray(theta.swapaxes(-1, -2))
+        return theta.swapaxes(-1, -2).copy()  # always: descents write over old buffers
 
     def rates(self, values: Array) -> Array:
         return values[:, None].astype(self.dtype)

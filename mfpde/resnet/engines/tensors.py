@@ -13,10 +13,19 @@ from mfpde.resnet.engines.base import Array, Rows
 
 
 def device_named(device: str) -> torch.device:
-    """The device of that name; "auto" is the GPU where there is one."""
+    """The device of that name; "auto" is the GPU where there is one.
+
+    Raises ValueError for a name torch does not know, or a GPU that is not there.
+    """
     if device == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    return torch.device(device)
+    try:
+        found = torch.device(device)
+    except RuntimeError as error:
+        raise ValueError(f"device must be 'auto', 'cpu' or 'cuda'; given {device!r}") from error
+    if found.type == "cuda" and not torch.cuda.is_available():
+        raise ValueError(f"device={device!r}: torch sees no GPU here; use device='auto'")
+    return found
 
 
 @contextmanager
@@ -58,7 +67,7 @@ class Tensors:
         return self._tensor(values)
 
     def numpy(self, value: torch.Tensor) -> Array:
-        out: Array = value.detach().cpu().numpy()
+        out: Array = value.detach().to("cpu", copy=True).numpy()
         return out
 
     def data(self, networks: int, rows: Rows | None) -> tuple[torch.Tensor, torch.Tensor]:
