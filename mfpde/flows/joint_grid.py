@@ -9,7 +9,6 @@ cell in depth is what ``window`` is for ``JointMeasure``: the width over which V
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,6 +29,8 @@ from mfpde.solution import Control
 
 Array = NDArray[np.float64]
 
+EXPLICIT = {name: scheme for name, scheme in SCHEMES.items() if scheme.longest is not None}
+
 
 class JointGridFlow(GridFlow):
     """A problem with everything of a ``JointGrid`` that the flow leaves fixed.
@@ -38,9 +39,7 @@ class JointGridFlow(GridFlow):
     the implicit ones solve one by one.
     """
 
-    schemes: ClassVar[dict[str, Scheme]] = {
-        name: scheme for name, scheme in SCHEMES.items() if scheme.longest is not None
-    }
+    schemes = EXPLICIT
     rho: JointGrid  # type: ignore[assignment]
 
     def __init__(
