@@ -3,9 +3,10 @@
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from mfpde import data, laws
+from mfpde import data, entropic, laws
 from mfpde.blocks import SHL, Block, Linear, check_block
 from mfpde.depth import Depth
+from mfpde.entropic.solve import stationary
 from mfpde.evaluate import first_variation, gradient, loss, predict
 from mfpde.flows.solve import resume, solve
 from mfpde.flows.status import SolveError, Status
@@ -37,6 +38,7 @@ __all__ = [
     "conditional_transport",
     "cot_distance",
     "data",
+    "entropic",
     "first_variation",
     "gradient",
     "laws",
@@ -46,6 +48,7 @@ __all__ = [
     "resnet",
     "resume",
     "solve",
+    "stationary",
     "sweep",
     "theory",
     "transport",

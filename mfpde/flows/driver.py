@@ -159,7 +159,7 @@ class Driver:
         return accepted
 
     def _relative_error(self, step: Step) -> float:
-        if not step.point.finite:
+        if step.refused or not step.point.finite:
             return float("inf")
         if step.error is None:
             return 0.0
@@ -169,6 +169,8 @@ class Driver:
 
     def _rose(self, new: Any) -> bool:
         """Whether the energy that the flow descends is larger at the new point."""
+        if not self.scheme.descends:
+            return False
         before = self.point.energy
         return bool(new.energy > before + 1e-12 * abs(before) + self.floor)
 

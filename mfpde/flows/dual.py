@@ -1,8 +1,8 @@
 """The dual system of an implicit step, (I + γHK) z = b, of size N·k.
 
 Small systems are factorised. Large ones, and those whose K is dear, are solved by conjugate
-gradients on products with K = JJ*, each one pull and one push (about two gradients): K is never
-formed. With a Hessian H = SS of the loss the symmetric form is
+gradients on products with K = JJ*, each one pull and one push (about one gradient, the forward
+pass being done): K is never formed. With a Hessian H = SS of the loss the symmetric form is
 
     z = b − S y,    (I + γG) y = γ S K b,    G = S K S;
 

@@ -63,7 +63,7 @@ class Flow(Protocol):
         """The point at a state and a time."""
         ...
 
-    def norm(self, change: Array) -> float:
+    def norm(self, change: Any) -> float:
         """Size of the error of a step, in the metric of the flow."""
         ...
 

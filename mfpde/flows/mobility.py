@@ -18,15 +18,18 @@ from numpy.typing import NDArray
 
 from mfpde.blocks.on_grid import GridSums, SeparableSums
 from mfpde.measures.axes import Axis
+from mfpde.propagate import Forward, Layers, sensitivities
 
 Array = NDArray[np.float64]
+Index = NDArray[np.intp]
+ALL = slice(None)
 
 
 class Mobility(Protocol):
     """−∇·(ρ∇ ·) at one state, symmetric and positive semi-definite."""
 
-    def apply(self, g: Array) -> Array:
-        """Change of the coefficients (K, ..., C) by the flow of potentials g (K, ..., C)."""
+    def apply(self, g: Array, nodes: slice | Index = ALL) -> Array:
+        """Change of the coefficients (n, C) by potentials g (n, C) at the nodes given."""
         ...
 
 
@@ -42,8 +45,9 @@ class Full:
     def __init__(self, sums: GridSums, masses: Array) -> None:
         self._axes, self._masses = sums.grid.axes, masses
 
-    def apply(self, g: Array) -> Array:
-        return moved(self._axes, self._masses, g.reshape(self._masses.shape)).reshape(g.shape)
+    def apply(self, g: Array, nodes: slice | Index = ALL) -> Array:
+        m = self._masses[nodes]
+        return moved(self._axes, m, g.reshape(len(g), *m.shape[1:])).reshape(g.shape)
 
 
 class Reduced:
@@ -60,12 +64,13 @@ class Reduced:
         pairs = np.einsum("aj,bj->abj", u, u).reshape(d * d, -1)
         self._second = np.matmul(pairs, flat).reshape(len(masses), d, d, *shape[1:])
 
-    def apply(self, g: Array) -> Array:
-        g_ = g.reshape(self._inner.shape)
-        out = self._inner * g_
+    def apply(self, g: Array, nodes: slice | Index = ALL) -> Array:
+        inner, second = self._inner[nodes], self._second[nodes]
+        g_ = g.reshape(len(g), *inner.shape[1:])
+        out = inner * g_
         for a in range(self._d):
             for b in range(self._d):
-                out[:, a] += moved(self._axes, self._second[:, a, b], g_[:, b])
+                out[:, a] += moved(self._axes, second[:, a, b], g_[:, b])
         return out.reshape(g.shape)
 
 
@@ -88,3 +93,14 @@ def moved(axes: tuple[Axis, ...], masses: Array, v: Array) -> Array:
         out[high] += flux
         out[low] -= flux
     return out
+
+
+def tangent_kernel(layers: Layers, passed: Forward, readout: Array, metric: Mobility) -> Array:
+    """K = Σ_k (1/ω_k) J_k P_k J_kᵀ of the outputs, (N·k, N·k), P_k the mobility of depth node k."""
+    size = passed.end.shape[0] * readout.shape[0]
+    kernel = np.zeros((size, size))
+    for k, factors in sensitivities(layers, passed, readout):
+        rows = sum(factors[1:], start=factors[0])
+        moves = metric.apply(rows, slice(k, k + 1))
+        kernel += (rows @ moves.T) / float(layers.depth.weights[k])
+    return 0.5 * (kernel + kernel.T)

@@ -84,7 +84,7 @@ class ParticleFlow:
 
     def forward(self, theta: Array) -> Forward:
         with self.clock.part("kernels"):
-            return propagate.forward(self.layers(theta), self._start)
+            return propagate.forward(self.layers(theta), self._start, keep=True)
 
     def pull(self, point: Point, terminal: Array) -> Array:
         """COT gradient of ⟨terminal, X(1)⟩ in θ, (K, M, p), for a terminal (N, d)."""

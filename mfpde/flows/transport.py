@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from mfpde.kernels import grid_flux
+from mfpde.kernels import grid_flux, grid_lines
 from mfpde.measures.axes import Axis, Grid
 
 Array = NDArray[np.float64]
@@ -22,6 +22,7 @@ LIMITERS = {
     "minmod": grid_flux.MINMOD,
     "mc": grid_flux.MC,
     "koren": grid_flux.KOREN,
+    "third": grid_flux.THIRD,
 }
 
 
@@ -54,7 +55,7 @@ class Survey(NamedTuple):
 
     dissipation: Array  # of each node, (K,)
     mass: Array  # of each node, (K,)
-    fastest: float  # largest outflow of a cell, in cells per unit of time, summed over axes
+    fastest: float  # largest share of its mass that a cell gives away per unit of time
     smallest: float  # smallest mass of a cell
 
 
@@ -107,3 +108,15 @@ def _tiled(shape: tuple[int, ...], i: int, axis: Axis) -> tuple[Array, Array, Ar
         for part in (_kappa(axis), behind, ahead)
     )
     return kappa, behind, ahead
+
+
+def implicit_along(grid: Grid, i: int, masses: Array, v: Array, tau: float, h: float) -> Array:
+    """Masses after an implicit Scharfetter–Gummel step along axis i, V (K, n1, ..., np) frozen."""
+    axis = grid.axes[i]
+    lead = int(np.prod(masses.shape[: i + 1]))
+    shape = (lead, len(axis), masses.size // (lead * len(axis)))
+    out = np.empty(shape)
+    parts = (np.ascontiguousarray(x).reshape(shape) for x in (masses, v))
+    distances = np.diff(axis.centres)
+    grid_lines.implicit_lines(*parts, axis.widths, distances, float(tau), float(h), out)
+    return out.reshape(masses.shape)

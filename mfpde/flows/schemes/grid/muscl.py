@@ -1,7 +1,7 @@
 """MUSCL: limited linear reconstruction and the two-stage SSP Runge–Kutta method, order 2.
 
-With |slope| <= 2 min(|b|, |a|) a cell gives away at most 2·(fastest face)·mass, so that h <= ½/rate
-keeps masses >= 0 in every stage.
+With |slope| <= 2 min(|b|, |a|) no face carries more than twice the mass of its cell, so that
+h <= ½/(outflow) keeps masses >= 0.
 Source: van Leer 1979; Gottlieb, Shu, Tadmor 2001.
 """
 
@@ -21,6 +21,6 @@ def step(flow: Any, point: Any, h: float, *, limiter: str = "van_leer") -> Step:
     return strang.step(flow, point, h, partial(transport, limiter=limiter))
 
 
-def transport(flow: Any, point: Any, h: float, *, limiter: str) -> Any:
+def transport(flow: Any, point: Any, h: float, *, limiter: str) -> Step:
     first = flow.moved(limiter, point, point, h, 1.0, h)
-    return flow.moved(limiter, point, first, h, 0.5, h)
+    return Step(flow.moved(limiter, point, first, h, 0.5, h))

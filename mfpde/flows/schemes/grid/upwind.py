@@ -15,5 +15,5 @@ def step(flow: Any, point: Any, h: float) -> Step:
     return strang.step(flow, point, h, transport)
 
 
-def transport(flow: Any, point: Any, h: float) -> Any:
-    return flow.moved("upwind", point, point, h, 1.0, h)
+def transport(flow: Any, point: Any, h: float) -> Step:
+    return Step(flow.moved("upwind", point, point, h, 1.0, h))
