@@ -38,11 +38,13 @@ figures: $(VENV)/test
 	for script in figures/*.py; do \
 	  case $$script in figures/drawing.py) ;; *) $(BIN)/python $$script || exit 1 ;; esac; done
 
+# FULL=--full adds what takes many minutes more.
 bench: $(VENV)/test
 	$(BIN)/python -m pip install --quiet --editable '.[bench]'
 	for threads in 1 2; do for script in particles tangent_kernel; do \
-	  $(BIN)/python benchmarks/$$script.py --threads $$threads || exit 1; done; done
-	for script in activations limit implicit; do $(BIN)/python benchmarks/$$script.py || exit 1; done
+	  $(BIN)/python benchmarks/$$script.py --threads $$threads $(FULL) || exit 1; done; done
+	for script in activations limit implicit resnet_gpu; do \
+	  $(BIN)/python benchmarks/$$script.py $(FULL) || exit 1; done
 
 clean:
 	rm -rf $(VENV) out build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -17,24 +17,29 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 OUT = Path("out/benchmarks")
-PEERS = ("numpy", "scipy", "numba", "torch", "jax", "diffrax")
+PEERS = ("numpy", "scipy", "numba", "torch", "triton", "jax", "diffrax")
 
 
 def alternate(
-    contenders: dict[str, Callable[[], Any]], rounds: int, threads: int = 1
+    contenders: dict[str, Callable[[], Any]],
+    rounds: int,
+    threads: int = 1,
+    warm: int = 1,
+    clock: Callable[[], float] | None = None,
 ) -> dict[str, list[float]]:
-    """Seconds of each contender in each round; the first, unrecorded round compiles and warms.
+    """Seconds of each contender in each round; ``warm`` unrecorded rounds compile and warm first.
 
     One thread is timed by the processor time of this process, which other users of a shared
-    machine do not lengthen; several threads by the clock on the wall.
+    machine do not lengthen; several threads by the clock on the wall, as is what a GPU does
+    (``clock=time.perf_counter``).
     """
-    clock = time.process_time if threads == 1 else time.perf_counter
+    clock = clock or (time.process_time if threads == 1 else time.perf_counter)
     seconds: dict[str, list[float]] = {name: [] for name in contenders}
-    for turn in range(rounds + 1):
+    for turn in range(rounds + warm):
         for name, run in contenders.items():
             begin = clock()
             run()
-            if turn:
+            if turn >= warm:
                 seconds[name].append(clock() - begin)
     return seconds
 
@@ -86,18 +91,21 @@ def options(doc: str | None, rounds: int) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=doc)
     parser.add_argument("--rounds", type=int, default=rounds, help="timed rounds (%(default)s)")
     parser.add_argument("--threads", type=int, default=1, help="threads (%(default)s)")
+    parser.add_argument("--full", action="store_true", help="also what takes many minutes")
     return parser.parse_args()
 
 
-def record(name: str, rows: list[dict[str, Any]], value: str, label: str) -> None:
-    """Write the rows as JSON and draw ``row[value]`` = (min, median, max) as bars."""
+def record(
+    name: str, rows: list[dict[str, Any]], value: str, label: str, **more: list[dict[str, Any]]
+) -> None:
+    """Write the rows, and more, as JSON and draw ``row[value]`` = (min, median, max) as bars."""
     import matplotlib
 
     matplotlib.use("Agg")
     import matplotlib.pyplot as plt
 
     OUT.mkdir(parents=True, exist_ok=True)
-    report = {"machine": describe(), "rows": rows}
+    report = {"machine": describe(), "rows": rows, **more}
     (OUT / f"{name}.json").write_text(json.dumps(report, indent=1))
     low, middle, high = np.array([row[value] for row in rows]).T
     figure, axes = plt.subplots(figsize=(6, 0.5 + 0.3 * len(rows)), layout="constrained")
@@ -105,6 +113,16 @@ def record(name: str, rows: list[dict[str, Any]], value: str, label: str) -> Non
     axes.barh(y, middle, xerr=[middle - low, high - middle], color="0.7", capsize=2)
     axes.set_yticks(y, [row["case"] for row in rows])
     axes.set_xlabel(label)
+    if high.max() > 100 * low.min():
+        axes.set_xscale("log")
     axes.axvline(1.0, color="0.3", linewidth=0.8)
-    figure.savefig(OUT / f"{name}.pdf")
+    save(figure, name)
+
+
+def save(figure: Any, name: str) -> None:
+    """Write a figure as PDF and PNG, and close it."""
+    import matplotlib.pyplot as plt
+
+    for kind in ("pdf", "png"):
+        figure.savefig(OUT / f"{name}.{kind}", dpi=150)
     plt.close(figure)

@@ -1,22 +1,26 @@
 """One full gradient of an SHL network: this package against NumPy, torch and JAX, alternating.
 
 Sizes (N, d, L, M): A (256, 2, 50, 1000), C (512, 10, 40, 500), D (1024, 64, 32, 512); Euler in
-depth, tanh, squared loss. Claims in float64: at least 4.5 (A), 2.4 (C) and 1.3 (D) times as fast
-as the best peer, at one thread. Also printed: the fraction of the roofline, that is of the time
-which N·L·M tanh and 12·d·N·L·M floating-point operations take at the rates of this package's
-tanh and of BLAS, measured in the same rounds. Minutes; run once for each number of threads.
+depth, tanh, squared loss. Also printed: the fraction of the roofline, that is of the time which
+N·L·M tanh and 12·d·N·L·M floating-point operations take at the rates of this package's tanh and of
+BLAS, measured in the same rounds at the same number of threads; and, on several threads, how much
+faster than on one these two loops are: threads that share vector units gain nothing. Run once for
+each number of threads. About two minutes on one, one on two (float64 only); ``--full`` adds float32
+on several threads and torch.compile, which compiles for minutes.
 """
 
 from __future__ import annotations
 
 import harness
+import numba
 import numpy as np
+from threadpoolctl import ThreadpoolController
 
 import mfpde
 from mfpde.kernels import activate
 
 SIZES = {"A": (256, 2, 50, 1000), "C": (512, 10, 40, 500), "D": (1024, 64, 32, 512)}
-VALUES = np.random.default_rng(0).standard_normal(1 << 13)
+VALUES = np.random.default_rng(0).standard_normal(activate.PARALLEL_FROM)
 
 
 def numpy_gradient(x, y, u, w, b):
@@ -43,7 +47,7 @@ def numpy_gradient(x, y, u, w, b):
     return du, dw, db
 
 
-def torch_peers(arrays):
+def torch_peers(arrays, full):
     import torch
 
     x, y, *parameters = (torch.from_numpy(v) for v in arrays)
@@ -82,6 +86,8 @@ def torch_peers(arrays):
         "torch eager": lambda: torch.autograd.grad(loss(*leaves), leaves),
         "torch by hand": lambda: by_hand(*parameters),
     }
+    if not full:
+        return peers
     try:
         peers["torch compiled"] = compiled()
     except Exception as error:  # no compiler, or one this torch does not know
@@ -110,8 +116,8 @@ def jax_peers(arrays):
     return {"jax": lambda: jax.block_until_ready(step(tuple(parameters)))}
 
 
-def contenders(size, dtype):
-    """Every way to the same gradient, and the rates the roofline is made of."""
+def contenders(size, dtype, full):
+    """Every way to the same gradient, and the error of ours."""
     n, d, layers, width = SIZES[size]
     rng = np.random.default_rng(0)
     u, w = rng.standard_normal((2, layers, width, d)).astype(dtype)
@@ -123,58 +129,93 @@ def contenders(size, dtype):
     problem = mfpde.Problem(x, y, block=mfpde.SHL(d))
     rho = mfpde.ParticleMeasure(theta, mfpde.Depth(layers, "euler"))
     ours = {"mfpde": lambda: mfpde.gradient(problem, rho)}
-    runs = ours | {"numpy": lambda: numpy_gradient(*arrays)} | torch_peers(arrays)
+    runs = ours | {"numpy": lambda: numpy_gradient(*arrays)} | torch_peers(arrays, full)
     try:
         runs |= jax_peers(arrays)
     except ImportError:
         print("  jax not measured: not installed")
-    values, out = VALUES.astype(dtype), np.empty(len(VALUES), dtype)
-    square = rng.standard_normal((1000, 1000)).astype(dtype)
-    runs["tanh"] = lambda: [activate.sigma_chunk(activate.TANH, values, out) for _ in range(100)]
-    runs["gemm"] = lambda: square @ square
     exact = numpy_gradient(*(v.astype(float) for v in arrays))
     exact = layers * width * np.concatenate([*exact[:2], exact[2][:, :, None]], axis=2)
     error = np.abs(runs["mfpde"]() - exact).max() / np.abs(exact).max()
     return runs, float(error)
 
 
-def measure(size, dtype, rounds, threads):
+def limits(dtype, threads):
+    """The two loops that the roofline is made of, on these threads and on one."""
+    values, out = VALUES.astype(dtype), np.empty(VALUES.size, dtype)
+    length = values.size if threads > 1 else 1 << 13  # one thread: what its own cache holds
+    chunk = (activate.TANH, values[:length], out[:length])
+    tanh = activate._values_parallel if threads > 1 else activate.sigma_chunk
+    square = np.random.default_rng(1).standard_normal((1000, 1000)).astype(dtype)
+
+    blas = ThreadpoolController()
+
+    def on(count, run):
+        def limited():
+            numba.set_num_threads(count)
+            with blas.limit(limits=count):
+                run()
+            numba.set_num_threads(threads)
+
+        return limited
+
+    loops = {
+        "tanh": lambda: [tanh(*chunk) for _ in range(10 * values.size // length)],
+        "gemm": lambda: square @ square,
+    }
+    if threads == 1:
+        return loops
+    return loops | {f"{name} on one": on(1, run) for name, run in loops.items()}
+
+
+def measure(size, dtype, rounds, threads, full):
     n, d, layers, width = SIZES[size]
-    runs, error = contenders(size, dtype)
-    seconds = harness.alternate(runs, rounds, threads)
+    runs, error = contenders(size, dtype, full)
+    loops = limits(dtype, threads)
+    seconds = harness.alternate(runs | loops, rounds, threads)
     median = {name: float(np.median(values)) for name, values in seconds.items()}
-    tanh = 100 * VALUES.size / median.pop("tanh") * threads
-    gemm = 2e9 / median.pop("gemm")
+    tanh, gemm = 10 * VALUES.size / median["tanh"], 2e9 / median["gemm"]
     evaluations = n * layers * width
     roofline = evaluations / tanh + 12 * d * evaluations / gemm
+    gain = {k: median[f"{k} on one"] / median[k] for k in ("tanh", "gemm") if threads > 1}
+    median = {name: value for name, value in median.items() if name not in loops}
     peers = {name: value for name, value in median.items() if name != "mfpde"}
     best = min(peers, key=peers.__getitem__)
     return {
-        "case": f"{size} {np.dtype(dtype).name}, {threads} threads",
+        "case": f"{size} {np.dtype(dtype).name}, {threads} thread(s)",
         "milliseconds": {name: 1e3 * value for name, value in median.items()},
         "best": best,
         "ratio": harness.ratios(seconds[best], seconds["mfpde"]),
+        "over_each": {name: harness.ratios(seconds[name], seconds["mfpde"]) for name in peers},
         "error": error,
         "roofline": roofline / median["mfpde"],
         "tanh_rate": tanh,
         "flop_rate": gemm,
+        "gain_by_threads": gain,
     }
 
 
+def show(row):
+    times = ", ".join(f"{k} {v:.1f}" for k, v in row["milliseconds"].items())
+    low, middle, high = row["ratio"]
+    print(f"{row['case']}: {times} ms")
+    print(
+        f"  {low:.2f} – {middle:.2f} – {high:.2f} times as fast as {row['best']}, "
+        f"{row['roofline']:.0%} of the roofline (tanh {row['tanh_rate'] / 1e9:.2f} G/s, "
+        f"gemm {row['flop_rate'] / 1e9:.0f} Gflop/s), error {row['error']:.1e}",
+        flush=True,
+    )
+    for name, gain in row["gain_by_threads"].items():
+        print(f"  {name}: {gain:.2f} times as fast as on one thread")
+
+
 if __name__ == "__main__":
-    given = harness.options(__doc__, 7)
+    given = harness.options(__doc__, 5)
     rows = []
+    dtypes = (np.float64, np.float32) if given.threads == 1 or given.full else (np.float64,)
     with harness.set_threads(given.threads):
-        for dtype in (np.float64, np.float32):
+        for dtype in dtypes:
             for size in SIZES:
-                row = measure(size, dtype, given.rounds, given.threads)
-                rows.append(row)
-                times = ", ".join(f"{k} {v:.1f}" for k, v in row["milliseconds"].items())
-                low, middle, high = row["ratio"]
-                print(f"{row['case']}: {times} ms")
-                print(
-                    f"  {low:.2f} – {middle:.2f} – {high:.2f} times as fast as {row['best']}, "
-                    f"{row['roofline']:.0%} of the roofline, error {row['error']:.1e}",
-                    flush=True,
-                )
+                rows.append(measure(size, dtype, given.rounds, given.threads, given.full))
+                show(rows[-1])
     harness.record(f"particles_{given.threads}", rows, "ratio", "times as fast as the best peer")

@@ -45,3 +45,11 @@ def guide(axes, x, y0: float, slope: float, label: str) -> None:
     """A theory line of the given slope through (x[0], y0) on logarithmic axes."""
     x = np.asarray(x, dtype=float)
     axes.plot(x, y0 * (x / x[0]) ** slope, color="0.45", lw=0.8, ls=":", label=label)
+
+
+def powers(axis, values, base: int = 4) -> None:
+    """Ticks of a logarithmic axis at the powers of ``base`` that its values span."""
+    low, high = (np.log(v) / np.log(base) for v in (np.min(values), np.max(values)))
+    ticks = float(base) ** np.arange(np.ceil(low - 1e-9), np.floor(high + 1e-9) + 1)
+    axis.set_ticks(ticks, [f"{tick:g}" for tick in ticks])
+    axis.set_ticks([], minor=True)

@@ -3,20 +3,21 @@
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from mfpde import data, laws
+from mfpde import data, entropic, laws
 from mfpde.blocks import SHL, Block, Linear, check_block
 from mfpde.depth import Depth
+from mfpde.entropic.solve import stationary
 from mfpde.evaluate import first_variation, gradient, loss, predict
 from mfpde.flows.solve import resume, solve
 from mfpde.flows.status import SolveError, Status
 from mfpde.limit import Limit, limit
-from mfpde.measures import ParticleMeasure
+from mfpde.measures import GridMeasure, ParticleMeasure
 from mfpde.problem import Problem
 from mfpde.solution import Solution
 from mfpde.warm import warmup
 
 if TYPE_CHECKING:
-    from mfpde import resnet, theory, transport
+    from mfpde import resnet, sweep, theory, transport
     from mfpde.transport import conditional_transport, cot_distance
 
 __version__ = "0.1.0"
@@ -25,6 +26,7 @@ __all__ = [
     "SHL",
     "Block",
     "Depth",
+    "GridMeasure",
     "Limit",
     "Linear",
     "ParticleMeasure",
@@ -36,6 +38,7 @@ __all__ = [
     "conditional_transport",
     "cot_distance",
     "data",
+    "entropic",
     "first_variation",
     "gradient",
     "laws",
@@ -45,13 +48,15 @@ __all__ = [
     "resnet",
     "resume",
     "solve",
+    "stationary",
+    "sweep",
     "theory",
     "transport",
     "warmup",
 ]
 
 # Imported when first asked for: each would double the time that ``import mfpde`` takes.
-_ROOMS = ("resnet", "theory", "transport")
+_ROOMS = ("resnet", "sweep", "theory", "transport")
 _OF_TRANSPORT = ("conditional_transport", "cot_distance")
 
 

@@ -22,7 +22,7 @@ from mfpde.problem import Problem
 SECTIONS: dict[str, tuple[str, ...]] = {
     "data": ("SOURCE", "inputs", "targets", "count", "components", "seed", "one_hot"),
     "block": ("KIND", "dim", "activation", "bias"),
-    "problem": ("embed", "readout", "loss", "weight_decay"),
+    "problem": ("embed", "readout", "loss", "weight_decay", "quartic_decay"),
     "depth": ("STEPS", "method"),
     "law": ("KIND", "std", "mean", "low", "high", "value", "dim"),
     "measure": ("COUNT", "rule", "coupling", "seed", "dtype"),

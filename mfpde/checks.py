@@ -78,11 +78,3 @@ def positive(name: str, value: Any, *, zero: bool = False) -> float:
         sign = "finite and >= 0" if zero else "finite and > 0"
         raise ValueError(f"{name} must be {sign}; given {value!r}")
     return number
-
-
-def finite_loss(loss: Any, s: float) -> None:
-    """Stop a training loop at once when a network has diverged."""
-    if not np.all(np.isfinite(loss)):
-        raise FloatingPointError(
-            f"the loss of a network became non-finite at s = {s:g}: use a smaller step"
-        )

@@ -6,6 +6,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from mfpde import checks, propagate
+from mfpde.blocks.on_grid import on_grid
+from mfpde.measures.grid import GridMeasure
 from mfpde.measures.particles import ParticleMeasure
 from mfpde.problem import Problem
 from mfpde.propagate import Adjoint, Forward, Layers
@@ -13,10 +15,14 @@ from mfpde.propagate import Adjoint, Forward, Layers
 Array = NDArray[np.float64]
 
 
-def layers(problem: Problem, rho: ParticleMeasure) -> Layers:
+def layers(problem: Problem, rho: ParticleMeasure | GridMeasure) -> Layers:
     """The measure as the passes read it, after checking that block and measure fit."""
+    if isinstance(rho, GridMeasure):
+        return on_grid(problem.block, rho.grid).layers(rho.depth, rho.masses)
     if not isinstance(rho, ParticleMeasure):
-        raise TypeError(f"rho must be a ParticleMeasure; given {type(rho).__name__}")
+        raise TypeError(
+            f"rho must be a ParticleMeasure or a GridMeasure; given {type(rho).__name__}"
+        )
     if rho.dim != problem.block.size:
         raise ValueError(
             f"rho must hold parameters of {problem.block!r}, p = {problem.block.size}; "
@@ -25,27 +31,28 @@ def layers(problem: Problem, rho: ParticleMeasure) -> Layers:
     return Layers(problem.block, rho.depth, rho.theta, rho.weights.astype(rho.dtype, copy=False))
 
 
-def predict(problem: Problem, rho: ParticleMeasure, x: ArrayLike | None = None) -> Array:
+def predict(
+    problem: Problem, rho: ParticleMeasure | GridMeasure, x: ArrayLike | None = None
+) -> Array:
     """Outputs B X_i(1), shape (N, k), for the problem's data or for ``x`` (N, d_in)."""
     end = propagate.forward(layers(problem, rho), problem.start(x)).end
     return end @ problem.readout.T.astype(end.dtype)
 
 
-def loss(problem: Problem, rho: ParticleMeasure) -> float:
-    """E(ρ) = (1/N) Σ_i ℓ(B X_i(1), y_i) + (λ/2) ∫∫ |θ|² dρ."""
-    return energy(problem, rho, predict(problem, rho))
+def loss(problem: Problem, rho: ParticleMeasure | GridMeasure) -> float:
+    """E(ρ) = (1/N) Σ_i ℓ(B X_i(1), y_i) + ∫∫ r(θ) dρ, without the entropy."""
+    return loss_from(problem, rho, predict(problem, rho))
 
 
-def energy(problem: Problem, rho: ParticleMeasure, outputs: Array) -> float:
+def loss_from(problem: Problem, rho: ParticleMeasure | GridMeasure, outputs: Array) -> float:
     """E(ρ) from outputs (N, k) that are known already."""
-    return float(np.mean(problem.loss.value(outputs, problem.y))) + _decay(problem, rho)
+    fit = float(np.mean(problem.loss.value(outputs, problem.y)))
+    return fit + rho.integrate(problem.penalty.value(_points(rho))) if problem.penalty else fit
 
 
-def _decay(problem: Problem, rho: ParticleMeasure) -> float:
-    """(λ/2) ∫∫ |θ|² ρ_t(dθ) dt."""
-    if problem.weight_decay == 0.0:
-        return 0.0
-    return 0.5 * problem.weight_decay * rho.integrate(np.square(rho.theta).sum(axis=2))
+def _points(rho: ParticleMeasure | GridMeasure) -> Array:
+    """Where the mass lies: particles (K, M, p) or cell centres (n1, ..., np, p)."""
+    return rho.grid.points if isinstance(rho, GridMeasure) else rho.theta
 
 
 def gradient(problem: Problem, rho: ParticleMeasure) -> Array:
@@ -53,21 +60,34 @@ def gradient(problem: Problem, rho: ParticleMeasure) -> Array:
 
     Equals (1/(ω_k a_kj)) ∂E_h/∂θ_kj (for Euler and equal weights the factor is L·M); a particle
     without weight gets the limit of that ratio. Source: Barboni et al. 2024, Prop. 3.
+
+    Raises TypeError for a GridMeasure, which has no particles: see ``first_variation``.
     """
+    if isinstance(rho, GridMeasure):
+        raise TypeError(
+            "gradient is taken at particles; a GridMeasure has V at its cells: "
+            "mfpde.first_variation(problem, rho)"
+        )
     back = _backward(problem, rho)[1]
     slope: Array = back.gradient
     slope /= rho.depth.weights[:, None, None].astype(rho.dtype)
-    if problem.weight_decay:
-        slope += problem.weight_decay * rho.theta
+    if problem.penalty:
+        slope += problem.penalty.gradient(rho.theta)
     return slope
 
 
-def first_variation(problem: Problem, rho: ParticleMeasure, theta: ArrayLike) -> Array:
+def first_variation(
+    problem: Problem, rho: ParticleMeasure | GridMeasure, theta: ArrayLike | None = None
+) -> Array:
     """V(t_k, θ) at points ``theta``, (n, p) shared by all depths or (K, n, p); shape (K, n).
 
-    V = (1/N) Σ_i ⟨P_i(t), f(X_i(t), θ)⟩ + (λ/2)|θ|², with the quadrature of the depth integrator.
+    V = (1/N) Σ_i ⟨P_i(t), f(X_i(t), θ)⟩ + r(θ), with the quadrature of the depth integrator.
+    Without ``theta``: at the particles, (K, M), or the cell centres, (K, n1, ..., np), where it is
+    (∂E_h/∂m_kc)/ω_k, m_kc the mass there.
     """
-    points = np.asarray(theta)
+    if theta is None and isinstance(rho, GridMeasure):
+        return _at_cells(problem, rho)
+    points = np.asarray(rho.theta if theta is None else theta)  # type: ignore[union-attr]
     if points.ndim == 2:
         points = np.broadcast_to(points, (rho.nodes, *points.shape))
     points = checks.array("theta", points, (rho.nodes, "n", rho.dim), dtype=rho.dtype)
@@ -77,7 +97,15 @@ def first_variation(problem: Problem, rho: ParticleMeasure, theta: ArrayLike) ->
         z, q = passed.stages[step, i], back.cotangents[step, i]
         out[k] += problem.block.potential(z, points[k], q)
     out /= rho.depth.weights[:, None].astype(rho.dtype)
-    return out + 0.5 * problem.weight_decay * np.square(points).sum(axis=2)
+    return out + problem.penalty.value(points)
+
+
+def _at_cells(problem: Problem, rho: GridMeasure) -> Array:
+    g = _backward(problem, rho)[1].gradient[:, 0] / rho.depth.weights[:, None]
+    v = on_grid(problem.block, rho.grid).expand(g)
+    if problem.penalty:
+        v += problem.penalty.value(rho.grid.points)
+    return v
 
 
 def terminal_cotangent(problem: Problem, end: Array) -> Array:
@@ -87,7 +115,7 @@ def terminal_cotangent(problem: Problem, end: Array) -> Array:
     return cotangent
 
 
-def _backward(problem: Problem, rho: ParticleMeasure) -> tuple[Forward, Adjoint]:
+def _backward(problem: Problem, rho: ParticleMeasure | GridMeasure) -> tuple[Forward, Adjoint]:
     stack = layers(problem, rho)
     passed = propagate.forward(stack, problem.start(), keep=True)
     return passed, propagate.adjoint(stack, passed, terminal_cotangent(problem, passed.end))

@@ -18,9 +18,10 @@ _STRIP = 0.8
 
 
 class Marginal(Protocol):
-    """One coordinate's law; ``random`` is False for a fixed value."""
+    """One coordinate's law: not ``random`` if fixed, not ``smooth`` if its density jumps."""
 
     random: bool
+    smooth: bool
 
     @property
     def mean(self) -> float: ...
@@ -34,6 +35,9 @@ class Marginal(Protocol):
     def cdf(self, x: Array) -> Array:
         """Distribution function."""
 
+    def density(self, x: Array) -> Array:
+        """Its derivative; raises TypeError for a fixed value."""
+
     def gauss(self, n: int) -> tuple[Array, Array]:
         """Nodes and weights (sum 1) of the n-point Gauss rule of this law."""
 
@@ -45,7 +49,7 @@ class Marginal(Protocol):
 class _Uniform:
     low: float
     high: float
-    random = True
+    random, smooth = True, False
 
     @property
     def mean(self) -> float:
@@ -61,6 +65,9 @@ class _Uniform:
     def cdf(self, x: Array) -> Array:
         return np.clip((x - self.low) / (self.high - self.low), 0.0, 1.0)
 
+    def density(self, x: Array) -> Array:
+        return ((x >= self.low) & (x <= self.high)) / (self.high - self.low)
+
     def gauss(self, n: int) -> tuple[Array, Array]:
         from scipy import special
 
@@ -75,7 +82,7 @@ class _Uniform:
 class _Normal:
     mean: float
     std: float
-    random = True
+    random, smooth = True, True
 
     def ppf(self, v: Array) -> Array:
         from scipy import special
@@ -86,6 +93,10 @@ class _Normal:
         from scipy import special
 
         return special.ndtr((x - self.mean) / self.std)
+
+    def density(self, x: Array) -> Array:
+        z = (x - self.mean) / self.std
+        return np.exp(-0.5 * z * z) / (self.std * np.sqrt(2 * np.pi))
 
     def gauss(self, n: int) -> tuple[Array, Array]:
         from scipy import special
@@ -109,7 +120,7 @@ class _Normal:
 @dataclass(frozen=True)
 class _Point:
     mean: float
-    random = False
+    random, smooth = False, False
     std = 0.0
 
     def ppf(self, v: Array) -> Array:
@@ -117,6 +128,9 @@ class _Point:
 
     def cdf(self, x: Array) -> Array:
         return (np.asarray(x) >= self.mean).astype(np.float64)
+
+    def density(self, x: Array) -> Array:
+        raise TypeError(f"a fixed value, {self.mean:g}, has no density")
 
     def gauss(self, n: int) -> tuple[Array, Array]:
         return np.array([self.mean]), np.ones(1)

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from mfpde import checks
 from mfpde.depth import Depth
-from mfpde.evaluate import energy, predict
+from mfpde.evaluate import loss_from, predict
 from mfpde.flows.solve import solve
 from mfpde.laws import DepthLaw, Law, at_depth
 from mfpde.measures.particles import ParticleMeasure
@@ -204,7 +204,7 @@ class _Study:
         measures = [solution.at(float(s)) for s in self.s]
         outputs = np.array([predict(self.problem, rho) for rho in measures])
         pairs = zip(measures, outputs, strict=True)
-        losses = [energy(self.problem, rho, z) for rho, z in pairs]
+        losses = [loss_from(self.problem, rho, z) for rho, z in pairs]
         gradients = int(solution.stats.get("gradients", 0))
         self.work += sizes.total * rho0.nodes * gradients
         return Run(np.array(losses), outputs, measures[-1], gradients)

@@ -1,4 +1,4 @@
-"""The learning problem: data, block, embedding, readout, loss and weight decay."""
+"""The learning problem: data, block, embedding, readout, loss, confinement and entropy."""
 
 from __future__ import annotations
 
@@ -10,19 +10,23 @@ from numpy.typing import ArrayLike, NDArray
 from mfpde import checks
 from mfpde.blocks.base import Block
 from mfpde.losses import LOSSES, Loss
+from mfpde.penalty import Penalty
 
 Array = NDArray[np.float64]
 
 
 class Problem:
-    """Minimise E(ρ) = (1/N) Σ_i ℓ(B X_i(1), y_i) + (λ/2) ∫∫ |θ|² ρ_t(dθ) dt.
+    """Minimise E(ρ) = (1/N) Σ_i ℓ(B X_i(1), y_i) + ∫∫ r(θ) ρ_t(dθ) dt + τ ∫ Ent(ρ_t) dt.
 
     x (N, d_in) and y (N, k) are the data (y (N,) is one output; integer labels (N,) are taken as
     classes under the cross-entropy loss). X_i solves dX/dt = ∫ f(X, θ) ρ_t(dθ), X(0) = A x_i.
 
     ``embed``: "pad" (A x = (x, 0), so d >= d_in) or an array A (d, d_in); ``readout``: "first" or
     "last" k coordinates, or an array B (k, d); ``loss``: "squared", ½|z − y|², or "cross_entropy";
-    ``weight_decay``: λ >= 0.
+    ``weight_decay`` λ >= 0 and ``quartic_decay`` κ >= 0: r(θ) = (λ/2)|θ|² + (κ/4)|θ|⁴;
+    ``temperature`` τ >= 0: the weight of Ent(ρ_t) = ∫ ρ_t log ρ_t (noisy training), which only a
+    measure with a density has, so that τ > 0 needs a ``GridMeasure``. "Loss" means E without the
+    entropy everywhere in the package, "energy" all of it.
 
     Raises ValueError for shapes that do not fit together, non-finite data or unknown names.
     Source: Ding et al. 2021 (1)–(3); Barboni et al. 2024 §2.
@@ -38,12 +42,18 @@ class Problem:
         readout: str | ArrayLike = "first",
         loss: str = "squared",
         weight_decay: float = 0.0,
+        quartic_decay: float = 0.0,
+        temperature: float = 0.0,
     ) -> None:
         if not isinstance(block, Block):
             raise TypeError(f"block must be a mfpde.Block; given {type(block).__name__}")
         self.block = block
         self.loss: Loss = LOSSES[checks.choice("loss", loss, LOSSES)]
-        self.weight_decay = checks.positive("weight_decay", weight_decay, zero=True)
+        self.penalty = Penalty(
+            checks.positive("weight_decay", weight_decay, zero=True),
+            checks.positive("quartic_decay", quartic_decay, zero=True),
+        )
+        self.temperature = checks.positive("temperature", temperature, zero=True)
         self.x = checks.array("x", x, ("N", "d_in"))
         self.y = _targets(y, len(self.x), self.loss)
         self.embed = _embedding(embed, block.dim, self.x.shape[1])
@@ -63,6 +73,16 @@ class Problem:
         """k, the dimension of one output."""
         return int(self.y.shape[1])
 
+    @property
+    def weight_decay(self) -> float:
+        """λ, the quadratic part of the penalty."""
+        return self.penalty.quadratic
+
+    @property
+    def regularised(self) -> bool:
+        """Whether E holds more than the data's term."""
+        return bool(self.penalty) or self.temperature > 0.0
+
     def start(self, x: ArrayLike | None = None) -> Array:
         """Hidden states at depth 0, X_i(0) = A x_i, shape (N, d)."""
         data = self.x if x is None else checks.array("x", x, ("N", self.x.shape[1]))
@@ -71,8 +91,16 @@ class Problem:
     def __repr__(self) -> str:
         return (
             f"Problem({self.size} data, R^{self.x.shape[1]} -> R^{self.outputs}, {self.block}, "
-            f"loss={self.loss.name!r}, weight_decay={self.weight_decay:g})"
+            f"loss={self.loss.name!r}{self._terms()})"
         )
+
+    def _terms(self) -> str:
+        terms = {
+            "weight_decay": self.penalty.quadratic,
+            "quartic_decay": self.penalty.quartic,
+            "temperature": self.temperature,
+        }
+        return "".join(f", {name}={value:g}" for name, value in terms.items() if value)
 
 
 def _targets(y: Any, n: int, loss: Loss) -> Array:

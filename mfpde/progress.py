@@ -20,11 +20,13 @@ def shown(progress: bool | str) -> bool:
     raise ValueError(f"progress must be True, False or 'auto'; given {progress!r}")
 
 
-def track(items: Iterable[T], label: str, progress: bool | str = "auto") -> Iterator[T]:
-    """Iterate with a bar."""
+def track(
+    items: Iterable[T], label: str, progress: bool | str = "auto", total: int | None = None
+) -> Iterator[T]:
+    """Iterate with a bar; ``total`` where the items have no length."""
     from tqdm import tqdm
 
-    return iter(tqdm(items, desc=label, disable=not shown(progress), leave=False))
+    return iter(tqdm(items, desc=label, disable=not shown(progress), leave=False, total=total))
 
 
 class Progress:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from mfpde.flows.options import Options
 from mfpde.flows.status import Status
-from mfpde.measures.particles import ParticleMeasure
+from mfpde.measures import Measure
 from mfpde.problem import Problem
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 Array = NDArray[np.float64]
 
-SERIES = ("s", "loss", "gradient_norm2", "step")
+SERIES = ("s", "loss", "energy", "gradient_norm2", "step")
 
 
 @dataclass
@@ -27,25 +27,26 @@ class Control:
     """Everything besides the series that the next step depends on."""
 
     s: float
-    theta: NDArray[Any]
+    state: NDArray[Any]
     h: float
     steps: int = 0
     rejected_last: bool = False
+    rate: float = 0.0  # largest eigenvalue at the last look, 0 if none
     watch: Array = field(default_factory=lambda: np.zeros((0, 0)))
 
 
 class Solution:
     """A run of ``mfpde.solve``.
 
-    ``s``, ``loss``, ``gradient_norm2`` (|grad E|²_COT) and ``step`` are series over the accepted
-    steps, (n,); ``final`` is the last measure, ``at(s)`` one in between, ``state_s`` the saved
-    times (``states`` their θ); ``success``, ``status`` and ``message`` say how it ended; ``stats``
-    holds counts (gradients, tangents, kernels, factorisations, products with K, steps, rejected)
-    and the split of wall time.
+    ``s``, ``loss``, ``energy``, ``gradient_norm2`` (|grad E|²_COT) and ``step`` are series over
+    the accepted steps, (n,); ``final`` is the last measure, ``at(s)`` one in between, ``state_s``
+    the saved times (``states`` what moves: θ of particles, the masses of a grid); ``success``,
+    ``status`` and ``message`` say how it ended; ``stats`` holds counts (gradients, tangents,
+    kernels, factorisations, products with K, steps, rejected) and the split of wall time.
     """
 
     def __init__(
-        self, problem: Problem, rho: ParticleMeasure, options: Options, control: Control, note: str
+        self, problem: Problem, rho: Measure, options: Options, control: Control, note: str
     ) -> None:
         self.problem, self.options, self.control = problem, options, control
         self.status = Status.RUNNING
@@ -58,13 +59,14 @@ class Solution:
 
     # -- written by the driver ----------------------------------------------------------------
 
-    def record(self, s: float, loss: float, norm2: float, h: float) -> None:
-        for name, value in zip(SERIES, (s, loss, norm2, h), strict=True):
+    def record(self, *row: float) -> None:
+        """One value of each of ``SERIES``."""
+        for name, value in zip(SERIES, row, strict=True):
             self._series[name].append(float(value))
 
-    def save_state(self, s: float, theta: NDArray[Any]) -> None:
+    def save_state(self, s: float, state: NDArray[Any]) -> None:
         self._state_s.append(float(s))
-        self.states.append(theta)
+        self.states.append(state)
 
     def close(self, status: Status, stats: dict[str, Any]) -> None:
         self.status, self.stats = status, stats
@@ -78,8 +80,13 @@ class Solution:
 
     @property
     def loss(self) -> Array:
-        """E(ρ_s), shape (n,)."""
+        """E(ρ_s), penalties of the problem included, entropy not, shape (n,)."""
         return np.array(self._series["loss"])
+
+    @property
+    def energy(self) -> Array:
+        """What the flow descends, shape (n,): the loss, entropy and vanishing decay added."""
+        return np.array(self._series["energy"])
 
     @property
     def gradient_norm2(self) -> Array:
@@ -102,14 +109,14 @@ class Solution:
         return np.array(self._state_s)
 
     @property
-    def initial(self) -> ParticleMeasure:
+    def initial(self) -> Any:
         """ρ_0."""
-        return self._rho.with_theta(self.states[0])
+        return self._rho.with_state(self.states[0])
 
     @property
-    def final(self) -> ParticleMeasure:
+    def final(self) -> Any:
         """The measure at the last accepted step."""
-        return self._rho.with_theta(self.control.theta)
+        return self._rho.with_state(self.control.state)
 
     @property
     def success(self) -> bool:
@@ -120,8 +127,8 @@ class Solution:
         """How the run ended (the remedy, where it failed), and what ``method="auto"`` chose."""
         return " ".join(part for part in (self.status.text, self.note) if part)
 
-    def at(self, s: float) -> ParticleMeasure:
-        """ρ_s: exact at saved times, linear in θ between neighbouring ones.
+    def at(self, s: float) -> Any:
+        """ρ_s: exact at saved times, linear in the state between neighbouring ones.
 
         Ask for the times you need by ``solve(..., save=times)``, or keep every step by
         ``save="steps"``. Raises ValueError for s outside [0, s_last].
@@ -131,13 +138,13 @@ class Solution:
             raise ValueError(f"s must be in [0, {known[-1]:g}], the run's range; given {s!r}")
         k = int(np.searchsorted(known, s))
         if known[k] == s:
-            return self._rho.with_theta(self._state(k))
+            return self._rho.with_state(self._state(k))
         part = (s - known[k - 1]) / (known[k] - known[k - 1])
         left, right = self._state(k - 1), self._state(k)
-        return self._rho.with_theta(left + float(part) * (right - left))
+        return self._rho.with_state(left + float(part) * (right - left))
 
     def _state(self, k: int) -> NDArray[Any]:
-        return self.states[k] if k < len(self.states) else self.control.theta
+        return self.states[k] if k < len(self.states) else self.control.state
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write a run file (HDF5), atomically: a reader sees the old file or the new one."""
@@ -165,17 +172,9 @@ class Solution:
         except ImportError:
             raise ImportError("to_xarray needs xarray: pip install 'mfpde[xarray]'") from None
         series = {name: ("s", getattr(self, name)) for name in SERIES[1:]}
-        names = ("state_s", "t", "particle", "coordinate")
-        theta = (names, np.array(self.states))
-        weights = (names[1:3], self._rho.weights)
-        coordinates = {
-            "s": self.s,
-            "state_s": self.state_s,
-            "t": self._rho.depth.nodes,
-            "coordinate": list(self.problem.block.coordinates),
-        }
-        data = {**series, "theta": theta, "weights": weights}
-        return xarray.Dataset(data, coordinates, {"status": self.status.name})
+        variables, axes = self._rho.labelled(np.array(self.states), self.problem.block.coordinates)
+        coordinates = {"s": self.s, "state_s": self.state_s, **axes}
+        return xarray.Dataset({**series, **variables}, coordinates, {"status": self.status.name})
 
     def __repr__(self) -> str:
         if not self._series["s"]:

@@ -5,18 +5,17 @@ from __future__ import annotations
 import json
 import os
 import platform
-from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from mfpde.atomic import replacing
 from mfpde.blocks import SHL, Block, Linear
-from mfpde.depth import Depth
 from mfpde.flows.options import Options
 from mfpde.flows.status import Status
-from mfpde.measures.particles import ParticleMeasure
+from mfpde.measures import MEASURES
 from mfpde.problem import Problem
 from mfpde.solution import SERIES, Control, Solution
 
@@ -25,7 +24,7 @@ if TYPE_CHECKING:
 
 PathLike = str | os.PathLike[str]
 
-SCHEMA = 1
+SCHEMA = 2
 FORMAT = "mfpde run"
 
 
@@ -36,40 +35,23 @@ def save(solution: Solution, path: PathLike) -> None:
     """
     import h5py
 
-    target = Path(path)
-    if not target.parent.is_dir():
-        raise FileNotFoundError(f"path: the folder {target.parent} does not exist")
-    temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
-    try:
-        with h5py.File(temporary, "w") as file:
-            _write(solution, file)
-        _flush(temporary)
-        temporary.replace(target)
-        _flush(target.parent)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-def _flush(path: Path) -> None:
-    """fsync a file or a folder (some systems cannot open a folder: the rename still stands)."""
-    with suppress(PermissionError):
-        descriptor = os.open(path, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+    with replacing(path) as temporary, h5py.File(temporary, "w") as file:
+        _write(solution, file)
 
 
 def _write(solution: Solution, file: h5py.File) -> None:
     problem, control, rho = solution.problem, solution.control, solution.final
+    measure, arrays = rho.spec()
     config = {
-        "block": problem.block.spec(),
-        "block_repr": repr(problem.block),
-        "loss": problem.loss.name,
-        "weight_decay": problem.weight_decay,
-        "depth": asdict(rho.depth),
+        **write_problem(problem, file),
+        "measure": {"kind": rho.kind, **measure},
         "options": asdict(solution.options),
-        "control": {"h": control.h, "steps": control.steps, "rejected": control.rejected_last},
+        "control": {
+            "h": control.h,
+            "steps": control.steps,
+            "rejected": control.rejected_last,
+            "rate": control.rate,
+        },
         "note": solution.note,
         "stats": solution.stats,
         "versions": versions(),
@@ -77,14 +59,41 @@ def _write(solution: Solution, file: h5py.File) -> None:
     file.attrs.update(format=FORMAT, schema=SCHEMA, status=solution.status.name)
     file.attrs["s"] = control.s
     file.attrs["config"] = json.dumps(config)
-    for name in ("x", "y", "embed", "readout"):
-        file["problem/" + name] = getattr(problem, name)
-    file["measure/theta"], file["measure/weights"] = control.theta, rho.weights
+    file["measure/state"] = control.state
+    for name, array in arrays.items():
+        file["measure/fixed/" + name] = array
     file["control/watch"] = control.watch
     for name in SERIES:
         file["series/" + name] = getattr(solution, name)
     file["states/s"] = solution.state_s
-    file["states/theta"] = np.array(solution.states)
+    file["states/values"] = np.array(solution.states)
+
+
+def write_problem(problem: Problem, file: h5py.File) -> dict[str, Any]:
+    """Write a problem's arrays, and return the plain values that belong to them."""
+    for name in ("x", "y", "embed", "readout"):
+        file["problem/" + name] = getattr(problem, name)
+    return {
+        "block": problem.block.spec(),
+        "block_repr": repr(problem.block),
+        "loss": problem.loss.name,
+        "penalty": asdict(problem.penalty),
+        "temperature": problem.temperature,
+    }
+
+
+def read_problem(file: h5py.File, config: dict[str, Any], block: Any) -> Problem:
+    """The problem of ``write_problem``; a block the package does not know is handed over."""
+    return Problem(
+        *(file["problem/" + name][...] for name in ("x", "y")),
+        block=_block(config, block),
+        embed=file["problem/embed"][...],
+        readout=file["problem/readout"][...],
+        loss=config["loss"],
+        weight_decay=config["penalty"]["quadratic"],
+        quartic_decay=config["penalty"]["quartic"],
+        temperature=config["temperature"],
+    )
 
 
 def load(path: PathLike, *, block: Any = None) -> Solution:
@@ -108,36 +117,30 @@ def load(path: PathLike, *, block: Any = None) -> Solution:
 def _read(file: h5py.File, source: Path, block: Any) -> Solution:
     if file.attrs.get("format") != FORMAT:
         raise ValueError(f"path: {source} is an HDF5 file, but not a run file of mfpde")
-    if file.attrs["schema"] > SCHEMA:
+    if file.attrs["schema"] != SCHEMA:
         raise ValueError(
-            f"path: {source} has schema {file.attrs['schema']}; this version reads up to {SCHEMA}"
+            f"path: {source} has schema {file.attrs['schema']}; this version reads {SCHEMA}"
         )
     config = json.loads(file.attrs["config"])
-    problem = Problem(
-        *(file["problem/" + name][...] for name in ("x", "y")),
-        block=_block(config, block),
-        embed=file["problem/embed"][...],
-        readout=file["problem/readout"][...],
-        loss=config["loss"],
-        weight_decay=config["weight_decay"],
-    )
-    theta = file["measure/theta"][...]
-    depth = Depth(**config["depth"])
-    rho = ParticleMeasure(theta, depth, file["measure/weights"][...], dtype=theta.dtype)
+    problem = read_problem(file, config, block)
+    state = file["measure/state"][...]
+    fixed = {name: array[...] for name, array in file.get("measure/fixed", {}).items()}
+    rho = MEASURES[config["measure"].pop("kind")].from_spec(config["measure"], fixed, state)
     chosen = {**config["options"], "times": tuple(config["options"]["times"])}
     saved = config["control"]
     control = Control(
         float(file.attrs["s"]),
-        theta,
+        state,
         saved["h"],
         saved["steps"],
         saved["rejected"],
+        saved.get("rate", 0.0),
         file["control/watch"][...],
     )
     solution = Solution(problem, rho, Options(**chosen), control, config["note"])
     for row in zip(*(file["series/" + name][...] for name in SERIES), strict=True):
         solution.record(*row)
-    for s, state in zip(file["states/s"][...], file["states/theta"][...], strict=True):
+    for s, state in zip(file["states/s"][...], file["states/values"][...], strict=True):
         solution.save_state(s, state)
     solution.close(Status[file.attrs["status"]], config["stats"])
     return solution

@@ -20,7 +20,9 @@ SIZES = ((8, 4), (256, 512))
 
 
 def warmup() -> float:
-    """Compile the float64 kernels of flows and transport, or load them; return the seconds.
+    """Compile the float64 kernels of flows, networks and transport, or load them.
+
+    Returns the seconds it took.
 
     Compiled code is cached on disk: tens of seconds at the first call on a machine, well under a
     second in later processes. Kernels compile on first use anyway; call this to keep that out of
@@ -29,6 +31,7 @@ def warmup() -> float:
     start = time.perf_counter()
     for data, particles in SIZES:
         _flows(data, particles)
+    _networks()
     _transport()
     return time.perf_counter() - start
 
@@ -46,6 +49,15 @@ def _flows(data: int, particles: int) -> None:
         problem.block.field(point.passed.end, rho.theta[0], rho.weights[0])
         if name == "tanh":
             point.kernel  # noqa: B018  computed when asked for
+
+
+def _networks() -> None:
+    """Forward and adjoint of finite networks, layer by layer."""
+    from mfpde.resnet import train
+
+    x = np.linspace(-1.0, 1.0, 8).reshape(4, 2)
+    problem, law = Problem(x, x, block=SHL(2)), laws.Gaussian(1.0, dim=5)
+    train(problem, law, layers=2, width=3, seeds=1, s_end=1.0, step=1.0, device="cpu")
 
 
 def _transport() -> None:

@@ -77,6 +77,22 @@ class Network:
             path.append(p)
         return cotangents, np.array(path[::-1]), gradient
 
+    def tangent(self, stages, change):
+        """The change of X(1) (N, d) along a change of θ (K, M, p)."""
+        h, tableau, dx, d = self.depth.step, self.depth.tableau, 0.0, stages.shape[3]
+        for step, nodes in enumerate(self.depth.stage_nodes):
+            slopes = []
+            for i, k in enumerate(nodes):
+                dz = dx + h * sum(a * f for a, f in zip(tableau.a[i], slopes, strict=False))
+                z = stages[step, i]
+                u, w, s, slope = self.parts(k, z)
+                du, dw, db = np.split(change[k], [d, 2 * d], axis=1)
+                inner = z @ dw.T + (db[:, 0] if db.size else 0) + (dz + np.zeros_like(z)) @ w.T
+                a = self.weights[k][:, None]
+                slopes.append((slope * inner) @ (a * u) + s @ (a * du))
+            dx = dx + h * sum(b * f for b, f in zip(tableau.b, slopes, strict=True))
+        return dx
+
     def tangent_kernel(self, x, readout):
         """Σ_k (1/ω_k) Σ_j a_kj ⟨J_kj, J_kj⟩ from one backward pass per datum and output."""
         stages, _ = self.forward(x)

@@ -9,14 +9,14 @@ from mfpde import laws
 
 
 def sine(
-    data: int = 12, activation: str = "tanh", loss: str = "squared", weight_decay: float = 0.0
+    data: int = 12, activation: str = "tanh", loss: str = "squared", **terms: float
 ) -> mfpde.Problem:
     """sin(πx) on [−1, 1], lifted to d = 2 (two classes by sign under the cross-entropy)."""
     x = np.linspace(-1, 1, data)[:, None]
     y = np.sin(np.pi * x)
     target = y if loss == "squared" else (y[:, 0] > 0).astype(int)
     block = mfpde.SHL(dim=2, activation=activation)
-    return mfpde.Problem(x, target, block=block, loss=loss, weight_decay=weight_decay)
+    return mfpde.Problem(x, target, block=block, loss=loss, **terms)
 
 
 def gaussian_measure(
@@ -34,7 +34,14 @@ def random_case(block: mfpde.Block, method: str, loss: str, seed: int = 0):
     embed = np.eye(block.dim) + 0.1 * rng.standard_normal((block.dim, block.dim))
     readout = rng.standard_normal((2, block.dim))
     problem = mfpde.Problem(
-        x, y, block=block, embed=embed, readout=readout, loss=loss, weight_decay=0.1
+        x,
+        y,
+        block=block,
+        embed=embed,
+        readout=readout,
+        loss=loss,
+        weight_decay=0.1,
+        quartic_decay=0.02,
     )
     depth = mfpde.Depth(3, method)
     nodes = len(depth.nodes)

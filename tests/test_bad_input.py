@@ -85,7 +85,10 @@ CASES = [
     (lambda: solve(progress="yes"), "progress must be True, False or 'auto'"),
     (lambda: solve(max_steps=0), "max_steps must be a whole number >= 1"),
     (lambda: solve(rho0=measure(np.zeros((2, 3, 7)))), "p = 5; given p = 7"),
-    (lambda: mfpde.loss(problem(), "rho"), "rho must be a ParticleMeasure; given str"),
+    (
+        lambda: mfpde.loss(problem(), "rho"),
+        "rho must be a ParticleMeasure or a GridMeasure; given str",
+    ),
     (lambda: mfpde.predict(problem(), measure(), np.zeros((4, 3))), r"x must have shape \(N, 2\)"),
     (
         lambda: mfpde.first_variation(problem(), measure(), np.zeros((4, 3))),

@@ -60,13 +60,13 @@ def test_splitting_is_of_order_two():
     step = mfpde.flows.schemes.SCHEMES["rk45"].step
 
     def end(pieces):
-        point = birth_death.ReactionPoint(flow, rho.theta, rho, 0.0)
+        point = birth_death.ReactionPoint(flow, rho.theta, 0.0, rho, 0.0)
         for _ in range(pieces):
             taken = birth_death.split(
                 point.flow, point, 1.0 / pieces, base=step, reaction=4.0, rho=rho
             )
             point = taken.point
-        return point.theta, point.weights
+        return point.state, point.weights
 
     theta, weights = end(128)
     errors = []

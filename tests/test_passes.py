@@ -1,4 +1,4 @@
-"""Forward and adjoint passes, compiled and layer by layer, against the plain NumPy network."""
+"""Passes through depth, compiled and layer by layer, against the plain NumPy network."""
 
 import tracemalloc
 
@@ -6,12 +6,14 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from numba.core.runtime import _nrt_python as _nrt
+from numba.core.runtime.nrt import rtsys
 from oracle import ACTIVATIONS, Network
 
 import mfpde
 from mfpde import propagate
 from mfpde.blocks import shl as shl_block
-from mfpde.kernels import shl
+from mfpde.kernels import shl, workspace
 
 
 def network(seed, n, d, m, steps, method, activation="tanh", bias=True, dtype=np.float64):
@@ -28,14 +30,17 @@ def network(seed, n, d, m, steps, method, activation="tanh", bias=True, dtype=np
 
 
 def run(layers, start, terminal, keep=True):
+    """Stages, path; cotangents, path, gradient; and the tangent along that gradient."""
     passed = propagate.forward(layers, start, keep=keep)
-    return [*passed[:2], *propagate.adjoint(layers, passed, terminal)]
+    back = propagate.adjoint(layers, passed, terminal)
+    return [*passed[:2], *back, propagate.tangent(layers, passed, back.gradient)]
 
 
 def assert_equals_oracle(results, layers, start, terminal):
     oracle = Network(layers.depth, layers.theta, layers.weights, layers.block.activation.name)
     stages, path = oracle.forward(start.astype(float))
     exact = [stages, path, *oracle.adjoint(stages, terminal.astype(float))]
+    exact.append(oracle.tangent(stages, exact[-1]))
     tol = 1e-12 if start.dtype == np.float64 else 1e-3
     for got, want in zip(results, exact, strict=True):
         assert got.dtype == start.dtype
@@ -77,7 +82,7 @@ def test_threads_agree_to_round_off_and_repeat_bit_for_bit(monkeypatch, n, dtype
     case = network(0, n, 3, 40, 4, "rk4", dtype=dtype)
     results = []
     for threads in (1, 3):  # shares of the data, whatever number of threads works on them
-        monkeypatch.setattr(shl.numba, "get_num_threads", lambda t=threads: t)
+        monkeypatch.setattr(workspace.numba, "get_num_threads", lambda t=threads: t)
         results.append(run(*case))
         for first, second in zip(results[-1], run(*case), strict=True):
             np.testing.assert_array_equal(first, second)
@@ -101,7 +106,8 @@ def test_two_passes_held_at_once_do_not_share_memory():
     passes = [propagate.forward(*case[:2], keep=True) for case in (first, second)]
     for case, passed in zip((first, second), passes, strict=True):
         back = propagate.adjoint(case[0], passed, case[2])
-        assert_equals_oracle([*passed[:2], *back], *case)
+        end = propagate.tangent(case[0], passed, back.gradient)
+        assert_equals_oracle([*passed[:2], *back, end], *case)
 
 
 def test_a_subclass_that_changes_a_sum_is_obeyed():
@@ -120,6 +126,22 @@ def test_a_nan_parameter_is_not_hidden():
     layers.theta[1, 3, 2] = np.nan
     with np.errstate(invalid="ignore"):
         assert np.isnan(propagate.forward(layers, start).end).all()
+
+
+def test_compiled_code_allocates_nothing_per_layer_and_little_at_all():
+    """Allocations of a compiled pass do not depend on how much it computes."""
+    _nrt.memsys_enable_stats()
+    try:
+        counts = []
+        for m, steps in ((8, 2), (8, 20), (80, 20)):
+            case = network(0, 40, 2, m, steps, "rk4")
+            run(*case)
+            before = rtsys.get_allocation_stats().alloc
+            run(*case)
+            counts.append(rtsys.get_allocation_stats().alloc - before)
+        assert counts[0] == counts[1] == counts[2]
+    finally:
+        _nrt.memsys_disable_stats()
 
 
 def test_memory_does_not_grow_over_a_thousand_gradients():

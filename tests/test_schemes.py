@@ -25,7 +25,7 @@ def equal_steps(problem, method, count, **how):
     point = flow.at(rho0.theta)
     for _ in range(count):
         point = SCHEMES[method].step(flow, point, 2.0 / count, **how).point
-    return point.theta
+    return point.state
 
 
 @pytest.fixture(scope="module")

@@ -48,7 +48,7 @@ def proximal(problem: mfpde.Problem, rho: mfpde.ParticleMeasure, h: float) -> mf
     root = np.sqrt(rho.depth.weights[:, None] * rho.weights)[:, :, None]
 
     def functional(z: np.ndarray) -> tuple[float, np.ndarray]:
-        moved = rho.with_theta(rho.theta + z.reshape(rho.theta.shape) / root)
+        moved = rho.with_state(rho.theta + z.reshape(rho.theta.shape) / root)
         slope = (root * mfpde.gradient(problem, moved)).ravel()
         return h * mfpde.loss(problem, moved) + 0.5 * float(z @ z), h * slope + z
 
@@ -59,7 +59,7 @@ def proximal(problem: mfpde.Problem, rho: mfpde.ParticleMeasure, h: float) -> mf
         method="L-BFGS-B",
         options={"ftol": 0.0, "gtol": 1e-12, "maxiter": 500},
     )
-    return rho.with_theta(rho.theta + found.x.reshape(rho.theta.shape) / root)
+    return rho.with_state(rho.theta + found.x.reshape(rho.theta.shape) / root)
 
 
 def linearised(
@@ -67,7 +67,7 @@ def linearised(
 ) -> mfpde.ParticleMeasure:
     """One linearly implicit Euler step, the building block of ``method="implicit"``."""
     flow = ParticleFlow(problem, rho, Clock())
-    return rho.with_theta(rho.theta + implicit.euler(flow, flow.at(rho.theta), h, dual.Dense(flow)))
+    return rho.with_state(rho.theta + implicit.euler(flow, flow.at(rho.theta), h, dual.Dense(flow)))
 
 
 def one_step(problem: mfpde.Problem, rho: mfpde.ParticleMeasure, steps: list[float]) -> list[tuple]:

@@ -24,10 +24,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from common import rms, silent_law, supervised
 from reporting import Claim, parser, say, table, verdict, write_csv
 
 import mfpde
-from mfpde import data, laws
+from mfpde import data
 from mfpde.progress import track
 from mfpde.theory.finite_size import fit_finite_size, slope
 
@@ -67,29 +68,12 @@ class Settings:
         )
 
 
-def problem_from(x: np.ndarray, y: np.ndarray, settings: Settings) -> mfpde.Problem:
-    """Principal components beside zeros that the readout reads; labels one-hot, values scaled."""
-    x, y = data.subset(x, y, min(settings.count, len(x)))
-    labels = y.ndim == 1 and y.dtype.kind in "iu"
-    targets = data.one_hot(y) if labels else (y - y.mean(axis=0)) / y.std(axis=0)
-    outputs = 1 if targets.ndim == 1 else targets.shape[1]
-    inputs = data.principal_components(x, min(settings.components, *x.shape))
-    block = mfpde.SHL(dim=inputs.shape[1] + outputs, activation="tanh")
-    return mfpde.Problem(inputs, targets, block=block, embed="pad", readout="last")
-
-
-def initial_law(problem: mfpde.Problem) -> laws.Law:
-    """u = 0, (w, b) standard Gaussian: the initialisation of Barboni et al. 2024."""
-    d = problem.block.dim
-    return laws.Product(laws.Dirac(0.0, dim=d), laws.Gaussian(1.0, dim=d + 1))
-
-
 def limit_measure(
     problem: mfpde.Problem, depth: mfpde.Depth, count: int, seed: int = 0
 ) -> mfpde.ParticleMeasure:
     """Quadrature particles, fresh at every depth, so that errors average over depth as well."""
     return mfpde.ParticleMeasure.from_law(
-        initial_law(problem), depth, count=count, rule="sobol", coupling="independent", seed=seed
+        silent_law(problem), depth, count=count, rule="sobol", coupling="independent", seed=seed
     )
 
 
@@ -119,11 +103,6 @@ def descend(
     return mfpde.predict(problem, run.final), run
 
 
-def rms(difference: np.ndarray) -> np.ndarray:
-    """Root mean square over data and outputs, (..., N, k) to (...)."""
-    return np.sqrt(np.mean(np.square(difference), axis=(-2, -1)))
-
-
 def networks(
     problem: mfpde.Problem, reference: np.ndarray, settings: Settings
 ) -> tuple[list[tuple], list[tuple]]:
@@ -133,7 +112,7 @@ def networks(
     for layers, width in track(shapes, "networks"):
         run = mfpde.resnet.train(
             problem,
-            initial_law(problem),
+            silent_law(problem),
             layers=layers,
             width=width,
             seeds=range(1, settings.seeds + 1),
@@ -155,7 +134,7 @@ def depth_errors(problem: mfpde.Problem, settings: Settings) -> list[tuple[int, 
 
     def outputs(depth: mfpde.Depth) -> np.ndarray:
         rho0 = mfpde.ParticleMeasure.from_law(
-            initial_law(problem), depth, count=settings.tied_particles, coupling="tied"
+            silent_law(problem), depth, count=settings.tied_particles, coupling="tied"
         )
         return descend(problem, rho0, settings)[0]
 
@@ -175,7 +154,8 @@ def main(argv: list[str] | None = None) -> int:
     settings = Settings.quick() if chosen.quick else Settings()
     chosen.out.mkdir(parents=True, exist_ok=True)
     x, y = data.load(chosen.data, inputs=chosen.inputs, targets=chosen.targets)
-    problem = problem_from(x, y, settings)
+    x, y = data.subset(x, y, min(settings.count, len(x)))
+    problem = supervised(x, y, settings.components)
     say(f"{problem}\n")
 
     limit = to_zero(problem, settings, chosen.out)

@@ -124,3 +124,9 @@ class Block(ABC):
     ) -> tuple[Array, Array, Array] | None:
         """Cotangents, adjoint path and gradient; None: let the package loop."""
         return None
+
+    def tangent_pass(
+        self, depth: Depth, theta: Array, weights: Array, stages: Array, change: Array, kept: Any
+    ) -> Array | None:
+        """The change of X(1) to first order in one of θ; None: let the package loop."""
+        return None

@@ -11,7 +11,7 @@ from mfpde import checks
 from mfpde.activations import Activation, get_activation
 from mfpde.blocks.base import Block
 from mfpde.depth import Depth
-from mfpde.kernels import activate, gram, shl
+from mfpde.kernels import activate, gram, shl, shl_tangent
 
 Array = NDArray[Any]
 
@@ -142,9 +142,18 @@ class SHL(Block):
         code, bias = self.activation.code, int(self.bias)
         return shl.adjoint(code, bias, depth, theta, weights, stages, terminal, kept)
 
+    def tangent_pass(
+        self, depth: Depth, theta: Array, weights: Array, stages: Array, change: Array, kept: Any
+    ) -> Array | None:
+        if not self._fused():
+            return None
+        code, bias = self.activation.code, int(self.bias)
+        return shl_tangent.tangent(code, bias, depth, theta, weights, stages, change, kept)
+
     def _fused(self) -> bool:
         """Whether one compiled sweep pays, and no subclass has changed what it would compute."""
-        own = type(self).field is SHL.field and type(self).backward is SHL.backward
+        sums = ("field", "backward", "tangent")
+        own = all(getattr(type(self), name) is getattr(SHL, name) for name in sums)
         return own and self.dim <= FUSED_TO
 
     def _sigma(self, x: Array, theta: Array) -> Array:

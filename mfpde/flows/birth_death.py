@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from mfpde.evaluate import first_variation
 from mfpde.flows.driver import Driver
+from mfpde.flows.options import Options
 from mfpde.flows.particle_flow import ParticleFlow, Point
 from mfpde.flows.schemes import SCHEMES
 from mfpde.flows.schemes.step import Step
@@ -33,6 +34,8 @@ Array = NDArray[Any]
 class BirthDeathSolution(Solution):
     """A ``Solution`` whose weights move too: ``weights`` lists them at the saved states."""
 
+    _rho: ParticleMeasure
+
     def __init__(self, *parts: Any) -> None:
         super().__init__(*parts)
         self.weights: list[Array] = []
@@ -44,7 +47,7 @@ class BirthDeathSolution(Solution):
 
     @property
     def final(self) -> ParticleMeasure:
-        return _measure(self._rho, self.control.theta, self.last_weights)
+        return _measure(self._rho, self.control.state, self.last_weights)
 
     def at(self, s: float) -> ParticleMeasure:
         """ρ_s, positions and weights linear between neighbouring saved states."""
@@ -67,8 +70,10 @@ class ReactionPoint(Point):
     ``weights`` (K, M); ``reaction_error`` is a total variation, mass 1 per depth.
     """
 
-    def __init__(self, flow: ParticleFlow, theta: Array, rho: ParticleMeasure, error: float):
-        super().__init__(flow, theta)
+    def __init__(
+        self, flow: ParticleFlow, theta: Array, s: float, rho: ParticleMeasure, error: float
+    ) -> None:
+        super().__init__(flow, theta, s)
         self.weights, self.reaction_error = rho.weights, error
 
 
@@ -82,7 +87,7 @@ class BirthDeathDriver(Driver):
         super().__init__(solution, flow, **policy)
         take = partial(split, base=self.scheme.step, reaction=reaction, rho=solution.initial)
         self.scheme = replace(self.scheme, step=take, dense=False)
-        self.point = ReactionPoint(flow, self.point.theta, solution.initial, 0.0)
+        self.point = ReactionPoint(flow, self.point.state, 0.0, solution.initial, 0.0)
 
     def _relative_error(self, step: Step) -> float:
         options = self.options
@@ -106,14 +111,17 @@ def split(
 ) -> Step:
     """One Strang step: reaction h/2, transport h, reaction h/2."""
     problem, clock = flow.problem, flow.clock
-    first, gap = react(problem, _measure(rho, point.theta, point.weights), 0.5 * reaction * h)
+    first, gap = react(problem, _measure(rho, point.state, point.weights), 0.5 * reaction * h)
     moving = ParticleFlow(problem, first, clock)
-    step = base(moving, moving.at(point.theta), h)
+    step = base(moving, moving.at(point.state, point.s), h)
     if not step.point.finite:
-        return Step(ReactionPoint(moving, step.point.theta, first, np.inf), step.error)
-    moved = _measure(rho, step.point.theta, first.weights)
+        return Step(
+            ReactionPoint(moving, step.point.state, step.point.s, first, np.inf), step.error
+        )
+    moved = _measure(rho, step.point.state, first.weights)
     last, more = react(problem, moved, 0.5 * reaction * h)
-    end = ReactionPoint(ParticleFlow(problem, last, clock), last.theta, last, gap + more)
+    arrived = ParticleFlow(problem, last, clock)
+    end = ReactionPoint(arrived, last.theta, step.point.s, last, gap + more)
     return Step(end, step.error)
 
 
@@ -133,12 +141,17 @@ def tilt(weights: Array, potential: Array, time: float) -> Array:
     return out / out.sum(axis=1, keepdims=True)
 
 
-def check(method: str, checkpoint: object) -> None:
+def check(rho: object, options: Options, checkpoint: object) -> None:
     """What ``solve`` refuses together with a reaction."""
+    if not isinstance(rho, ParticleMeasure):
+        raise TypeError(f"reaction needs a ParticleMeasure; given {type(rho).__name__}")
+    method = options.method
     if method in SCHEMES and not SCHEMES[method].adaptive:
         raise ValueError(
             f"reaction needs an adaptive method, 'auto', 'rk45' or 'implicit'; given {method!r}"
         )
+    if options.vanishing_decay:
+        raise ValueError("reaction cannot be combined with vanishing_decay")
     if checkpoint is not None:
         raise ValueError("checkpoint cannot be combined with reaction: run files hold no weights")
 

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import signal
-import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from mfpde.flows import stability
-from mfpde.flows.particle_flow import ParticleFlow
-from mfpde.flows.schemes import Step, scheme
+from mfpde.flows.flow import Flow
+from mfpde.flows.schemes import Step
 from mfpde.flows.status import Status
+from mfpde.interrupt import Interruptible
 from mfpde.kernels import serial_blas
 from mfpde.progress import Progress
 from mfpde.solution import Solution
@@ -37,7 +35,7 @@ class Driver:
     def __init__(
         self,
         solution: Solution,
-        flow: ParticleFlow,
+        flow: Flow,
         *,
         callback: Callback | None = None,
         checkpoint: Path | None = None,
@@ -46,13 +44,13 @@ class Driver:
     ) -> None:
         self.solution, self.flow = solution, flow
         self.options, self.control = solution.options, solution.control
-        self.scheme = scheme(self.options.method, self.options.rtol, self.options.atol)
+        self.scheme = flow.scheme(self.options)
         self.callback = callback
         self.checkpoint, self.checkpoint_every = checkpoint, checkpoint_every
         self.progress = Progress(progress, self.options.s_end, self.options.loss_below)
-        self.point = flow.at(self.control.theta)
+        self.point = flow.at(self.control.state, self.control.s)
         self.floor = float(ROUNDING**2 * (1.0 + np.mean(np.square(flow.problem.y))))
-        self._interrupted = False
+        self.interrupt = Interruptible()
         self._saved_at = time.monotonic()
 
     def run(self) -> None:
@@ -61,7 +59,7 @@ class Driver:
             np.errstate(over="ignore", invalid="ignore", divide="ignore"),
             self.flow.clock.compilation(),
             serial_blas(),
-            self._interruptible(),
+            self.interrupt,
             self.progress,
         ):
             if not self.solution.s.size:
@@ -93,7 +91,7 @@ class Driver:
                 return Status.STATIONARY
             if control.s > REST or self.point.norm2 == 0.0:
                 return Status.AT_REST
-        if self._interrupted:
+        if self.interrupt.asked:
             return Status.INTERRUPTED
         return Status.MAX_STEPS if control.steps >= options.max_steps else None
 
@@ -118,26 +116,37 @@ class Driver:
     def _proposal(self) -> tuple[float, float]:
         """The step to try, shortened to land on the next stop, and where it lands."""
         control, options = self.control, self.options
+        longest = self._longest()
         stops = [] if self.scheme.dense else [t for t in options.times if t > control.s]
         stop = min([*stops, options.s_end])
-        if control.s + control.h * (1 + 1e-9) >= stop:
+        h = min(control.h, longest)
+        if control.s + h * (1 + 1e-9) >= stop:
             return stop - control.s, stop
-        return control.h, control.s + control.h
+        return h, control.s + h
+
+    def _longest(self) -> float:
+        """What a scheme without error estimate allows: its own limit and stability."""
+        if self.scheme.longest is None:
+            return np.inf
+        limit = self.scheme.longest(self.flow, self.point)
+        if self.scheme.stability is not None and self.control.rate > 0.0:
+            limit = min(limit, SAFETY * self.scheme.stability / self.control.rate)
+        return limit
 
     def _judge_fixed(self, step: Step) -> Status | None:
         if not step.point.finite:
             return Status.NON_FINITE
-        return Status.LOSS_ROSE if self._rose(step.point.loss) else None
+        return Status.LOSS_ROSE if self._rose(step.point) else None
 
     def _judge_adaptive(self, step: Step, h: float) -> bool:
         """Accept or not, and set the next proposal (an integral controller)."""
         control, order = self.control, self.scheme.error_order or 1
         error = self._relative_error(step)
-        accepted = error <= 1.0 and not self._rose(step.point.loss)
+        accepted = error <= 1.0 and not self._rose(step.point)
         if not np.isfinite(error):
             factor = SHRINK
         elif not accepted and error <= 1.0:
-            factor = 0.5  # the loss rose
+            factor = 0.5  # the energy rose
         else:
             factor = float(np.clip(SAFETY * max(error, 1e-10) ** (-1.0 / order), SHRINK, GROW))
         # After a rejection the step may not grow at once; a step cut to land on a stop says
@@ -150,14 +159,20 @@ class Driver:
         return accepted
 
     def _relative_error(self, step: Step) -> float:
-        if step.error is None or not step.point.finite:
+        if step.refused or not step.point.finite:
             return float("inf")
-        size = max(self.flow.norm(self.point.theta), self.flow.norm(step.point.theta))
+        if step.error is None:
+            return 0.0
+        size = max(self.flow.size(self.point), self.flow.size(step.point))
         error = self.flow.norm(step.error) / (self.options.atol + self.options.rtol * size)
         return float(error) if np.isfinite(error) else float("inf")
 
-    def _rose(self, loss: float) -> bool:
-        return loss > self.point.loss * (1 + 1e-12) + self.floor
+    def _rose(self, new: Any) -> bool:
+        """Whether the energy that the flow descends is larger at the new point."""
+        if not self.scheme.descends:
+            return False
+        before = self.point.energy
+        return bool(new.energy > before + 1e-12 * abs(before) + self.floor)
 
     def _watch(self) -> Status | None:
         control = self.control
@@ -166,17 +181,26 @@ class Driver:
         value, control.watch = stability.largest_eigenvalue(
             self.flow, self.point, control.watch, 8 if control.steps == 0 else 1
         )
+        control.rate = value
         limit = self.scheme.stability or np.inf
-        return Status.UNSTABLE if control.h * value > limit else None
+        fixed = not self.scheme.adaptive
+        return Status.UNSTABLE if fixed and control.h * value > limit else None
 
     def _accept(self, step: Step, h: float, target: float) -> None:
         control, start = self.control, self.control.s
         self._save_dense(step, start, h)
+        self._observe(step.point)
         self.point = step.point
-        control.s, control.theta = target, step.point.theta
+        control.s, control.state = target, step.point.state
         control.steps += 1
         self.flow.clock.counts["steps"] += 1
         self._record(h)
+
+    def _observe(self, new: Any) -> None:
+        """Monitor what is guaranteed: the energy never rises, and what the flow adds."""
+        rise = (new.energy - self.point.energy) / (abs(self.point.energy) + self.floor)
+        self.flow.clock.worst("energy_rise", max(float(rise), 0.0))
+        self.flow.observe(new)
 
     def _save_dense(self, step: Step, start: float, h: float) -> None:
         """Save times strictly inside a step of a scheme with dense output."""
@@ -189,9 +213,9 @@ class Driver:
         point, s = self.point, self.control.s
         point.norm2  # noqa: B018  a pass through depth: to be timed as kernels, not as recording
         with self.flow.clock.part("recording"):
-            self.solution.record(s, point.loss, point.norm2, h)
+            self.solution.record(s, point.loss, point.energy, point.norm2, h)
             if s == 0.0 or self.options.every_step or s in self.options.times:
-                self.solution.save_state(s, point.theta)
+                self.solution.save_state(s, point.state)
         self.progress.update(s, point.loss)
 
     def _write(self) -> None:
@@ -199,21 +223,3 @@ class Driver:
             with self.flow.clock.part("recording"):
                 self.solution.save(self.checkpoint)
         self._saved_at = time.monotonic()
-
-    @contextmanager
-    def _interruptible(self) -> Iterator[None]:
-        """Ctrl-C lets the step under way finish; a second one breaks off at once."""
-        if threading.current_thread() is not threading.main_thread():
-            yield
-            return
-
-        def stop(*_: Any) -> None:
-            if self._interrupted:
-                raise KeyboardInterrupt
-            self._interrupted = True
-
-        before = signal.signal(signal.SIGINT, stop)
-        try:
-            yield
-        finally:
-            signal.signal(signal.SIGINT, before)

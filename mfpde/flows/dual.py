@@ -1,8 +1,8 @@
 """The dual system of an implicit step, (I + γHK) z = b, of size N·k.
 
 Small systems are factorised. Large ones, and those whose K is dear, are solved by conjugate
-gradients on products with K = JJ*, each one pull and one push (about two gradients): K is never
-formed. With a Hessian H = SS of the loss the symmetric form is
+gradients on products with K = JJ*, each one pull and one push (about one gradient, the forward
+pass being done): K is never formed. With a Hessian H = SS of the loss the symmetric form is
 
     z = b − S y,    (I + γG) y = γ S K b,    G = S K S;
 
@@ -140,7 +140,7 @@ class Krylov:
         """K v for v (N, k)."""
         flow = self._flow
         flow.clock.counts["products"] += 1
-        image: Array = flow.push(point, flow.pull_outputs(point, v))
+        image: Array = flow.kernel_product(point, v)
         return image.astype(np.float64)
 
 

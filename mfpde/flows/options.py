@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from mfpde import checks
-from mfpde.flows.schemes import SCHEMES
+from mfpde.flows.schemes.step import Scheme
 
 Save = None | str | int | Sequence[float]
 
@@ -26,11 +26,13 @@ class Options:
     loss_below: float | None
     every_step: bool
     times: tuple[float, ...]
+    vanishing_decay: float
     max_steps: int
 
     @classmethod
     def check(
         cls,
+        schemes: Mapping[str, Scheme],
         *,
         s_end: Any,
         method: Any,
@@ -39,16 +41,17 @@ class Options:
         step: Any,
         loss_below: Any,
         save: Save,
+        vanishing_decay: Any,
         max_steps: Any,
     ) -> Options:
         """Options, or one error that names the argument."""
-        checks.choice("method", method, ("auto", *SCHEMES))
+        checks.choice("method", method, ("auto", *schemes))
         unbounded = loss_below is not None and s_end == np.inf
         end = np.inf if unbounded else _end(s_end)
-        fixed = method in SCHEMES and not SCHEMES[method].adaptive
+        fixed = method in schemes and not schemes[method].adaptive
         if step is not None and not fixed:
             raise ValueError(
-                f"step belongs to the methods of fixed step, 'gd', 'heun' and 'rk4'; "
+                f"step belongs to the methods of fixed step, {_fixed(schemes)}; "
                 f"method={method!r} chooses its own from rtol"
             )
         return cls(
@@ -60,8 +63,13 @@ class Options:
             loss_below=None if loss_below is None else checks.positive("loss_below", loss_below),
             every_step=isinstance(save, str),
             times=_times(save, end),
+            vanishing_decay=checks.positive("vanishing_decay", vanishing_decay, zero=True),
             max_steps=checks.count("max_steps", max_steps),
         )
+
+
+def _fixed(schemes: Mapping[str, Scheme]) -> str:
+    return ", ".join(repr(name) for name, scheme in schemes.items() if not scheme.adaptive)
 
 
 def _end(s_end: Any) -> float:

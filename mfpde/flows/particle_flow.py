@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import cached_property
 from typing import Any
 
@@ -10,20 +11,43 @@ from numpy.typing import NDArray
 
 from mfpde import propagate
 from mfpde.evaluate import layers, terminal_cotangent
+from mfpde.flows import start
 from mfpde.flows.clock import Clock
+from mfpde.flows.options import Options
+from mfpde.flows.schemes import SCHEMES, Scheme, scheme
 from mfpde.measures.particles import ParticleMeasure
+from mfpde.penalty import Penalty
 from mfpde.problem import Problem
 from mfpde.propagate import Forward, Layers
+from mfpde.solution import Control
 
 Array = NDArray[Any]
 
 
 class ParticleFlow:
-    """A problem with everything of a measure that the flow leaves fixed: depth and weights."""
+    """A problem with everything of a measure that the flow leaves fixed: depth and weights.
 
-    def __init__(self, problem: Problem, rho: ParticleMeasure, clock: Clock | None = None) -> None:
+    ``vanishing_decay`` = c adds c e^{−s} ∫∫ |θ|² dρ to the energy (Ding et al. 2021).
+    """
+
+    schemes = SCHEMES
+
+    def __init__(
+        self,
+        problem: Problem,
+        rho: ParticleMeasure,
+        clock: Clock | None = None,
+        *,
+        vanishing_decay: float = 0.0,
+    ) -> None:
+        if problem.temperature:
+            raise ValueError(
+                "temperature must be 0 for particles, which have no entropy; use a GridMeasure, or "
+                "mfpde.resnet.train(optimizer='langevin') for noisy training"
+            )
         self.problem = problem
         self.clock = clock or Clock()
+        self.vanishing_decay = vanishing_decay
         self._layers = layers(problem, rho)
         self._start = problem.start().astype(rho.dtype)
         depth_weights = rho.depth.weights[:, None].astype(rho.dtype)
@@ -35,38 +59,74 @@ class ParticleFlow:
         """N·k, the size of the tangent kernel."""
         return self.problem.size * self.problem.outputs
 
-    def at(self, theta: Array) -> Point:
-        """The flow at θ (K, M, p); everything beyond the forward pass is computed on demand."""
-        return Point(self, theta)
+    def at(self, theta: Array, s: float = 0.0) -> Point:
+        """The flow at θ (K, M, p) and time s; all beyond the forward pass is done on demand."""
+        return Point(self, theta, s)
+
+    def scheme(self, options: Options) -> Scheme:
+        """The scheme of a run with these options."""
+        return scheme(options.method, options.rtol, options.atol)
+
+    def start(self, point: Point, options: Options) -> tuple[Options, Control, str]:
+        """Options with "auto" resolved, the first step, and a note on what was chosen."""
+        return start.prepare(self, point, options)
+
+    def penalty(self, s: float) -> Penalty:
+        """The confinement at time s, the vanishing part included."""
+        penalty = self.problem.penalty
+        if not self.vanishing_decay:
+            return penalty
+        vanishing = 2.0 * self.vanishing_decay * np.exp(-s)
+        return replace(penalty, quadratic=float(penalty.quadratic + vanishing))
 
     def layers(self, theta: Array) -> Layers:
         return self._layers._replace(theta=theta)
 
     def forward(self, theta: Array) -> Forward:
         with self.clock.part("kernels"):
-            return propagate.forward(self.layers(theta), self._start)
+            return propagate.forward(self.layers(theta), self._start, keep=True)
 
     def pull(self, point: Point, terminal: Array) -> Array:
         """COT gradient of ⟨terminal, X(1)⟩ in θ, (K, M, p), for a terminal (N, d)."""
         self.clock.counts["gradients"] += 1
         with self.clock.part("kernels"):
-            back = propagate.adjoint(self.layers(point.theta), point.passed, terminal)
+            back = propagate.adjoint(self.layers(point.state), point.passed, terminal)
             return back.gradient / self._per_node
 
     def pull_outputs(self, point: Point, v: Array) -> Array:
         """COT gradient of ⟨v, outputs⟩ in θ, (K, M, p), for v (N, k)."""
-        return self.pull(point, (v @ self.problem.readout).astype(point.theta.dtype))
+        return self.pull(point, (v @ self.problem.readout).astype(point.state.dtype))
 
     def push(self, point: Point, change: Array) -> Array:
         """Change of the outputs, (N, k), to first order in a change of θ."""
         self.clock.counts["tangents"] += 1
         with self.clock.part("kernels"):
-            end = propagate.tangent(self.layers(point.theta), point.passed, change)
+            end = propagate.tangent(self.layers(point.state), point.passed, change)
             return end @ self.problem.readout.T.astype(end.dtype)
+
+    def kernel_product(self, point: Point, v: Array) -> Array:
+        """K v for v (N, k)."""
+        return self.push(point, self.pull_outputs(point, v))
+
+    def curvature(self, point: Point) -> float:
+        """The largest eigenvalue of D²r over the particles."""
+        return self.penalty(point.s).curvature(point.state)
+
+    def observe(self, point: Point) -> None:
+        """Nothing to monitor: weights do not move."""
 
     def inner(self, left: Array, right: Array) -> float:
         """∫∫ ⟨left, right⟩ dρ, the COT inner product, reduced in fixed order."""
         return float((self._mass * left * right).sum())
+
+    def mean_penalty(self, penalty: Penalty, theta: Array) -> float:
+        """∫∫ r dρ."""
+        values = penalty.value(theta)[:, :, None]
+        return float((self._mass * values).sum())
+
+    def size(self, point: Point) -> float:
+        """√∫∫ |θ|² dρ, which changes are compared with."""
+        return self.norm(point.state)
 
     def norm(self, change: Array) -> float:
         """COT norm of a displacement field, √∫∫ |change|² dρ."""
@@ -74,10 +134,13 @@ class ParticleFlow:
 
 
 class Point:
-    """The flow at one θ: the forward pass is done, the rest is computed once when asked for."""
+    """The flow at one θ and s: the forward pass is done, the rest follows when asked for.
 
-    def __init__(self, flow: ParticleFlow, theta: Array) -> None:
-        self.flow, self.theta = flow, theta
+    ``state`` is θ (K, M, p).
+    """
+
+    def __init__(self, flow: ParticleFlow, theta: Array, s: float) -> None:
+        self.flow, self.state, self.s = flow, theta, s
         self.passed = flow.forward(theta)
 
     @cached_property
@@ -87,13 +150,25 @@ class Point:
 
     @cached_property
     def loss(self) -> float:
-        """E, weight decay included; NaN or inf where the state is not finite."""
+        """E, the problem's penalty included; NaN or inf where the state is not finite."""
+        return self._fit + self._mean(self.flow.problem.penalty)
+
+    @cached_property
+    def energy(self) -> float:
+        """What the flow descends at this time: E with the vanishing decay."""
+        return self._fit + self._mean(self.flow.penalty(self.s))
+
+    @cached_property
+    def _fit(self) -> float:
         problem = self.flow.problem
         with np.errstate(all="ignore"):
-            data = float(np.mean(problem.loss.value(self.outputs, problem.y)))
-            if problem.weight_decay == 0.0:
-                return data
-            return data + 0.5 * problem.weight_decay * self.flow.inner(self.theta, self.theta)
+            return float(np.mean(problem.loss.value(self.outputs, problem.y)))
+
+    def _mean(self, penalty: Penalty) -> float:
+        if not penalty:
+            return 0.0
+        with np.errstate(all="ignore"):
+            return self.flow.mean_penalty(penalty, self.state)
 
     @cached_property
     def slope(self) -> Array:
@@ -108,10 +183,9 @@ class Point:
     @cached_property
     def gradient(self) -> Array:
         """∇_θ V at the particles, (K, M, p)."""
-        problem = self.flow.problem
-        back = self.flow.pull(self, terminal_cotangent(problem, self.passed.end))
-        if problem.weight_decay:
-            back += problem.weight_decay * self.theta
+        back = self.flow.pull(self, terminal_cotangent(self.flow.problem, self.passed.end))
+        if penalty := self.flow.penalty(self.s):
+            back += penalty.gradient(self.state)
         return back
 
     @cached_property
@@ -126,7 +200,7 @@ class Point:
         flow.clock.counts["kernels"] += 1
         with flow.clock.part("kernels"):
             return propagate.tangent_kernel(
-                flow.layers(self.theta), self.passed, flow.problem.readout
+                flow.layers(self.state), self.passed, flow.problem.readout
             )
 
     @property

@@ -8,30 +8,24 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-import numpy as np
-
 from mfpde import checks
-from mfpde.flows import birth_death, dual, stability
+from mfpde.flows import birth_death
 from mfpde.flows.birth_death import BirthDeathDriver, BirthDeathSolution
 from mfpde.flows.clock import Clock
 from mfpde.flows.driver import Callback, Driver
+from mfpde.flows.flow import Flow, build, flow_class
 from mfpde.flows.options import Options, Save
-from mfpde.flows.particle_flow import ParticleFlow, Point
-from mfpde.flows.schemes import SCHEMES, scheme
 from mfpde.flows.status import SolveError, Status
-from mfpde.measures.particles import ParticleMeasure
+from mfpde.measures import Measure
 from mfpde.problem import Problem
-from mfpde.solution import Control, Solution
+from mfpde.solution import Solution
 
 PathLike = str | os.PathLike[str]
-
-# Explicit methods win while the whole run is this many multiples of the fastest time scale.
-NOT_STIFF = 50.0
 
 
 def solve(
     problem: Problem,
-    rho0: ParticleMeasure,
+    rho0: Measure,
     *,
     s_end: float,
     method: str = "auto",
@@ -40,6 +34,7 @@ def solve(
     step: float | None = None,
     loss_below: float | None = None,
     reaction: float = 0.0,
+    vanishing_decay: float = 0.0,
     save: Save = None,
     callback: Callback | None = None,
     checkpoint: PathLike | None = None,
@@ -56,7 +51,16 @@ def solve(
     limit, error control, order 2 to 4 from rtol; solves systems of size N·k, factorised or, where
     they are large, by conjugate gradients); "auto" chooses; ``message`` says what was chosen.
     Local errors are kept below atol + rtol·|θ| in the COT norm, and adaptive methods never accept
-    a step in which the loss rises.
+    a step in which the energy rises.
+
+    A ``GridMeasure`` has methods of its own, all of which keep the mass of every depth and masses
+    >= 0: "upwind" (order 1), "muscl" (van Leer's limiter; "muscl_minmod", "muscl_mc"), "koren" and
+    "third_order" (order 3 along one axis), explicit, with steps from CFL, the tangent kernel and
+    the fall of the energy; "implicit" (order 2, no limit from the tangent kernel, steps from
+    ``rtol``, temperature 0); "scharfetter_gummel" (implicit, order 1, steps from ``rtol``, exact
+    at Gibbs states). With temperature > 0 the explicit ones are split from an exact heat flow: the
+    free energy then falls until the state is within the grid's accuracy of equilibrium.
+    ``stats`` reports the worst "mass_drift", "negative_mass" and "energy_rise" (relative).
 
     The run ends at ``s_end`` (``inf`` is allowed with ``loss_below``) or when the loss is at most
     ``loss_below``. ``save``: None (first and last state), a number of equal intervals, an array
@@ -69,11 +73,15 @@ def solve(
     (the Wasserstein–Fisher–Rao flow, see ``mfpde.flows.birth_death``): the weights move as well,
     ``gradient_norm2`` is the transport's part of −dE/ds, and there are no run files.
 
+    ``vanishing_decay`` = c > 0 adds c e^{−s} ∫∫ |θ|² dρ to what is descended (c = 1 in Ding et al.
+    2021): ``sol.energy`` holds the sum, which never rises; ``sol.loss``, E alone, may.
+
     Raises SolveError (its ``solution`` keeps the last good state) when the run fails, unless
     ``raise_on_failure=False``; ValueError or TypeError for bad arguments.
     Source: Ding et al. 2021 (9); Barboni et al. 2024, Def. 6.
     """
     options = Options.check(
+        flow_class(rho0).schemes,
         s_end=s_end,
         method=method,
         rtol=rtol,
@@ -81,13 +89,16 @@ def solve(
         step=step,
         loss_below=loss_below,
         save=save,
+        vanishing_decay=vanishing_decay,
         max_steps=max_steps,
     )
     if rate := checks.positive("reaction", reaction, zero=True):
-        birth_death.check(options.method, checkpoint)
-    flow = ParticleFlow(problem, rho0, Clock())
-    point = flow.at(rho0.theta)
-    options, control, note = _prepare(flow, point, options)
+        birth_death.check(rho0, options, checkpoint)
+    flow = build(problem, rho0, options, Clock())
+    point = flow.at(rho0.state)
+    if not point.finite:
+        raise ValueError("the loss of rho0 is not finite: scale the data or the initial law down")
+    options, control, note = flow.start(point, options)
     kind = BirthDeathSolution if rate else Solution
     return _run(
         kind(problem, rho0, options, control, note),
@@ -135,14 +146,14 @@ def resume(
         ),
     )
     solution.status = Status.RUNNING
-    flow = ParticleFlow(solution.problem, solution.final, Clock())
+    flow = build(solution.problem, solution.final, solution.options, Clock())
     target = path if checkpoint is None else checkpoint
     return _run(solution, flow, callback, target, checkpoint_every, progress, raise_on_failure)
 
 
 def _run(
     solution: Solution,
-    flow: ParticleFlow,
+    flow: Flow,
     callback: Callback | None,
     checkpoint: PathLike | None,
     checkpoint_every: float,
@@ -162,48 +173,3 @@ def _run(
     if failed and raise_on_failure:
         raise SolveError(solution, solution.message)
     return solution
-
-
-def _prepare(flow: ParticleFlow, point: Point, options: Options) -> tuple[Options, Control, str]:
-    """Resolve "auto" and the first step."""
-    watch, note = stability.start_vector(flow), ""
-    if not point.finite:
-        raise ValueError("the loss of rho0 is not finite: scale the data or the initial law down")
-    if options.method == "auto":
-        options, note = _choose(flow, point, options)
-    if options.method == "implicit" and not dual.is_dense(flow.problem):
-        how = f"Dual systems of size N k = {flow.rows} are solved by conjugate gradients."
-        note = f"{note} {how}".strip()
-    if SCHEMES[options.method].adaptive:
-        h = _first_step(flow, point, options)
-    elif options.step is None:
-        value, watch = stability.largest_eigenvalue(flow, point, watch, 12)
-        h = 0.5 * (SCHEMES[options.method].stability or 1.0) / value if value else options.s_end
-        note = f"Step {h:.4g}: half the stability limit at rho0."
-    else:
-        h = options.step
-    options = replace(options, step=h if not SCHEMES[options.method].adaptive else None)
-    return options, Control(0.0, point.theta, h, watch=watch), note
-
-
-def _choose(flow: ParticleFlow, point: Point, options: Options) -> tuple[Options, str]:
-    value, _ = stability.largest_eigenvalue(flow, point, stability.start_vector(flow), 8)
-    scales = options.s_end * value
-    if scales <= NOT_STIFF:
-        method, why = "rk45", f"s_end spans {scales:.1f} of its fastest time scales"
-    elif np.isfinite(scales):
-        method, why = "implicit", f"s_end spans {scales:.3g} of its fastest time scales: stiff"
-    else:
-        method, why = "implicit", "the run ends by its loss alone, and late training is stiff"
-    return replace(options, method=method), f"method='auto' chose {method!r}: {why}."
-
-
-def _first_step(flow: ParticleFlow, point: Point, options: Options) -> float:
-    """A step whose first-order displacement is small beside the allowed error's root."""
-    order = scheme(options.method, options.rtol, options.atol).error_order or 1
-    size = options.atol + options.rtol * max(flow.norm(point.theta), 1e-3)
-    speed = float(np.sqrt(point.norm2))
-    longest = options.s_end if np.isfinite(options.s_end) else 1.0
-    if speed == 0.0:
-        return longest
-    return min(longest, 0.5 * size ** (1.0 / order) / speed)

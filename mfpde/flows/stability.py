@@ -19,7 +19,7 @@ def start_vector(flow: Any, seed: int = 0) -> Array:
 
 
 def largest_eigenvalue(flow: Any, point: Any, v: Array, iterations: int) -> tuple[float, Array]:
-    """λ_max of λ + HK/N, a lower bound that rises with the iterations, and the vector reached.
+    """λ_max of D²r + HK/N, a lower bound that rises with the iterations, and the vector reached.
 
     One iteration costs one adjoint and one tangent pass, about two gradients; K is never formed.
     The vector of the last call is the right start of the next.
@@ -28,9 +28,9 @@ def largest_eigenvalue(flow: Any, point: Any, v: Array, iterations: int) -> tupl
     value = 0.0
     for _ in range(iterations):
         right = losses.apply(point.hessian, v) / problem.size
-        image = flow.push(point, flow.pull_outputs(point, right)).astype(np.float64)
+        image = flow.kernel_product(point, right).astype(np.float64)
         value = float(np.linalg.norm(image))
         if not np.isfinite(value) or value == 0.0:
             return value, v
         v = image / value
-    return value + problem.weight_decay, v
+    return value + flow.curvature(point), v

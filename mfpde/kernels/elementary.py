@@ -231,6 +231,13 @@ def _exponential(x):
 
 
 @njit(cache=True, fastmath=EXACT, error_model="numpy", forceinline=True)
+def exponential(x):
+    """e^x, saturating where it would leave the normal range."""
+    s, c = _exponential(x)
+    return (s + s * c) / (pick(x, 1.0, 1.0) - c)
+
+
+@njit(cache=True, fastmath=EXACT, error_model="numpy", forceinline=True)
 def tanh(x):
     """tanh x = ((s − 1) + c (s + 1)) / ((s + 1) + c (s − 1)) with s, c of 2x; exactly odd."""
     one, high = pick(x, 1.0, 1.0), pick(x, 20.0, 10.0)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from dataclasses import asdict
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
@@ -27,6 +28,8 @@ class ParticleMeasure:
     Raises ValueError for a wrong shape, non-finite entries, negative weights, a node without
     mass, or rows that do not sum to 1.
     """
+
+    kind: ClassVar[str] = "particles"
 
     def __init__(
         self,
@@ -115,9 +118,33 @@ class ParticleMeasure:
     def dtype(self) -> np.dtype[Any]:
         return self.theta.dtype
 
-    def with_theta(self, theta: Array) -> ParticleMeasure:
+    @property
+    def state(self) -> Array:
+        """What the flow moves: the positions θ (K, M, p)."""
+        return self.theta
+
+    def with_state(self, theta: Array) -> ParticleMeasure:
         """The same weights at other positions (the flow moves particles, never mass)."""
         return ParticleMeasure(theta, self.depth, self.weights, dtype=self.dtype)
+
+    def spec(self) -> tuple[dict[str, Any], dict[str, Array]]:
+        """What a run file keeps beside the state: plain values, and arrays."""
+        return {"depth": asdict(self.depth)}, {"weights": self.weights}
+
+    def labelled(
+        self, states: Array, coordinates: tuple[str, ...]
+    ) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Positions at the saved times and weights, for ``Solution.to_xarray``."""
+        names = ("state_s", "t", "particle", "coordinate")
+        variables = {"theta": (names, states), "weights": (names[1:3], self.weights)}
+        return variables, {"t": self.depth.nodes, "coordinate": list(coordinates)}
+
+    @classmethod
+    def from_spec(
+        cls, config: dict[str, Any], arrays: dict[str, Array], state: Array
+    ) -> ParticleMeasure:
+        """The measure of a run file."""
+        return cls(state, Depth(**config["depth"]), arrays["weights"], dtype=state.dtype)
 
     def mean(self) -> Array:
         """∫ θ ρ_t(dθ) at each node, shape (K, p)."""

@@ -1,150 +1,253 @@
-"""Train finite-width ResNets: many seeds at once, in torch where it is installed."""
+"""Train finite-width ResNets: many seeds at once, on a processor or a GPU."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from mfpde import checks
 from mfpde.depth import Depth
+from mfpde.flows.status import Status
 from mfpde.laws import DepthLaw, Law
 from mfpde.measures.particles import ParticleMeasure
 from mfpde.problem import Problem
-from mfpde.progress import Progress
+from mfpde.progress import Progress, track
+from mfpde.resnet import engines, run_file
+from mfpde.resnet.observables import Observables
+from mfpde.resnet.optimizers import Optimizer, get_optimizer
+from mfpde.resnet.plan import Plan, Save, check_rates, check_seeds, extended, save_steps, step_count
+from mfpde.resnet.result import Training, join
+from mfpde.resnet.run import Checkpoint, Run
+from mfpde.storage import PathLike
 
-Array = NDArray[np.float64]
+Array = NDArray[Any]
 
-BACKENDS = ("auto", "torch", "particles")
-OPTIMIZERS = ("gd",)
+COUPLINGS = ("independent", "tied")
 
 
-@dataclass(frozen=True)
-class Training:
-    """Networks of one shape, S seeds: losses over training time and the trained parameters.
+class TrainingError(FloatingPointError):
+    """A network diverged; ``training`` holds everything up to the last finite record."""
 
-    ``s`` (n,) training times, ``loss`` (S, n), ``outputs`` (S, N, k) and ``theta``
-    (S, L, M, p) at the last time; ``backend`` says what computed them.
-    """
-
-    s: Array
-    loss: Array
-    outputs: Array
-    theta: Array
-    seeds: tuple[int, ...]
-    backend: str
-
-    def measure(self, index: int = 0) -> ParticleMeasure:
-        """The trained network of seed ``seeds[index]`` as a measure of Euler depth."""
-        return ParticleMeasure(self.theta[index], Depth(self.theta.shape[1], "euler"))
+    def __init__(self, training: Training) -> None:
+        super().__init__(f"s = {training.s[-1]:g}: {training.message}")
+        self.training = training
 
 
 def train(
     problem: Problem,
-    law: Law | DepthLaw,
+    law: Law | DepthLaw | None = None,
     *,
-    layers: int,
-    width: int,
-    seeds: int | Sequence[int] = 5,
+    layers: int | None = None,
+    width: int | None = None,
+    seeds: int | Sequence[int] | None = None,
+    coupling: str = "independent",
+    start: ArrayLike | None = None,
     s_end: float,
     step: float,
-    optimizer: str = "gd",
+    optimizer: str | Optimizer = "gd",
+    rates: ArrayLike | None = None,
+    vanishing_decay: float = 0.0,
+    record: int = 1,
+    observables: Observables | None = None,
+    save: Save = None,
+    checkpoint: PathLike | None = None,
+    checkpoint_every: float = 30.0,
+    dtype: str = "float64",
     backend: str = "auto",
+    engine: str = "auto",
     device: str = "auto",
     progress: bool | str = "auto",
+    raise_on_failure: bool = True,
 ) -> Training:
-    """Train ResNets X^{l+1} = X^l + (1/(LM)) Σ_j f(X^l, θ_lj) from i.i.d. parameters of ``law``.
+    """Train ResNets X^{l+1} = X^l + (1/(LM)) Σ_j f(X^l, θ_lj), S of them at once.
 
-    ``optimizer`` "gd" is gradient descent with the mean-field factor, θ ← θ − ``step``·L·M·∂E/∂θ
-    (+ weight decay), so that ``step`` and ``s_end`` are times of the limit's flow.
-    ``backend``: "torch" (autograd, seeds in one tensor program, on ``device``), "particles" (the
-    package's own adjoint, explicit Euler in depth), "auto" (torch where it is installed and knows
-    the block). Seed q gives ``ParticleMeasure.from_law(law, Depth(L, "euler"), count=M,
-    rule="iid", coupling="independent", seed=q)`` on either path.
+    They start from i.i.d. parameters of ``law`` in ``layers`` layers of ``width`` M: seed q gives
+    ``ParticleMeasure.from_law(law, Depth(L, "euler"), count=M, rule="iid", coupling=coupling,
+    seed=q)``, with ``coupling`` "independent" (fresh draws in every layer) or "tied" (one draw,
+    repeated over depth); ``seeds`` is S (default 5) or the names of the S networks. Or they start
+    from ``start`` (S, L, M, p), and no law is given.
 
-    Raises ValueError for bad sizes or names, ImportError for backend "torch" without torch,
-    FloatingPointError when a network's loss becomes non-finite (the step is too large).
+    ``optimizer``: "gd" is gradient descent with the mean-field factor, θ ← θ − ``step``·L·M·∂E/∂θ
+    (penalties included), so that ``step`` and ``s_end`` are times of the limit's flow;
+    "momentum", "adam", "langevin" (noisy, at the problem's temperature), or an optimiser of
+    ``mfpde.resnet`` with options, such as ``SGD(batch=32)`` or ``Langevin(temperature=0.1)``.
+    ``rates`` (p,) multiply the steps of the coordinates of θ: gradient descent in a constant
+    diagonal metric. ``vanishing_decay`` = c adds c e^{−s} ∫∫ |θ|² dρ to what is descended.
+    Minibatches and noise of a network depend on its seed and the step alone.
+
+    Losses and ``observables`` (name ↦ function of a ``Snapshot``, see ``mfpde.resnet.observables``)
+    are recorded every ``record`` steps and at the end, where divergence is noticed as well;
+    ``save`` keeps parameters: None (first and last), a number of equal intervals, or times,
+    rounded to steps. ``checkpoint`` is a run file rewritten every ``checkpoint_every`` seconds
+    and at the end, from which ``mfpde.resnet.resume`` goes on; Ctrl-C ends the run after the step
+    under way and returns what there is.
+
+    ``backend``: "particles" (the package's compiled code, on one core), "torch" (all seeds in one
+    tensor program, on ``device``), "auto" (torch on a GPU where there is one, else particles).
+    ``engine`` names what computes the gradient (``mfpde.resnet.engines``); "auto" follows a rule,
+    "fastest" measures what fits and takes the best (equal to round-off, not bit for bit).
+    ``dtype``: "float64", "float32", and on torch "tf32" or "bfloat16", which round the factors of
+    matrix products. Where a GPU's memory runs out, the batch is split.
+
+    Raises ValueError for bad sizes or names or a start without a finite loss, ImportError for
+    backend "torch" without torch, TrainingError (a FloatingPointError) when a loss becomes
+    non-finite later (the step is too large), unless ``raise_on_failure=False``.
     Source: Lu et al. 2020 (1); Chizat 2025 for the scaling.
     """
-    checks.choice("optimizer", optimizer, OPTIMIZERS)
-    names = _seeds(seeds)
-    count = _steps(checks.positive("s_end", s_end), checks.positive("step", step))
-    depth = Depth(checks.count("layers", layers), "euler")
-    theta = np.stack([_start(law, depth, checks.count("width", width), seed) for seed in names])
-    if theta.shape[-1] != problem.block.size:
+    chosen = get_optimizer(optimizer, problem.size, problem.temperature)
+    count = step_count(s_end, step)
+    theta, names = _start(problem, law, layers, width, seeds, coupling, start)
+    plan = Plan(
+        s_end=float(s_end),
+        h=s_end / count,
+        count=count,
+        optimizer=chosen,
+        rates=check_rates(rates, problem.block.size),
+        record=checks.count("record", record),
+        saves=save_steps(save, count, s_end),
+        vanishing_decay=checks.positive("vanishing_decay", vanishing_decay, zero=True),
+    )
+    name = engines.choose(problem, backend, engine, dtype, device)
+    if engine == "fastest":
+        fitting = engines.available(problem, backend, dtype, device)
+        fitting = [other for other in fitting if other != "compiled"]  # its compilation never pays
+        seconds = engines.race(problem, fitting, dtype, device, theta)
+        name = min(seconds, key=seconds.__getitem__)
+
+    def part(which: slice) -> Training:
+        made = engines.make(problem, name, dtype, device)
+        run = Run(problem, made, plan, names[which], theta[which], observables or {})
+        return _finish(run, dtype, checkpoint, checkpoint_every, progress)
+
+    found = part(slice(None)) if checkpoint is not None else _in_parts(part, len(names))
+    return _checked(found, raise_on_failure)
+
+
+def resume(
+    path: PathLike,
+    *,
+    s_end: float | None = None,
+    observables: Observables | None = None,
+    checkpoint: PathLike | None = None,
+    checkpoint_every: float = 30.0,
+    block: object = None,
+    engine: str | None = None,
+    device: str = "auto",
+    progress: bool | str = "auto",
+    raise_on_failure: bool = True,
+) -> Training:
+    """Go on from a run file of ``train``, to its own end or to a later ``s_end``.
+
+    An interrupted run that is resumed equals the uninterrupted one bit for bit, on the same
+    machine and engine. ``observables`` must be handed over again, their code is not in the file;
+    so must a ``block`` that the package does not know. ``checkpoint`` defaults to ``path``.
+
+    Raises FileNotFoundError or ValueError for a missing, torn or foreign file, ValueError for
+    other observables or an ``s_end`` that is not a whole number of steps.
+    """
+    stored = run_file.Stored(path, block)
+    name = engines.choose(stored.problem, "auto", engine or stored.engine, stored.dtype, device)
+    made = engines.make(stored.problem, name, stored.dtype, device)
+    run = stored.run(made, extended(stored.plan, s_end, stored.n), observables or {})
+    target = path if checkpoint is None else checkpoint
+    return _checked(
+        _finish(run, stored.dtype, target, checkpoint_every, progress), raise_on_failure
+    )
+
+
+def train_shapes(
+    problem: Problem,
+    law: Law | DepthLaw,
+    shapes: Iterable[tuple[int, int]],
+    *,
+    seeds: int | Sequence[int] = 5,
+    progress: bool | str = "auto",
+    **how: Any,
+) -> dict[tuple[int, int], Training]:
+    """``train`` for several shapes (L, M): one batch of all seeds for each.
+
+    Keywords go to ``train``; a shape listed twice is trained once. To spread the shapes over
+    processes, hand ``train`` to ``mfpde.sweep.map_runs``.
+    """
+    wanted = list(dict.fromkeys((int(layers), int(width)) for layers, width in shapes))
+    return {
+        shape: train(
+            problem, law, layers=shape[0], width=shape[1], seeds=seeds, progress=False, **how
+        )
+        for shape in track(wanted, "networks", progress)
+    }
+
+
+def _finish(
+    run: Run, dtype: str, checkpoint: PathLike | None, every: float, progress: bool | str
+) -> Training:
+    """Train to the end, writing the run file where there is one."""
+    writer = None
+    if checkpoint is not None:
+        every = checks.positive("checkpoint_every", every, zero=True)
+        writer = Checkpoint(lambda run: run_file.save(run, checkpoint, dtype), every)
+    with Progress(progress, run.plan.s_end, None) as bar:
+        run.advance(bar, writer)
+    return run.result()
+
+
+def _in_parts(part: Callable[[slice], Training], count: int) -> Training:
+    """All networks at once; where their parameters alone are too many, one half after the other."""
+
+    def some(first: int, last: int) -> list[Training]:
+        try:
+            return [part(slice(first, last))]
+        except engines.out_of_memory():
+            if last - first == 1:
+                raise
+        middle = (first + last) // 2
+        return [*some(first, middle), *some(middle, last)]
+
+    return join(some(0, count))
+
+
+def _checked(found: Training, raise_on_failure: bool) -> Training:
+    if found.status is Status.NON_FINITE and raise_on_failure:
+        raise TrainingError(found)
+    return found
+
+
+def _start(
+    problem: Problem,
+    law: Law | DepthLaw | None,
+    layers: int | None,
+    width: int | None,
+    seeds: int | Sequence[int] | None,
+    coupling: str,
+    start: ArrayLike | None,
+) -> tuple[Array, tuple[int, ...]]:
+    """Initial parameters (S, L, M, p), and the names of the networks."""
+    size = problem.block.size
+    if start is not None:
+        if law is not None or layers is not None or width is not None:
+            raise ValueError("start replaces law, layers and width: give it alone")
+        theta = checks.array("start", start, ("S", "L", "M", size))
+        if 0 in theta.shape:
+            raise ValueError(f"start must not be empty; given shape {theta.shape}")
+        return theta, check_seeds(seeds, len(theta))
+    if law is None:
+        raise ValueError("law must be given, or explicit parameters start (S, L, M, p)")
+    names = check_seeds(seeds, None)
+    checks.choice("coupling", coupling, COUPLINGS)
+    depth, count = Depth(checks.count("layers", layers), "euler"), checks.count("width", width)
+    theta = np.stack([_sample(law, depth, count, coupling, seed) for seed in names])
+    if theta.shape[-1] != size:
         raise ValueError(
-            f"law must live on R^{problem.block.size}, the parameters of {problem.block!r}; "
+            f"law must live on R^{size}, the parameters of {problem.block!r}; "
             f"given R^{theta.shape[-1]}"
         )
-    chosen = _backend(backend, problem)
-    h = s_end / count
-    with Progress(progress, s_end, None) as bar:
-        if chosen == "torch":
-            from mfpde.resnet import torch_backend
-
-            run = torch_backend.descend(problem, theta, h, count, device, bar)
-        else:
-            run = _descend_particles(problem, depth, theta, h, count, bar)
-    loss, outputs, theta = run
-    times = np.linspace(0.0, s_end, count + 1)
-    return Training(times, loss, outputs, theta, names, chosen)
+    return theta, names
 
 
-def _seeds(seeds: int | Sequence[int]) -> tuple[int, ...]:
-    if isinstance(seeds, (int, np.integer)):
-        return tuple(range(checks.count("seeds", seeds)))
-    names = tuple(checks.count("seeds", seed, least=0) for seed in seeds)
-    if not names:
-        raise ValueError("seeds must not be empty")
-    return names
-
-
-def _steps(s_end: float, step: float) -> int:
-    if step > s_end:
-        raise ValueError(f"step must be <= s_end = {s_end:g}; given {step:g}")
-    return int(np.ceil(s_end / step * (1 - 1e-12)))
-
-
-def _start(law: Law | DepthLaw, depth: Depth, width: int, seed: int) -> Array:
+def _sample(law: Law | DepthLaw, depth: Depth, width: int, coupling: str, seed: int) -> Array:
     return ParticleMeasure.from_law(
-        law, depth, count=width, rule="iid", coupling="independent", seed=seed
+        law, depth, count=width, rule="iid", coupling=coupling, seed=seed
     ).theta
-
-
-def _backend(backend: str, problem: Problem) -> str:
-    checks.choice("backend", backend, BACKENDS)
-    if backend == "particles":
-        return backend
-    try:
-        from mfpde.resnet import torch_backend
-    except ImportError:
-        if backend == "torch":
-            raise ImportError("backend='torch' needs torch: pip install 'mfpde[torch]'") from None
-        return "particles"
-    if torch_backend.knows(problem.block):
-        return "torch"
-    if backend == "torch":
-        raise ValueError(f"backend='torch' has no {problem.block!r}; use backend='particles'")
-    return "particles"
-
-
-def _descend_particles(
-    problem: Problem, depth: Depth, theta: Array, h: float, count: int, bar: Progress
-) -> tuple[Array, Array, Array]:
-    from mfpde.flows.particle_flow import ParticleFlow
-
-    losses, outputs, final = np.empty((len(theta), count + 1)), [], []
-    for index, start in enumerate(theta):
-        flow = ParticleFlow(problem, ParticleMeasure(start, depth))
-        point = flow.at(start)
-        losses[index, 0] = point.loss
-        for n in range(1, count + 1):
-            point = flow.at(point.theta - h * point.gradient)
-            losses[index, n] = point.loss
-            checks.finite_loss(point.loss, n * h)
-            bar.update((index + n / count) / len(theta) * h * count, point.loss)
-        outputs.append(point.outputs)
-        final.append(point.theta)
-    return losses, np.stack(outputs), np.stack(final)

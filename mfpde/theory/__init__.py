@@ -24,6 +24,7 @@ from mfpde.theory.linear_exact import (
     linear_scalar,
 )
 from mfpde.theory.lipschitz import adjoint_bounds, lipschitz
+from mfpde.theory.loss_law import LossLaw, fit_loss_law
 from mfpde.theory.polyak_lojasiewicz import (
     Envelope,
     PolyakLojasiewicz,
@@ -31,6 +32,7 @@ from mfpde.theory.polyak_lojasiewicz import (
     polyak_lojasiewicz,
 )
 from mfpde.theory.rates import Rate, fit_rate
+from mfpde.theory.required_size import RequiredSize, required_size
 from mfpde.theory.shallow import ShallowComparison, shallow_comparison
 from mfpde.theory.stationarity import Potential, Stationarity, stationarity
 
@@ -43,9 +45,11 @@ __all__ = [
     "KernelEvolution",
     "KernelSpectrum",
     "LinearFlow",
+    "LossLaw",
     "PolyakLojasiewicz",
     "Potential",
     "Rate",
+    "RequiredSize",
     "ShallowComparison",
     "Stationarity",
     "adjoint_bounds",
@@ -55,6 +59,7 @@ __all__ = [
     "envelope",
     "escape",
     "fit_finite_size",
+    "fit_loss_law",
     "fit_rate",
     "gradient_domination",
     "insert",
@@ -68,6 +73,7 @@ __all__ = [
     "linear_scalar",
     "lipschitz",
     "polyak_lojasiewicz",
+    "required_size",
     "shallow_comparison",
     "stationarity",
     "tangent_kernel",

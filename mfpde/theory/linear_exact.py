@@ -86,8 +86,8 @@ def linear_closure(
     Σ or a weight decay. Source: Zhang, Peyré 2026.
     """
     _require_linear(problem)
-    if problem.weight_decay:
-        raise ValueError("linear_closure covers weight_decay=0 only")
+    if problem.regularised:
+        raise ValueError("linear_closure covers problems without decay or temperature only")
     d, nodes = problem.block.dim, len(depth.nodes)
     sigma = np.asarray(sigma0, dtype=np.float64)
     sigma = np.repeat(sigma[None], nodes, axis=0) if sigma.ndim == 2 else sigma

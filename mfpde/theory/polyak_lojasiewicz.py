@@ -107,8 +107,7 @@ def readout_floor(problem: Problem) -> float:
 
 def require_squared(problem: Problem, who: str) -> None:
     """The theorems below are about squared loss alone."""
-    if problem.loss.name != "squared" or problem.weight_decay:
+    if problem.loss.name != "squared" or problem.regularised:
         raise ValueError(
-            f"{who} needs loss='squared' and weight_decay=0; given {problem.loss.name!r} and "
-            f"{problem.weight_decay:g}"
+            f"{who} needs loss='squared' and no decay or temperature; given {problem!r}"
         )

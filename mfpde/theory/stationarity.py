@@ -22,7 +22,7 @@ class Potential:
         stack = layers(problem, rho)
         passed = propagate.forward(stack, problem.start())
         back = propagate.adjoint(stack, passed, terminal_cotangent(problem, passed.end))
-        self._block, self._decay = problem.block, problem.weight_decay
+        self._block, self._penalty = problem.block, problem.penalty
         self._reads: list[list[tuple[Array, Array]]] = [[] for _ in range(rho.nodes)]
         for (step, i), k in np.ndenumerate(rho.depth.stage_nodes):
             scaled = back.cotangents[step, i] / rho.depth.weights[k]
@@ -30,14 +30,14 @@ class Potential:
 
     def value(self, node: int, theta: Array) -> Array:
         """V(t_k, θ) at points (n, p), shape (n,)."""
-        out = 0.5 * self._decay * np.square(theta).sum(axis=1)
+        out = self._penalty.value(theta)
         for states, q in self._reads[node]:
             out = out + self._block.potential(states, theta, q)
         return np.asarray(out)
 
     def gradient(self, node: int, theta: Array) -> Array:
         """∇_θ V(t_k, θ) at points (n, p), shape (n, p)."""
-        out = self._decay * theta
+        out = self._penalty.gradient(theta)
         for states, q in self._reads[node]:
             out = out + self._block.gradient(states, theta, q)
         return np.asarray(out)

@@ -17,6 +17,7 @@ from mfpde.transport.geometry import (
     tangent_field,
 )
 from mfpde.transport.joint import joint_distance
+from mfpde.transport.marginals import marginal_distance
 from mfpde.transport.measure import ConditionalMeasure, as_measure
 from mfpde.transport.methods import (
     Assignment,
@@ -48,6 +49,7 @@ __all__ = [
     "depth_regularity",
     "geodesic",
     "joint_distance",
+    "marginal_distance",
     "metric_speed",
     "path_length",
     "sample_distance",

@@ -116,7 +116,7 @@ def test_no_measure_on_the_ball_breaks_its_shl_bound(seed, part):
     bound = found.rate(radius)
     rng = np.random.default_rng(seed + 1)
     for theta in adversaries(problem, rho, radius, rng):
-        least = np.linalg.eigvalsh(theory.tangent_kernel(problem, rho.with_theta(theta)))[0]
+        least = np.linalg.eigvalsh(theory.tangent_kernel(problem, rho.with_state(theta)))[0]
         assert least / problem.size >= bound * (1 - 1e-9) - 1e-13
 
 
@@ -129,7 +129,7 @@ def test_no_measure_on_the_ball_breaks_its_linear_bound(seed, part):
     radius = part * last_radius(found)
     rng = np.random.default_rng(seed + 1)
     for theta in adversaries(problem, rho, radius, rng):
-        there = rho.with_theta(theta)
+        there = rho.with_state(theta)
         norm2 = there.integrate(np.square(mfpde.gradient(problem, there)).sum(axis=2))
         excess = mfpde.loss(problem, there) - least
         assert norm2 >= 2 * found.rate(radius) * excess * (1 - 1e-9) - 1e-13

@@ -64,10 +64,10 @@ def test_closure_is_the_flow_of_any_particles(method):
     ds = 0.02 / 20
     for _ in range(20):  # classical Runge–Kutta on the particles
         k1 = mfpde.gradient(problem, rho)
-        k2 = mfpde.gradient(problem, rho.with_theta(rho.theta - ds / 2 * k1))
-        k3 = mfpde.gradient(problem, rho.with_theta(rho.theta - ds / 2 * k2))
-        k4 = mfpde.gradient(problem, rho.with_theta(rho.theta - ds * k3))
-        rho = rho.with_theta(rho.theta - ds / 6 * (k1 + 2 * k2 + 2 * k3 + k4))
+        k2 = mfpde.gradient(problem, rho.with_state(rho.theta - ds / 2 * k1))
+        k3 = mfpde.gradient(problem, rho.with_state(rho.theta - ds / 2 * k2))
+        k4 = mfpde.gradient(problem, rho.with_state(rho.theta - ds * k3))
+        rho = rho.with_state(rho.theta - ds / 6 * (k1 + 2 * k2 + 2 * k3 + k4))
     assert np.abs(flow.sigma[-1] - rho.second_moment()).max() < 1e-9
 
 

@@ -212,7 +212,7 @@ def test_common_refinement_of_different_depth_axes():
     assert result.distance == pytest.approx(np.sqrt(3.0))
     simpson = mfpde.Depth(2, "rk4")
     same = mfpde.ParticleMeasure(np.zeros((5, 1, 1)), simpson)
-    again = conditional_transport(same, same.with_theta(np.arange(5.0).reshape(5, 1, 1)))
+    again = conditional_transport(same, same.with_state(np.arange(5.0).reshape(5, 1, 1)))
     np.testing.assert_allclose([c.length for c in again.cells], simpson.weights, rtol=1e-12)
     assert again.distance**2 == pytest.approx(simpson.weights @ np.arange(5.0) ** 2)
 

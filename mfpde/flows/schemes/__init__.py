@@ -6,34 +6,13 @@ it estimates its error, and its stability interval on the negative real axis.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 
 from mfpde.flows.schemes import dormand_prince, explicit, implicit
-from mfpde.flows.schemes.step import Step
+from mfpde.flows.schemes.step import Scheme, Step
 
 __all__ = ["SCHEMES", "Scheme", "Step", "scheme"]
-
-
-@dataclass(frozen=True)
-class Scheme:
-    """``order`` is that of the solution; ``error_order`` the power of h in the error estimate.
-
-    ``stability`` is the largest h·λ that is stable, None for no limit. A scheme with ``dense``
-    output serves save times inside a step; the others land on them.
-    """
-
-    name: str
-    order: int
-    step: Callable[..., Step]
-    error_order: int | None = None
-    stability: float | None = None
-    dense: bool = False
-
-    @property
-    def adaptive(self) -> bool:
-        return self.error_order is not None
 
 
 SCHEMES = {

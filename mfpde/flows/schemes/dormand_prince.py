@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from mfpde.flows.schemes.explicit import descend
+from mfpde.flows.schemes.explicit import advance, descend
 from mfpde.flows.schemes.step import Array, Step
 
 # The tableau (Dormand, Prince 1980) and its quartic interpolant (Shampine 1986). B is the row of
@@ -43,12 +43,12 @@ def step(flow: Any, point: Any, h: float) -> Step:
     """Order 5 solution, error estimate of order 5 in h, interpolant of order 4."""
     slopes = [point.gradient]
     for row in A[1:]:
-        slopes.append(flow.at(descend(point.theta, h, row, slopes)).gradient)
-    new = flow.at(descend(point.theta, h, B, slopes))
+        slopes.append(advance(flow, point, h, row, slopes).gradient)
+    new = advance(flow, point, h, B, slopes)
     slopes.append(new.gradient)
-    error = descend(np.zeros_like(point.theta), h, E, slopes)
+    error = descend(np.zeros_like(point.state), h, E, slopes)
 
     def dense(fraction: float) -> Array:
-        return descend(point.theta, h, P @ np.cumprod(np.full(P.shape[1], fraction)), slopes)
+        return descend(point.state, h, P @ np.cumprod(np.full(P.shape[1], fraction)), slopes)
 
     return Step(new, error, dense)

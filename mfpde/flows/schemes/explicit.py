@@ -31,8 +31,13 @@ def rk4(flow: Any, point: Any, h: float) -> Step:
 def _step(flow: Any, point: Any, h: float, tableau: Tableau) -> Step:
     slopes = [point.gradient]
     for row in tableau.a[1:]:
-        slopes.append(flow.at(descend(point.theta, h, row, slopes)).gradient)
-    return Step(flow.at(descend(point.theta, h, tableau.b, slopes)))
+        slopes.append(advance(flow, point, h, row, slopes).gradient)
+    return Step(advance(flow, point, h, tableau.b, slopes))
+
+
+def advance(flow: Any, point: Any, h: float, row: NDArray[np.float64], slopes: list[Array]) -> Any:
+    """The point of a stage: its state, and its time s + h Σ_j c_j."""
+    return flow.at(descend(point.state, h, row, slopes), point.s + h * float(row.sum()))
 
 
 def descend(theta: Array, h: float, row: NDArray[np.float64], slopes: list[Array]) -> Array:

@@ -2,9 +2,10 @@
 
 With J the Jacobian of the outputs, K = JJ*, H the Hessian of ℓ, λ the weight decay and r = ∂ℓ,
 one linearly implicit (Gauss–Newton) Euler step (I + h(λ + J*HJ/N)) δ = −h grad E is, by the
-Woodbury identity with c = 1 + hλ and γ = h/(Nc),
+Woodbury identity with c = 1 + hλ, γ = h/(Nc) and ∇ϱ the gradient of the penalty (λθ without a
+quartic part; both taken at the end of the step, where the decay vanishes in time),
 
-    z = (I + γ H K)⁻¹ (r − (hλ/c) H Jθ),      δ = −(h/c) (λθ + J*z/N),
+    z = (I + γ H K)⁻¹ (r − (h/c) H J∇ϱ),      δ = −(h/c) (∇ϱ + J*z/N),
 
 a linear system of size N·k instead of L·M·p. It is the linearised proximal (minimising movement)
 step of COT². Row j of the extrapolation table takes j such steps of length h/j, each with its own
@@ -13,9 +14,10 @@ first Jacobian explicit), and column m removes the m-th power of h from the erro
 
     T_jm = T_j,m−1 + (T_j,m−1 − T_j−1,m−1)/(j/(j − m + 1) − 1).
 
-Any approximation of the Hessian keeps the order (a W-method), so the last entry of the table of
-``columns`` rows has order ``columns`` for any h, and the entry before it estimates the error. All
-rows share the kernel at the start: 2, 3, 4 columns need 2, 4, 7 kernels.
+Any approximation of the Hessian keeps the order (a W-method; the quartic penalty gives it nothing
+here), so the last entry of the table of ``columns`` rows has order ``columns`` for any h, and the
+entry before it estimates the error. All rows share the kernel at the start: 2, 3, 4 columns need
+2, 4, 7 kernels.
 Source: Deuflhard 1985; Hairer, Wanner, Solving ODEs II, IV.9.
 """
 
@@ -43,29 +45,29 @@ def step(
     flow: Any, point: Any, h: float, *, columns: int = 2, rtol: float = 0.0, atol: float = 0.0
 ) -> Step:
     """One step of order ``columns``; the tolerances bound the error of iterative linear solves."""
-    solver = dual.solver(flow, atol + rtol * flow.norm(point.theta))
+    solver = dual.solver(flow, atol + rtol * flow.norm(point.state))
     last: list[Array] = []
     for j in range(1, columns + 1):
         here = point
         for _ in range(j - 1):
-            here = flow.at(here.theta + euler(flow, here, h / j, solver))
+            here = flow.at(here.state + euler(flow, here, h / j, solver), here.s + h / j)
             if not here.finite:
-                return Step(here, np.full_like(point.theta, np.nan))
-        row = [here.theta + euler(flow, here, h / j, solver)]
+                return Step(here, np.full_like(point.state, np.nan))
+        row = [here.state + euler(flow, here, h / j, solver)]
         for m, before in enumerate(last, start=1):
             row.append(row[-1] + (j - m) / m * (row[-1] - before))
         last = row
-    return Step(flow.at(last[-1]), last[-1] - last[-2])
+    return Step(flow.at(last[-1], point.s + h), last[-1] - last[-2])
 
 
 def euler(flow: Any, point: Any, h: float, solver: dual.Solver) -> Array:
     """The displacement δ of one linearly implicit Euler step of length h."""
-    problem, decay = flow.problem, flow.problem.weight_decay
-    c = 1.0 + h * decay
+    size, penalty = flow.problem.size, flow.penalty(point.s + h)
+    c = 1.0 + h * penalty.quadratic
     right = point.slope
-    if decay:
-        change = flow.push(point, point.theta)
-        right = right - (h * decay / c) * losses.apply(point.hessian, change)
-    z = solver.solve(point, h / (problem.size * c), right)
-    delta = flow.pull_outputs(point, z / problem.size)
-    return -float(h / c) * (delta + decay * point.theta if decay else delta)
+    if penalty:
+        slope = penalty.gradient(point.state)
+        right = right - (h / c) * losses.apply(point.hessian, flow.push(point, slope))
+    z = solver.solve(point, h / (size * c), right)
+    delta = flow.pull_outputs(point, z / size)
+    return -float(h / c) * (delta + slope if penalty else delta)

@@ -1,0 +1,95 @@
+"""Figure: networks and limit in conditional optimal transport along training.
+
+Left: distance of networks to the limit, of samples of the limit to it (the sampling bias alone),
+and the same-index distance between network and samples, at the largest L. Middle: the same-index
+distance at the last time against LM, with its fit. Right: growth of the distance to the limit,
+beside what the linearised flow allows, e^{int Lambda ds}, and e^{Cs}.
+Data: validation/consistency.py.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import numpy as np
+from drawing import DASHES, PAGE, columns, folder, guide, powers, save, style
+
+from mfpde.theory import fit_finite_size
+
+
+def draw(data: Path):
+    """The figure, from the files of the validation script."""
+    rows, expansion = columns(data / "distances.csv"), columns(data / "expansion.csv")
+    with style() as plt:
+        figure, (left, middle, right) = plt.subplots(1, 3, figsize=(PAGE, 2.4))
+        _along(left, rows)
+        _sizes(middle, rows)
+        _growth(right, rows, expansion)
+    return figure
+
+
+def _mean(rows, layers: float, width: float, name: str) -> tuple[np.ndarray, np.ndarray]:
+    keep = (rows["layers"] == layers) & (rows["width"] == width)
+    times = np.unique(rows["s"])
+    return times, np.array([rows[name][keep & (rows["s"] == s)].mean() for s in times])
+
+
+def _along(axes, rows) -> None:
+    layers = rows["layers"].max()
+    for number, width in enumerate(np.unique(rows["width"])):
+        how = {"color": f"C{number}"}
+        axes.plot(*_mean(rows, layers, width, "network"), "-", label=f"$M={width:.0f}$", **how)
+        axes.plot(*_mean(rows, layers, width, "samples"), "o", mfc="none", ms=4, **how)
+        times, same = _mean(rows, layers, width, "same_index")
+        axes.plot(times[1:], same[1:], "--", **how)
+    axes.plot([], [], "k-", label="network to limit")
+    axes.plot([], [], "ko", mfc="none", label="samples to limit")
+    axes.plot([], [], "k--", label="same index")
+    axes.set(yscale="log", xlabel="training time $s$", ylabel=f"COT distance, $L={layers:.0f}$")
+    axes.set_ylim(top=15 * rows["network"].max())
+    axes.legend(fontsize=6, ncols=2, loc="upper center")
+
+
+def _sizes(axes, rows) -> None:
+    last = rows["s"] == rows["s"].max()
+    shapes = np.unique(np.stack([rows["layers"][last], rows["width"][last]], axis=1), axis=0)
+    found = np.array(
+        [rows["same_index"][last & (rows["layers"] == n) & (rows["width"] == m)] for n, m in shapes]
+    )
+    fit = fit_finite_size(*shapes.T, found, form="quadrature", resamples=2)
+    for number, layers in enumerate(np.unique(shapes[:, 0])):
+        keep = shapes[:, 0] == layers
+        size, rms = shapes[keep].prod(axis=1), np.sqrt(np.mean(found[keep] ** 2, axis=1))
+        how = {"color": f"C{number}", "mfc": "none", "label": f"$L={layers:.0f}$"}
+        axes.loglog(size, rms, "os^Dv"[number % 5], **how)
+        axes.loglog(size, fit(*shapes[keep].T), color=f"C{number}", lw=0.5)
+    size = np.sort(shapes.prod(axis=1))
+    guide(axes, size, fit.b / np.sqrt(size[0]), -0.5, "slope $-1/2$")
+    axes.set(xlabel="blocks $LM$", ylabel="same-index distance at the end")
+    powers(axes.xaxis, size)
+    axes.legend()
+
+
+def _growth(axes, rows, expansion) -> None:
+    layers = rows["layers"].max()
+    for number, width in enumerate(np.unique(rows["width"])):
+        times, distance = _mean(rows, layers, width, "network")
+        how = {"color": f"C{number}", "ls": DASHES[number], "label": f"$M={width:.0f}$"}
+        axes.plot(times, distance / distance[0], **how)
+    most = expansion["rate"].max()
+    axes.plot(expansion["s"], np.exp(expansion["integral"]), "k-", label=r"$e^{\int\Lambda}$")
+    axes.plot(expansion["s"], np.exp(most * expansion["s"]), "k:", label="$e^{Cs}$")
+    axes.set(yscale="log", xlabel="training time $s$", ylabel="growth of the distance")
+    axes.set_ylim(0.8, 10 * np.exp(expansion["integral"][-1]))
+    axes.legend(loc="lower right", bbox_to_anchor=(1.0, 0.08), ncols=2, fontsize=6)
+
+
+def main(argv: list[str] | None = None) -> int:
+    data = folder("consistency", __doc__, argv)
+    save(draw(data), data, "consistency")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

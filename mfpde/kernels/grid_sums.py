@@ -1,0 +1,325 @@
+"""Sums over a tensor grid in (w, b) of σ(w·x + b), for whole passes through depth.
+
+The preactivation on a grid is a sum z_rc = α_r + β_c of a term for the *row* r (all axes but the
+last, flattened) and one for the *column* c (the last axis). For tanh and sigmoid, with k = 2 or 1,
+
+    σ = 1 − k/(e^{kα_r} e^{kβ_c} + 1),
+
+so that exponentials are needed on rows and columns only, and four data share one division: the
+reciprocals of four numbers follow from that of their product. Where the product of four might
+overflow, for a single row, and for every other σ, the scalars of ``elementary`` are taken.
+
+A layer is given by coefficients μ (d, W), W = rows·columns: F(x) = Σ μ σ(w·x + b) is linear in
+them, and g = Σ_i q_i σ(w·x_i + b) is the gradient of Σ_i ⟨q_i, F(x_i)⟩.
+"""
+
+from __future__ import annotations
+
+import llvmlite.ir as ir
+import numpy as np
+from numba import njit, types
+from numba.extending import intrinsic
+
+from mfpde.kernels import FASTMATH, elementary
+from mfpde.kernels.activate import SIGMOID, TANH, sigma_chunk, slope_chunk, slope_from_value
+from mfpde.kernels.tiles import BYTES, CONTRACT, Rows, offsets
+
+GROUP = 4  # data that share one division
+CHUNK = 512  # grid points at a time: σ and σ′ of a group stay in a first-level cache
+LANES = BYTES // 8  # float64 in a vector
+REACH = 175.0  # four factors up to e^REACH + 1 multiply without overflow
+
+
+@njit(cache=True, nogil=True, fastmath=elementary.EXACT, error_model="numpy")
+def forward(code, bias, values, ends, a, b, step, nodes, mu, start):
+    """Stage states (L, S, N, d) and path (L+1, N, d) of dX/dt = Σ μ_k σ(w·X + b)."""
+    layers, stages, (n, d) = nodes.shape[0], nodes.shape[1], start.shape
+    z = np.empty((layers, stages, n, d))
+    path = np.empty((layers + 1, n, d))
+    slopes = np.empty((stages, n, d))
+    path[0] = start
+    for layer in range(layers):
+        for i in range(stages):
+            z[layer, i] = path[layer]
+            for j in range(i):
+                z[layer, i] += step * a[i, j] * slopes[j]
+            field(code, bias, values, ends, mu[nodes[layer, i]], z[layer, i], slopes[i])
+        path[layer + 1] = path[layer]
+        for i in range(stages):
+            path[layer + 1] += step * b[i] * slopes[i]
+    return z, path
+
+
+@njit(cache=True, nogil=True, fastmath=elementary.EXACT, error_model="numpy")
+def adjoint(code, bias, values, ends, a, b, step, nodes, mu, weighted, z, terminal):
+    """Cotangents (L, S, N, d), adjoint path (L+1, N, d), and Σ_e Σ_i q_i σ per node (K, d, W)."""
+    layers, stages, (n, d) = nodes.shape[0], nodes.shape[1], terminal.shape
+    q = np.empty((layers, stages, n, d))
+    path = np.empty((layers + 1, n, d))
+    pulls = np.empty((stages, n, d))
+    g = np.zeros(mu.shape)
+    path[layers] = terminal
+    for layer in range(layers - 1, -1, -1):
+        path[layer] = path[layer + 1]
+        for i in range(stages - 1, -1, -1):
+            q[layer, i] = step * b[i] * path[layer + 1]
+            for j in range(i + 1, stages):
+                q[layer, i] += step * a[j, i] * pulls[j]
+            k = nodes[layer, i]
+            backward(
+                code, bias, values, ends, weighted[k], z[layer, i], q[layer, i], pulls[i], g[k]
+            )
+            path[layer] += pulls[i]
+    return q, path, g
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def field(code, bias, values, ends, mu, x, out):
+    """out_i = Σ μ σ(w·x_i + b), shape (N, d)."""
+    d, (rows, columns) = mu.shape[0], _shape(ends)
+    some = max(1, CHUNK // columns)
+    s = np.empty((GROUP, some * columns))
+    for lo in range(0, x.shape[0], GROUP):
+        alpha, beta, fast = _terms(code, bias, values, ends, x, lo)
+        group = min(GROUP, x.shape[0] - lo)
+        out[lo : lo + group] = 0
+        for first in range(0, rows, some):
+            count = min(some, rows - first)
+            _sigma(code, fast, alpha, beta, first, count, s)
+            at = first * columns
+            for c in range(d):
+                sums = _dots(mu[c, at : at + count * columns], s[0], s[1], s[2], s[3])
+                for i in range(group):
+                    out[lo + i, c] += sums[i]
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def backward(code, bias, values, ends, weighted, x, q, out, g):
+    """out_i = D_xF(x_i)ᵀ q_i and g += Σ_i q_i σ(w·x_i + b); ``weighted`` (d, d, W) is μ_c w_e."""
+    d, (rows, columns) = g.shape[0], _shape(ends)
+    some = max(1, CHUNK // columns)
+    s, ds = np.empty((GROUP, some * columns)), np.empty((GROUP, some * columns))
+    weight = np.zeros((GROUP, d))
+    for lo in range(0, x.shape[0], GROUP):
+        alpha, beta, fast = _terms(code, bias, values, ends, x, lo)
+        group = min(GROUP, x.shape[0] - lo)
+        weight[:] = 0
+        weight[:group] = q[lo : lo + group]
+        out[lo : lo + group] = 0
+        for first in range(0, rows, some):
+            count = min(some, rows - first)
+            _slopes(code, fast, alpha, beta, first, count, s, ds)
+            here, size = first * columns, count * columns
+            for c in range(d):
+                _spread(g[c, here : here + size], weight[:, c], s[0], s[1], s[2], s[3])
+                for e in range(d):
+                    row = weighted[c, e, here : here + size]
+                    sums = _dots(row, ds[0], ds[1], ds[2], ds[3])
+                    for i in range(group):
+                        out[lo + i, e] += weight[i, c] * sums[i]
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def potential(code, bias, values, ends, x, q, g):
+    """g += Σ_i q_i σ(w·x_i + b), shape (d, W)."""
+    d, (rows, columns) = g.shape[0], _shape(ends)
+    some = max(1, CHUNK // columns)
+    s = np.empty((GROUP, some * columns))
+    weight = np.zeros((GROUP, d))
+    for lo in range(0, x.shape[0], GROUP):
+        alpha, beta, fast = _terms(code, bias, values, ends, x, lo)
+        group = min(GROUP, x.shape[0] - lo)
+        weight[:] = 0
+        weight[:group] = q[lo : lo + group]
+        for first in range(0, rows, some):
+            count = min(some, rows - first)
+            _sigma(code, fast, alpha, beta, first, count, s)
+            here, size = first * columns, count * columns
+            for c in range(d):
+                _spread(g[c, here : here + size], weight[:, c], s[0], s[1], s[2], s[3])
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _shape(ends):
+    """Rows and columns; axis j has the values ends[j] .. ends[j + 1]."""
+    rows = 1
+    for j in range(ends.size - 2):
+        rows *= ends[j + 1] - ends[j]
+    return rows, ends[-1] - ends[-2]
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _terms(code, bias, values, ends, x, lo):
+    """α (4, rows) and β (4, columns) of four data, as factors e^{kα}, e^{kβ} where that is safe."""
+    axes, (rows, columns) = ends.size - 1, _shape(ends)
+    alpha, beta = np.zeros((GROUP, rows)), np.zeros((GROUP, columns))
+    for i in range(min(GROUP, x.shape[0] - lo)):
+        size = 1
+        for j in range(axes - 1):
+            w, n = values[ends[j] : ends[j + 1]], ends[j + 1] - ends[j]
+            for r in range(size - 1, -1, -1):
+                before = alpha[i, r]
+                for c in range(n):
+                    alpha[i, r * n + c] = before + w[c] * x[lo + i, j]
+            size *= n
+        factor = 1.0 if bias else x[lo + i, axes - 1]
+        for c in range(columns):
+            beta[i, c] = factor * values[ends[axes - 1] + c]
+    fast = _multiplies(code, values, ends, x[lo : lo + GROUP])
+    if fast:
+        scale = 2.0 if code == TANH else 1.0
+        _exponentials(scale, alpha)
+        _exponentials(scale, beta)
+    return alpha, beta, fast
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _multiplies(code, values, ends, x):
+    """Whether factors pay (more than one row) and are safe; False where a state is NaN."""
+    if code not in (TANH, SIGMOID) or ends.size == 2:
+        return False
+    scale = 2.0 if code == TANH else 1.0
+    for i in range(x.shape[0]):
+        reach = 0.0
+        for j in range(ends.size - 1):
+            largest = max(abs(values[ends[j]]), abs(values[ends[j + 1] - 1]))
+            reach += largest * (abs(x[i, j]) if j < x.shape[1] else 1.0)
+        if not scale * reach <= REACH:
+            return False
+    return True
+
+
+@njit(cache=True, nogil=True, fastmath=elementary.EXACT, error_model="numpy")
+def _exponentials(scale, z):
+    flat = z.reshape(-1)
+    for i in range(flat.size):
+        flat[i] = elementary.exponential(scale * flat[i])
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _sigma(code, fast, alpha, beta, first, count, s):
+    """s_i ← σ on ``count`` rows, for four data."""
+    if fast:
+        _quotients(2.0 if code == TANH else 1.0, alpha, beta, first, count, s)
+        return
+    columns = beta.shape[1]
+    size = count * columns
+    z = np.empty(size)
+    for i in range(GROUP):
+        _preactivation(alpha[i], beta[i], first, count, z)
+        sigma_chunk(code, z, s[i, :size])
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _slopes(code, fast, alpha, beta, first, count, s, ds):
+    """s_i ← σ and ds_i ← σ′ on ``count`` rows, for four data."""
+    size = count * beta.shape[1]
+    if fast:
+        _quotients(2.0 if code == TANH else 1.0, alpha, beta, first, count, s)
+        for i in range(GROUP):
+            slope_from_value(code, s[i, :size], ds[i, :size])
+        return
+    z = np.empty(size)
+    for i in range(GROUP):
+        _preactivation(alpha[i], beta[i], first, count, z)
+        slope_chunk(code, z, s[i, :size], ds[i, :size])
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _preactivation(alpha, beta, first, count, z):
+    columns = beta.size
+    for r in range(count):
+        a = alpha[first + r]
+        for c in range(columns):
+            z[r * columns + c] = a + beta[c]
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _quotients(k, alpha, beta, first, count, s):
+    """s_i ← 1 − k/(a_i b_i + 1); the last vector of a row may overlap the one before."""
+    columns, rows = beta.shape[1], alpha.shape[1]
+    a, b, out, step = alpha.reshape(-1), beta.reshape(-1), s.reshape(-1), s.shape[1]
+    for r in range(count):
+        here, row = r * columns, first + r
+        c = 0
+        while c + LANES <= columns:
+            _quotient_vectors(k, a, row, rows, b, c, columns, out, here + c, step)
+            c += LANES
+        if c < columns and columns >= LANES:
+            c = columns - LANES
+            _quotient_vectors(k, a, row, rows, b, c, columns, out, here + c, step)
+        elif c < columns:
+            for i in range(GROUP):
+                for c in range(columns):
+                    s[i, here + c] = 1.0 - k / (alpha[i, row] * beta[i, c] + 1.0)
+
+
+@intrinsic
+def _quotient_vectors(typingctx, k, a, row, astep, b, column, bstep, s, to, sstep):
+    """One vector of s_i = 1 − k/(a_i b_i + 1) for four i: four reciprocals from one division."""
+
+    def codegen(context, builder, signature, args):
+        k, a, row, astep, b, column, bstep, s, to, sstep = args
+        a, b, s = (
+            Rows(context, builder, kind, array)
+            for kind, array in zip(signature.args[1:8:3], (a, b, s), strict=True)
+        )
+        one = ir.Constant(s.vector, [1.0] * s.vector.count)
+        terms = [
+            _fused(builder, a.splat(left), b.load(right), one)
+            for left, right in zip(
+                offsets(builder, row, astep, GROUP),
+                offsets(builder, column, bstep, GROUP),
+                strict=True,
+            )
+        ]
+        low, high = builder.fmul(terms[0], terms[1]), builder.fmul(terms[2], terms[3])
+        share = builder.fdiv(s.spread(k), builder.fmul(low, high))
+        shares = builder.fmul(share, high), builder.fmul(share, low)
+        partners = terms[1], terms[0], terms[3], terms[2]
+        for i, place in enumerate(offsets(builder, to, sstep, GROUP)):
+            product = builder.fmul(shares[i // 2], partners[i], flags=CONTRACT)
+            s.store(builder.fsub(one, product, flags=CONTRACT), place)
+        return context.get_dummy_value()
+
+    n = types.intp
+    return types.void(types.float64, a, n, n, b, n, n, s, n, n), codegen
+
+
+def _fused(builder, x, y, z):
+    return builder.fadd(builder.fmul(x, y, flags=CONTRACT), z, flags=CONTRACT)
+
+
+@njit(cache=True, nogil=True, fastmath=FASTMATH, error_model="numpy")
+def _dots(m, s0, s1, s2, s3):
+    t0 = t1 = t2 = t3 = 0.0
+    for c in range(m.size):
+        t0 += m[c] * s0[c]
+        t1 += m[c] * s1[c]
+        t2 += m[c] * s2[c]
+        t3 += m[c] * s3[c]
+    return t0, t1, t2, t3
+
+
+@njit(cache=True, nogil=True, fastmath=FASTMATH, error_model="numpy")
+def _spread(g, q, s0, s1, s2, s3):
+    q0, q1, q2, q3 = q[0], q[1], q[2], q[3]
+    for c in range(g.size):
+        g[c] += (q0 * s0[c] + q1 * s1[c]) + (q2 * s2[c] + q3 * s3[c])
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def expand(u, g, out):
+    """out[k, j, x] = Σ_c u[c, j] g[k, c, x]: the potential V = u·g on the whole grid."""
+    for k in range(g.shape[0]):
+        for j in range(u.shape[1]):
+            _combine_rows(u[:, j], g[k], out[k, j])
+
+
+@njit(cache=True, nogil=True, fastmath=FASTMATH, error_model="numpy")
+def _combine_rows(u, g, out):
+    for x in range(out.size):
+        out[x] = u[0] * g[0, x]
+    for c in range(1, u.size):
+        for x in range(out.size):
+            out[x] += u[c] * g[c, x]

@@ -1,0 +1,121 @@
+"""What a run looks like from outside while it trains: snapshots, and observables of them.
+
+An observable is any function of a snapshot that returns an array whose first axis is the S
+networks; what it says of one network must not depend on the others.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mfpde.depth import Depth
+from mfpde.measures.particles import ParticleMeasure
+from mfpde.problem import Problem
+
+Array = NDArray[Any]
+
+
+class Snapshot:
+    """S networks at training time ``s``: loss (S,), outputs (S, N, k), θ and initial θ.
+
+    ``theta`` and ``initial`` are (S, L, M, p) and must not be written to; they come from the
+    device when first asked for.
+    """
+
+    def __init__(
+        self,
+        problem: Problem,
+        s: float,
+        loss: Array,
+        outputs: Callable[[], Array],
+        theta: Callable[[], Array],
+        initial: Array,
+    ) -> None:
+        self.problem, self.s, self.loss, self.initial = problem, s, loss, initial
+        self._outputs, self._theta = outputs, theta
+
+    @cached_property
+    def outputs(self) -> Array:
+        """B X(1) on all data, (S, N, k)."""
+        return self._outputs()
+
+    @cached_property
+    def theta(self) -> Array:
+        """Parameters, (S, L, M, p)."""
+        return self._theta()
+
+    def measures(self) -> list[ParticleMeasure]:
+        """The networks as measures of Euler depth."""
+        return [ParticleMeasure(one, Depth(len(one), "euler")) for one in self.theta]
+
+
+Observable = Callable[[Snapshot], Any]
+Observables = Mapping[str, Observable]
+
+
+def outputs(state: Snapshot) -> Array:
+    """B X(1) on all data, (S, N, k)."""
+    return state.outputs
+
+
+def displacement(state: Snapshot) -> Array:
+    """Root mean square of |θ − θ_0| over layers and particles, (S,)."""
+    return np.sqrt(np.square(change_per_layer(state)).mean(axis=-1))
+
+
+def change_per_layer(state: Snapshot) -> Array:
+    """Root mean square of |θ − θ_0| over the particles of each layer, (S, L)."""
+    change = state.theta - state.initial
+    return np.sqrt(np.square(change).sum(axis=-1).mean(axis=-1))
+
+
+def largest_jump(state: Snapshot) -> Array:
+    """max_l |Θ_{l+1} − Θ_l|, Frobenius norms over the particles divided by √M, (S,).
+
+    0 for a single layer. Sharing initial weights over depth makes it O(1/L): Marion et al. 2024.
+    """
+    jumps = np.diff(state.theta, axis=1)
+    size = np.sqrt(np.square(jumps).sum(axis=-1).mean(axis=-1))
+    return size.max(axis=1, initial=0.0)
+
+
+def distance_to(
+    limit: Callable[[float], Any], *, method: Any = "auto", workers: int | None = 1
+) -> Observable:
+    """Observable (S,): COT distance to ``limit(s)``, the limit's measure at the same time.
+
+    ``limit`` is for instance ``solution.at`` of a solved flow; ``method`` is one of
+    ``mfpde.cot_distance``.
+    """
+
+    def distance(state: Snapshot) -> Array:
+        from mfpde.transport import cot_distance
+
+        target = limit(state.s)
+        return np.array(
+            [
+                cot_distance(mine, target, method=method, workers=workers)
+                for mine in state.measures()
+            ]
+        )
+
+    return distance
+
+
+def observe(observables: Observables, state: Snapshot) -> dict[str, Array]:
+    """All observables of one snapshot; ValueError where one does not answer for each network."""
+    found = {}
+    for name, function in observables.items():
+        value = np.asarray(function(state))
+        if value.ndim == 0 or len(value) != len(state.loss):
+            raise ValueError(
+                f"observables[{name!r}] must return an array with first axis {len(state.loss)}, "
+                f"one entry for each network; it returned shape {value.shape}"
+            )
+        found[name] = value.copy()
+    return found

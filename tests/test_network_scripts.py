@@ -1,0 +1,134 @@
+"""The scripts on finite networks, small, with their verdicts, and their figures by their data."""
+
+import numpy as np
+import pytest
+from scripts import script
+
+import mfpde
+
+# Panels, colour bars included.
+FIGURES = {
+    "depth_width_error": 4,
+    "depth_limit": 3,
+    "size_for_loss": 4,
+    "consistency": 3,
+    "real_data": 4,
+}
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_claims_hold_and_the_figure_shows_the_data(name, tmp_path):
+    if name == "real_data":
+        pytest.importorskip("sklearn")
+    assert script("validation", name).main(["--quick", "--out", str(tmp_path)]) == 0
+    module = script("figures", name)
+    assert module.main(["--data", str(tmp_path)]) == 0
+    assert {path.suffix for path in tmp_path.glob(f"{name}.*")} == {".pdf", ".png"}
+    axes = module.draw(tmp_path).axes
+    assert len(axes) == FIGURES[name]
+    for one in axes:
+        drawn = [np.asarray(line.get_ydata(), float) for line in one.lines]
+        assert all(np.isfinite(values).all() for values in drawn)
+    check = globals().get(f"check_{name}")
+    if check is not None:
+        check(module, tmp_path)
+
+
+def check_depth_width_error(module, out):
+    narrow = module.columns(out / "narrow.csv")
+    assert set(narrow["width"]) == {1}
+    draws = module.columns(out / "draws.csv")
+    assert abs(draws["a"][0] / 0.22 - 1) < 0.25
+
+
+def check_depth_limit(module, out):
+    depths = module.columns(out / "depths.csv")
+    np.testing.assert_allclose(
+        depths["jump_V"] * depths["layers"], depths["jump_V"][-1] * depths["layers"][-1], rtol=0.15
+    )
+    assert module.columns(out / "implicit.csv")["loss"][-1] < 1e-7
+
+
+def check_size_for_loss(module, out):
+    phase = module.columns(out / "phase.csv")
+    assert np.all((phase["low"] <= phase["p"]) & (phase["p"] <= phase["high"]))
+
+
+def check_consistency(module, out):
+    rows = module.columns(out / "distances.csv")
+    assert np.all(rows["exact"] <= rows["same_index"] + 1e-9)
+
+
+def published_training(u, v, x, y, steps):
+    """Outputs after the training of Chizat 2025 as printed: U, V (L, D, M), X, Y (D, N)."""
+    layers, _, width = u.shape
+    d, n = x.shape
+    for _ in range(steps):
+        states, features = [x], []
+        for l in range(layers):  # noqa: E741
+            features.append(np.tanh(u[l].T @ states[-1] / d))
+            states.append(states[-1] + v[l] @ features[-1] / (layers * width))
+        cotangent = (states[-1] - y) / (n * d)
+        for l in reversed(range(layers)):  # noqa: E741
+            inner = (v[l].T @ cotangent) * (1 - features[l] ** 2)
+            of_v, of_u = cotangent @ features[l].T, states[l] @ inner.T / d
+            cotangent = cotangent + u[l] @ inner / (d * layers * width)
+            u[l] -= d * of_u
+            v[l] -= d * of_v
+    for l in range(layers):  # noqa: E741
+        x = x + v[l] @ np.tanh(u[l].T @ x / d) / (layers * width)
+    return x
+
+
+def test_the_plain_flow_is_the_published_training_of_depth_and_width():
+    study = script("validation", "depth_width_error")
+    problem, d = study.problem_of(0), study.D
+    run = study.train(problem, 5, 7, [3])
+    start = mfpde.ParticleMeasure.from_law(
+        study.LAW, mfpde.Depth(5, "euler"), count=7, rule="iid", coupling="independent", seed=3
+    ).theta
+    v, u = (np.sqrt(d) * part.transpose(0, 2, 1) for part in (start[..., :d], start[..., d:]))
+    exact = published_training(u.copy(), v.copy(), problem.x.T, problem.y.T, study.STEPS)
+    np.testing.assert_allclose(run.outputs[0], exact.T, atol=1e-12)
+
+
+def test_the_plain_flow_is_the_published_training_with_shared_weights():
+    """h + V GELU(W h)/L by descent of rate r L on the mean square, gradients by torch."""
+    torch = pytest.importorskip("torch")
+    study = script("validation", "depth_limit")
+    settings = study.Settings(count=7, width=5, steps=6)
+    problem, layers = study.problem_of(7, 5), 4
+    run = study.short(problem, layers, settings)
+    start = study.start(mfpde.Depth(layers, "euler"), 5).theta
+    first = study.weights(start)
+    v, w = (torch.tensor(first[name], requires_grad=True) for name in "VW")
+    x, y = (torch.tensor(np.array(part)) for part in (problem.x, problem.y))
+    for _ in range(settings.steps):
+        h = x
+        for k in range(layers):
+            h = h + torch.nn.functional.gelu(h @ w[k].T) @ v[k] / layers
+        slopes = torch.autograd.grad((h - y).square().mean(), (v, w))
+        with torch.no_grad():
+            for part, slope in zip((v, w), slopes, strict=True):
+                part -= study.RATE * layers * slope
+    found = study.weights(run.theta[0])
+    np.testing.assert_allclose(found["V"], v.detach().numpy(), atol=1e-13)
+    np.testing.assert_allclose(found["W"], w.detach().numpy(), atol=1e-13)
+    jumps = [np.abs(np.diff(found[name], axis=0)).max() for name in "VW"]
+    assert min(jumps) > 0
+
+
+def test_riders_follow_the_limit_and_leave_it_alone():
+    study = script("validation", "consistency")
+    settings = study.Settings.quick()
+    problem = script("validation", "common").sine(6)
+    rng = np.random.default_rng(0)
+    starts = rng.standard_normal((4, 3, 5))
+    limit, riders = study.limit_with_samples(problem, starts, settings)
+    alone, _ = study.limit_with_samples(problem, starts[:, :1], settings)
+    np.testing.assert_allclose(limit, alone, atol=1e-13)
+    # a rider that starts on a particle of the limit stays on it
+    on_it = limit[0][:, :2]
+    again, followers = study.limit_with_samples(problem, on_it, settings)
+    np.testing.assert_allclose(followers, again[:, :, :2], atol=1e-12)
+    assert np.abs(riders[-1] - riders[0]).max() > 1e-2

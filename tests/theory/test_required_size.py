@@ -1,0 +1,138 @@
+"""The law of a network's loss, on losses made to order, and the size read off it."""
+
+import numpy as np
+import pytest
+from problems import sine
+
+from mfpde import laws
+from mfpde.theory import fit_loss_law, required_size
+
+C, A, Q, B = -2.0, 0.3, 0.5, 0.6
+LAYERS, WIDTH = (axis.ravel().astype(float) for axis in np.meshgrid([4, 8, 16, 32], [2, 8, 32]))
+
+
+def made(seeds: int, layers=LAYERS, width=WIDTH, seed: int = 0) -> np.ndarray:
+    xi = np.random.default_rng(seed).standard_normal((len(layers), seeds))
+    n = layers * width
+    return np.exp((C + A / layers + Q / n)[:, None] + B * xi / np.sqrt(n)[:, None])
+
+
+@pytest.fixture(scope="module")
+def law():
+    return fit_loss_law(LAYERS, WIDTH, made(400), resamples=200)
+
+
+def test_the_fit_recovers_the_law_it_was_given(law):
+    low, high = np.quantile(law.samples, [0.001, 0.999], axis=0)
+    assert np.all((low <= (C, A, Q, B)) & (high >= (C, A, Q, B)))
+    assert (law.c, law.a, law.b) == pytest.approx((C, A, B), rel=0.1)
+    assert np.all(np.abs(law.spread - 1) < 0.15)
+    assert law.limit_interval()[0] < law.limit < law.limit_interval()[1]
+
+
+@pytest.mark.parametrize(
+    ("margin", "eta", "layers"), [(0.2, 0.05, 8), (0.1, 0.3, 64), (0.3, 0.6, 4)]
+)
+def test_blocks_needed_is_where_the_probability_is_reached(law, margin, eta, layers):
+    epsilon = law.limit * (1 + margin)
+    blocks = law.blocks_needed(epsilon, eta, layers)
+    assert law.probability(epsilon, layers, blocks / layers) == pytest.approx(1 - eta, abs=1e-12)
+    low, high = law.blocks_interval(epsilon, eta, layers)
+    assert low <= blocks <= high
+
+
+def test_the_probability_is_that_of_fresh_losses(law):
+    shape = np.array([16.0]), np.array([8.0])
+    fresh = made(20000, *shape, seed=1)[0]
+    epsilon = np.quantile(fresh, 0.8)
+    assert law.probability(epsilon, *shape)[0] == pytest.approx(0.8, abs=0.03)
+    assert law.median(*shape)[0] == pytest.approx(np.median(fresh), rel=0.01)
+
+
+def test_out_of_reach_is_infinite(law):
+    assert law.blocks_needed(law.limit * 0.99, 0.05, 32) == np.inf
+    assert law.blocks_needed(law.limit * np.exp(0.9 * law.a / 4), 0.05, 4) == np.inf
+    assert np.isfinite(law.blocks_needed(law.limit * np.exp(0.9 * law.a / 4), 0.05, 32))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"losses": -made(4)}, "losses must be > 0"),
+        ({"losses": made(4)[:, :1]}, "at least 2 seeds"),
+        ({"layers": np.full(12, 4.0)}, "4 shapes, of 2 depths and 2 widths"),
+        ({"width": np.full(12, 4.0)}, "4 shapes, of 2 depths and 2 widths"),
+    ],
+)
+def test_bad_losses(change, message):
+    with pytest.raises(ValueError, match=message):
+        fit_loss_law(**{"layers": LAYERS, "width": WIDTH, "losses": made(4)} | change)
+
+
+GAUSSIAN = laws.Gaussian(1.0, dim=5)
+PILOTS = ((2, 2), (2, 8), (8, 2), (8, 8))
+
+
+@pytest.fixture(scope="module")
+def size():
+    how = {"s_end": 3.0, "step": 0.25, "pilots": PILOTS, "seeds": 24}
+    return required_size(sine(8), GAUSSIAN, 0.15, 0.05, **how)
+
+
+def test_the_answer_is_the_least_size_of_the_law(size):
+    epsilon, eta = size.epsilon, size.eta
+    assert size.probability(size.layers, size.width) >= 1 - eta
+    if size.layers * (size.width - 1) >= 4:  # the smallest pilot
+        assert size.probability(size.layers, size.width - 1) < 1 - eta
+    assert size.width_at(size.layers) == size.width
+    assert size.width_interval[0] <= size.width <= size.width_interval[1]
+    assert size.losses.shape == (4, 24)
+    fewest = size.law.blocks_needed(epsilon, eta, np.inf)
+    assert size.law.blocks_needed(epsilon, eta, size.layers) <= max(1.25 * fewest, 4)
+
+
+def test_it_says_what_it_extrapolates(size):
+    near = size.law.limit * 1.01
+    far = required_size(
+        sine(8), GAUSSIAN, near, 0.01, s_end=3.0, step=0.25, pilots=PILOTS, seeds=24
+    )
+    assert far.layers * far.width > 64
+    assert any("1/√(LM) from LM <= 64" in text for text in far.extrapolated)
+    assert any("tail η = 0.01" in text for text in far.extrapolated)
+    assert repr(far).count("extrapolated") == 1
+    fixed = required_size(
+        sine(8), GAUSSIAN, near, 0.01, s_end=3.0, step=0.25, pilots=PILOTS, seeds=24, layers=200
+    )
+    assert fixed.layers == 200
+    assert any(text.startswith("L = 200") for text in fixed.extrapolated)
+
+
+def test_without_a_training_time_the_limit_gives_one():
+    size = required_size(sine(8), GAUSSIAN, 0.3, 0.1, pilots=PILOTS, seeds=4)
+    assert size.law.limit < 0.2
+    assert size.s > 0
+
+
+def test_a_loss_below_the_limits_is_an_error_that_says_so():
+    with pytest.raises(ValueError, match=r"not reached .* train longer or go deeper"):
+        required_size(sine(8), GAUSSIAN, 0.01, 0.1, s_end=1.0, step=0.25, pilots=PILOTS, seeds=4)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"epsilon": 0.0}, "epsilon must be finite and > 0"),
+        ({"eta": 1.0}, r"eta must lie in \(0, 1\)"),
+        ({"level": 2.0}, r"level must lie in \(0, 1\)"),
+        ({"pilots": PILOTS[:2]}, "pilots must hold at least 4 shapes"),
+        ({"pilots": ()}, "pilots must hold at least 4 shapes"),
+        ({"pilots": ((2, 4), (4, 4), (8, 4), (16, 4))}, "2 depths and 2 widths"),
+        ({"pilots": ((2, 0), *PILOTS)}, "pilots M must be a whole number"),
+        ({"seeds": 1}, "seeds must be a whole number >= 2"),
+        ({"layers": 0}, "layers must be a whole number >= 1"),
+    ],
+)
+def test_bad_requests(change, message):
+    how = {"epsilon": 0.2, "eta": 0.1, "s_end": 0.5, "step": 0.25, "pilots": PILOTS, "seeds": 2}
+    with pytest.raises(ValueError, match=message):
+        required_size(sine(6), GAUSSIAN, **how | change)
