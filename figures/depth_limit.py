@@ -53,7 +53,7 @@ def _jumps(axes, jumps, ends) -> None:
     guide(axes, layers, 2 * ends["V"].max() * ends["layers"].min() / layers[0], -1.0, "slope $-1$")
     powers(axes.xaxis, layers)
     axes.set(xlabel="layers $L$", ylabel=r"$\max_k |Z_{k+1} - Z_k|$")
-    axes.set_ylim(top=3e3 * ends["V"].max())
+    axes.set_ylim(top=2e4 * ends["V"].max())
     axes.legend(fontsize=5.5, ncols=2, loc="upper right", columnspacing=0.6, handletextpad=0.2)
 
 

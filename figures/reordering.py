@@ -94,20 +94,21 @@ def exchanges(axes: Axes, epochs: list[Row]) -> None:
 
 
 def gains(axes: Axes, summary: list[Row]) -> None:
-    """Gains with intervals, one line for each data set, network and variant."""
+    """Gains with intervals, a line for each data set, network and variant that has some pairs."""
+    summary = [row for row in summary if int(row["pairs"]) > 1]
     axes.axvspan(*PUBLISHED, color="0.85", lw=0)
-    axes.text(np.mean(PUBLISHED), -0.7, "published", ha="center", va="top", fontsize=6)
+    axes.text(PUBLISHED[0], -0.7, " published", va="top", fontsize=6)
     axes.axvline(0.0, color="0.5", lw=0.6)
     labels = []
     for place, row in enumerate(summary):
         ((gain, low, high),) = numbers([row], "gain", "t_low", "t_high")
         colour = COLOURS[row["variant"]]
-        if np.isfinite(low):
-            axes.plot([low, high], [place, place], color=colour)
+        axes.plot([low, high], [place, place], color=colour)
         axes.plot(
             gain, place, "o", color=colour, mfc="white" if row["variant"] == "window" else colour
         )
-        name = row["data"].partition("-")[0]
+        name, *sizes = row["data"].split("-")
+        name += f", {sizes[0]} images" if sizes else ""
         labels.append(f"{name}\n{row['architecture']}, {row['variant']} ({row['pairs']})")
     axes.set(xlabel="gain (points)", ylim=(len(summary) - 0.4, -0.8))
     axes.set_yticks(range(len(labels)), labels, fontsize=6)

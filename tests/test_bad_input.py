@@ -80,7 +80,7 @@ CASES = [
     (lambda: solve(method="implict"), "did you mean 'implicit'"),
     (lambda: solve(rtol=0), "rtol must be finite and > 0"),
     (lambda: solve(rtol=7), r"rtol must be in \[1e-13, 1\]; given 7"),
-    (lambda: solve(method="implicit", step=0.1), "step belongs to the methods of fixed step"),
+    (lambda: solve(method="implicit", step=0.1), "step must be None with method="),
     (lambda: solve(method="gd", step=-0.1), "step must be finite and > 0; given -0.1"),
     (lambda: solve(save=[2.0]), r"save times must lie in \[0, s_end=1\]"),
     (lambda: solve(save="all"), "save must be one of 'steps'"),

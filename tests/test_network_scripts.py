@@ -65,18 +65,18 @@ def published_training(u, v, x, y, steps):
     d, n = x.shape
     for _ in range(steps):
         states, features = [x], []
-        for l in range(layers):  # noqa: E741
-            features.append(np.tanh(u[l].T @ states[-1] / d))
-            states.append(states[-1] + v[l] @ features[-1] / (layers * width))
+        for k in range(layers):
+            features.append(np.tanh(u[k].T @ states[-1] / d))
+            states.append(states[-1] + v[k] @ features[-1] / (layers * width))
         cotangent = (states[-1] - y) / (n * d)
-        for l in reversed(range(layers)):  # noqa: E741
-            inner = (v[l].T @ cotangent) * (1 - features[l] ** 2)
-            of_v, of_u = cotangent @ features[l].T, states[l] @ inner.T / d
-            cotangent = cotangent + u[l] @ inner / (d * layers * width)
-            u[l] -= d * of_u
-            v[l] -= d * of_v
-    for l in range(layers):  # noqa: E741
-        x = x + v[l] @ np.tanh(u[l].T @ x / d) / (layers * width)
+        for k in reversed(range(layers)):
+            inner = (v[k].T @ cotangent) * (1 - features[k] ** 2)
+            of_v, of_u = cotangent @ features[k].T, states[k] @ inner.T / d
+            cotangent = cotangent + u[k] @ inner / (d * layers * width)
+            u[k] -= d * of_u
+            v[k] -= d * of_v
+    for k in range(layers):
+        x = x + v[k] @ np.tanh(u[k].T @ x / d) / (layers * width)
     return x
 
 

@@ -16,7 +16,7 @@ With u = sqrt(M) V, w = sqrt(M) W, A = Id/sqrt(M), B = sqrt(M) Id this is the pl
 particles tied over depth, by gradient descent of step 2 rate/(d L).
 
 Prediction: all three distances fall like 1/L; the loss falls below 1e-7.
-Takes 5 minutes on one core, --quick 10 seconds.
+Takes 6 minutes on one core, --quick 10 seconds.
 """
 
 from __future__ import annotations

@@ -200,7 +200,7 @@ def main(argv: list[str] | None = None) -> int:
     costs = image.cost_ratios(chosen.architecture, data, ways, device=chosen.device, rounds=rounds)
     shown = ", ".join(f"{name} {ratio:.3f}" for name, ratio in costs.items())
     print(f"\ntraining time over that of the bare network, {chosen.architecture}: {shown}")
-    write_csv(chosen.out / "cost.csv", ("variant", "ratio"), costs.items())
+    write_csv(chosen.out / f"cost.{chosen.architecture}.csv", ("variant", "ratio"), costs.items())
     return verdict(claims(chosen, data, ways, records))
 
 

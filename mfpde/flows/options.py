@@ -51,8 +51,7 @@ class Options:
         fixed = method in schemes and not schemes[method].adaptive
         if step is not None and not fixed:
             raise ValueError(
-                f"step belongs to the methods of fixed step, {_fixed(schemes)}; "
-                f"method={method!r} chooses its own from rtol"
+                f"step must be None with method={method!r}, which chooses its own{_fixed(schemes)}"
             )
         return cls(
             s_end=end,
@@ -69,7 +68,8 @@ class Options:
 
 
 def _fixed(schemes: Mapping[str, Scheme]) -> str:
-    return ", ".join(repr(name) for name, scheme in schemes.items() if not scheme.adaptive)
+    names = ", ".join(repr(name) for name, scheme in schemes.items() if not scheme.adaptive)
+    return f"; methods of fixed step are {names}" if names else ""
 
 
 def _end(s_end: Any) -> float:

@@ -17,6 +17,9 @@ from mfpde.measures.axes import Axis, Grid
 
 Array = NDArray[np.float64]
 
+# Cells at a time: long loops, and a dozen rows of scratch in a first- or second-level cache.
+BLOCK = 2048
+
 LIMITERS = {
     "upwind": grid_flux.UPWIND,
     "van_leer": grid_flux.VAN_LEER,
@@ -69,9 +72,10 @@ class Transport:
         self.rows, self.plane = 1 if first is None else len(first), grid.size
         self.plane //= self.rows
         shape = tuple(len(axis) for axis in others if axis is not None)
-        parts = [_tiled(shape, i, axis) for i, axis in enumerate(others) if axis is not None]
+        some = min(self.rows, max(1, BLOCK // self.plane))
+        parts = [_tiled(some, shape, i, axis) for i, axis in enumerate(others) if axis is not None]
         kappa, behind, ahead = (np.stack(part) for part in zip(*parts, strict=True))
-        strides = np.array([int(np.prod(shape[i + 1 :])) for i in range(len(shape))])
+        strides = np.array([int(np.prod(shape[i:])) for i in range(len(shape) + 1)])
         row_kappa = np.zeros(1) if first is None else _kappa(first)
         self.faces = (strides, row_kappa, kappa, behind, ahead)
 
@@ -98,14 +102,14 @@ def _kappa(axis: Axis) -> Array:
     return np.append(np.diff(axis.centres) ** -2.0, 0.0)
 
 
-def _tiled(shape: tuple[int, ...], i: int, axis: Axis) -> tuple[Array, Array, Array]:
-    """κ, and where the cell before and the one after the next are on the grid, over the plane."""
+def _tiled(rows: int, shape: tuple[int, ...], i: int, axis: Axis) -> tuple[Array, Array, Array]:
+    """κ, and where the cell before and the one after the next are on the grid, over some rows."""
     n = len(axis)
     behind, ahead = np.ones(n), np.ones(n)
     behind[0] = ahead[-2:] = 0.0
     column = (-1, *(1,) * (len(shape) - i - 1))
     kappa, behind, ahead = (
-        np.broadcast_to(part.reshape(column), shape).ravel()
+        np.broadcast_to(part.reshape(column), (rows, *shape)).ravel()
         for part in (_kappa(axis), behind, ahead)
     )
     return kappa, behind, ahead

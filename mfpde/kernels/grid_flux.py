@@ -21,6 +21,9 @@ from numba import njit
 
 from mfpde.kernels import FASTMATH
 
+# Contraction only: sums keep their order, so that no mass turns negative by rounding.
+CONTRACT = {"contract", "nsz"}
+
 UPWIND, VAN_LEER, MINMOD, MC, KOREN, THIRD = range(6)
 
 
@@ -28,59 +31,97 @@ UPWIND, VAN_LEER, MINMOD, MC, KOREN, THIRD = range(6)
 def advance(code, faces, v, start, m, h, share, out):
     """out = start + share·(m − start + h dm/ds(m)): one stage, in Shu and Osher's form.
 
-    ``faces`` is (strides, κ of rows (R,), κ of the plane's axes (axes, W), behind, ahead): κ is
-    that of the upper face of each cell, 0 at walls; ``behind`` and ``ahead`` (axes, W) are 1 where
-    the cell before, and the cell after the next, are on the grid. ``v`` is (u, A, B, C, full).
+    ``faces`` is (strides (axes,), κ of rows (R,), and κ, ``behind``, ``ahead`` of the plane's axes
+    (axes − 1, rows at a time · W)): κ is that of the upper face of each cell, 0 at walls;
+    ``behind`` and ``ahead`` are 1 where the cell before, and the one after the next, are on the
+    grid. ``v`` is (u, A, B, C, full).
     """
     strides, row_kappa, kappa, behind, ahead = faces
     nodes, rows, plane = m.shape
-    pad = 1
-    for a in range(strides.size):
-        pad = max(pad, strides[a])
-    padded = np.zeros(plane + 3 * pad)
-    here, above, low, high, flux, change = (
-        np.zeros(plane + pad),
-        np.zeros(plane + pad),
-        np.zeros(plane),
-        np.zeros(plane),
-        np.zeros(plane + pad),
-        np.empty(plane),
-    )
+    block = kappa.shape[1]
+    some = block // plane
+    padded, here = np.zeros(block + 3 * plane), np.zeros(block + plane)
+    upper, flux, change = np.zeros(block + plane), np.zeros(block + plane), np.zeros(block)
+    across, first, last = np.empty(block), np.empty(block), np.empty(block)
     for k in range(nodes):
-        _potential(v, k, 0, here)
-        low[:] = 0.0
-        for j in range(rows):
-            if j + 1 < rows:
-                _potential(v, k, j + 1, above)
-                last = max(j - 1, 0)
-                next_ = min(j + 2, rows - 1)
-                _row_faces(
-                    code, row_kappa[j], here, above, m[k, last], m[k, j], m[k, j + 1], m[k, next_],
-                    high,
-                )  # fmt: skip
+        _fill(0.0, upper)
+        for j in range(0, rows, some):
+            count = min(some, rows - j)
+            size = count * plane
+            masses = _window(m[k].reshape(-1), plane, j, count, padded)
+            _potentials(v, rows, plane, k, j, count, here)
+            _copy(upper[block:], upper[:plane])  # the faces between this block and the one before
+            if some == 1:
+                one = row_kappa[j], 1.0 if j > 0 else 0.0, 1.0 if j + 2 < rows else 0.0
+                _row_faces(code, plane, one[0], one[1], one[2], here, masses, upper)
             else:
-                high[:] = 0.0
-            _begin(low, high, change)
-            if strides.size:
-                padded[pad : pad + plane] = m[k, j]
-            for a in range(strides.size):
+                _row_weights(row_kappa, j, count, plane, across, first, last)
+                _faces(code, plane, plane, across[:size], first, last, here, masses, upper)
+            _differences(upper, plane, plane, change[:size])
+            for a in range(1, strides.size):
                 st = strides[a]
-                flux[:pad] = 0.0
-                _plane_faces(
-                    code, kappa[a], behind[a], ahead[a], here, here[st:], padded[pad - st :],
-                    padded[pad:], padded[pad + st :], padded[pad + 2 * st :], flux[pad:],
-                )  # fmt: skip
-                _add(flux[pad - st :], flux[pad:], change)
-            _finish(start[k, j], m[k, j], h, share, change, out[k, j])
-            low, high = high, low
-            here, above = above, here
+                rest = kappa[a - 1, :size], behind[a - 1], ahead[a - 1]
+                _faces(code, plane, st, rest[0], rest[1], rest[2], here, masses, flux)
+                if a + 1 < strides.size:
+                    _add_differences(flux, plane, st, change[:size])
+            to = out[k].reshape(-1)[j * plane : j * plane + size]
+            before = start[k].reshape(-1)[j * plane : j * plane + size]
+            _finish(before, masses[plane:], h, share, change, flux, plane, strides[-1], to)
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _window(m, plane, j, count, padded):
+    """Rows j − 1 .. j + count + 1 of masses (R·W,) of a node: a view, or a copy beside walls."""
+    low, high = (j - 1) * plane, (j + count + 2) * plane
+    if low >= 0 and high <= m.size:
+        return m[low:high]
+    first, last = max(low, 0), min(high, m.size)
+    _fill(0.0, padded)
+    _copy(m[first:last], padded[first - low : last - low])
+    return padded
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _potentials(v, rows, plane, k, j, count, out):
+    """Rows j .. j + count of V."""
+    for i in range(min(count + 1, rows - j)):
+        _potential(v, k, j + i, out[i * plane : (i + 1) * plane])
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _row_weights(row_kappa, j, count, plane, across, first, last):
+    """κ, behind and ahead of the rows' own axis, over a block."""
+    rows = row_kappa.size
+    beside = j == 0 or j + count + 1 >= rows
+    for i in range(count):
+        part = slice(i * plane, (i + 1) * plane)
+        _fill(row_kappa[j + i], across[part])
+        if beside:
+            _fill(1.0 if j + i > 0 else 0.0, first[part])
+            _fill(1.0 if j + i + 2 < rows else 0.0, last[part])
+    if not beside and j == count:  # the block before lay at the wall
+        _fill(1.0, first)
+        _fill(1.0, last)
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _copy(values, out):
+    # several times faster than out[:] = values, which is not compiled to vector moves
+    for c in range(out.size):
+        out[c] = values[c]
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _fill(value, out):
+    for c in range(out.size):
+        out[c] = value
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def _potential(v, k, j, out):
     u, slope, base, row, full = v
     if full.size:
-        out[: full.shape[2]] = full[k, j]
+        _copy(full[k, j], out)
     else:
         _affine(u[j], slope[k], base[k], row[j], out)
 
@@ -92,49 +133,65 @@ def _affine(u, slope, base, row, out):
 
 
 @njit(cache=True, nogil=True, fastmath=FASTMATH, error_model="numpy")
-def _begin(low, high, change):
+def _differences(flux, plane, st, change):
+    low, high = flux[plane - st :], flux[plane:]
     for c in range(change.size):
         change[c] = low[c] - high[c]
 
 
 @njit(cache=True, nogil=True, fastmath=FASTMATH, error_model="numpy")
-def _add(low, high, change):
+def _add_differences(flux, plane, st, change):
+    low, high = flux[plane - st :], flux[plane:]
     for c in range(change.size):
         change[c] += low[c] - high[c]
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
-def _finish(start, m, h, share, change, out):
+@njit(cache=True, nogil=True, fastmath=CONTRACT, error_model="numpy")
+def _finish(start, m, h, share, change, flux, plane, st, out):
+    low, high = flux[plane - st :], flux[plane:]
     for c in range(out.size):
-        out[c] = start[c] + share * ((m[c] - start[c]) + h * change[c])
+        out[c] = start[c] + share * ((m[c] - start[c]) + h * (change[c] + (low[c] - high[c])))
 
 
 def _limited(half_slope):
-    """The loops over faces for one limiter; ``half_slope(near, b, a)`` = φ."""
+    """The loops over faces for one limiter; ``half_slope(near, b, a)`` = φ.
 
-    @njit(error_model="numpy")
-    def rows(kappa, here, above, before, m, after, beyond, out):
-        for c in range(out.size):
-            w = kappa * (here[c] - above[c])
-            a = after[c] - m[c]
-            up = w > 0.0
-            b = m[c] - before[c] if up else beyond[c] - after[c]
-            near = m[c] if up else after[c]
-            half = half_slope(near, b, a)
-            out[c] = w * (near + (half if up else -half))
+    ``loop`` has κ, behind and ahead for each cell, ``along`` one of each for a whole row.
+    """
 
-    @njit(error_model="numpy")
-    def within(kappa, behind, ahead, here, above, before, m, after, beyond, out):
+    @njit(fastmath=CONTRACT, error_model="numpy")
+    def loop(plane, st, kappa, behind, ahead, v, m, out):
+        v_after, to = v[st:], out[plane:]
+        before, here, after, beyond = (
+            m[plane - st :],
+            m[plane:],
+            m[plane + st :],
+            m[plane + 2 * st :],
+        )
         for c in range(kappa.size):
-            w = kappa[c] * (here[c] - above[c])
-            a = after[c] - m[c]
+            w = kappa[c] * (v[c] - v_after[c])
+            a = after[c] - here[c]
             up = w > 0.0
-            b = behind[c] * (m[c] - before[c]) if up else ahead[c] * (beyond[c] - after[c])
-            near = m[c] if up else after[c]
+            b = behind[c] * (here[c] - before[c]) if up else ahead[c] * (beyond[c] - after[c])
+            near = here[c] if up else after[c]
             half = half_slope(near, b, a)
-            out[c] = w * (near + (half if up else -half))
+            to[c] = w * (near + (half if up else -half))
 
-    return rows, within
+    @njit(fastmath=CONTRACT, error_model="numpy")
+    def along(plane, kappa, behind, ahead, v, m, out):
+        v_after, to = v[plane:], out[plane:]
+        before, here = m[:plane], m[plane:]
+        after, beyond = m[2 * plane :], m[3 * plane :]
+        for c in range(plane):
+            w = kappa * (v[c] - v_after[c])
+            a = after[c] - here[c]
+            up = w > 0.0
+            b = behind * (here[c] - before[c]) if up else ahead * (beyond[c] - after[c])
+            near = here[c] if up else after[c]
+            half = half_slope(near, b, a)
+            to[c] = w * (near + (half if up else -half))
+
+    return loop, along
 
 
 @njit(inline="always")
@@ -177,44 +234,46 @@ def _third(near, b, a):
     return min(max(third, -near), near)
 
 
-_upwind_rows, _upwind_plane = _limited(_flat)
-_van_leer_rows, _van_leer_plane = _limited(_van_leer)
-_minmod_rows, _minmod_plane = _limited(_minmod)
-_mc_rows, _mc_plane = _limited(_mc)
-_koren_rows, _koren_plane = _limited(_koren)
-_third_rows, _third_plane = _limited(_third)
+_upwind_loop, _upwind_along = _limited(_flat)
+_van_leer_loop, _van_leer_along = _limited(_van_leer)
+_minmod_loop, _minmod_along = _limited(_minmod)
+_mc_loop, _mc_along = _limited(_mc)
+_koren_loop, _koren_along = _limited(_koren)
+_third_loop, _third_along = _limited(_third)
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _row_faces(code, kappa, here, above, before, m, after, beyond, out):
+def _faces(code, plane, st, kappa, behind, ahead, v, m, out):
+    """out[W + c] = flux through the upper face of cell c along an axis; m starts a row earlier."""
     if code == VAN_LEER:
-        _van_leer_rows(kappa, here, above, before, m, after, beyond, out)
+        _van_leer_loop(plane, st, kappa, behind, ahead, v, m, out)
     elif code == MINMOD:
-        _minmod_rows(kappa, here, above, before, m, after, beyond, out)
+        _minmod_loop(plane, st, kappa, behind, ahead, v, m, out)
     elif code == MC:
-        _mc_rows(kappa, here, above, before, m, after, beyond, out)
+        _mc_loop(plane, st, kappa, behind, ahead, v, m, out)
     elif code == KOREN:
-        _koren_rows(kappa, here, above, before, m, after, beyond, out)
+        _koren_loop(plane, st, kappa, behind, ahead, v, m, out)
     elif code == THIRD:
-        _third_rows(kappa, here, above, before, m, after, beyond, out)
+        _third_loop(plane, st, kappa, behind, ahead, v, m, out)
     else:
-        _upwind_rows(kappa, here, above, before, m, after, beyond, out)
+        _upwind_loop(plane, st, kappa, behind, ahead, v, m, out)
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _plane_faces(code, kappa, behind, ahead, here, above, before, m, after, beyond, out):
+def _row_faces(code, plane, kappa, behind, ahead, v, m, out):
+    """The same between a single row and the next."""
     if code == VAN_LEER:
-        _van_leer_plane(kappa, behind, ahead, here, above, before, m, after, beyond, out)
+        _van_leer_along(plane, kappa, behind, ahead, v, m, out)
     elif code == MINMOD:
-        _minmod_plane(kappa, behind, ahead, here, above, before, m, after, beyond, out)
+        _minmod_along(plane, kappa, behind, ahead, v, m, out)
     elif code == MC:
-        _mc_plane(kappa, behind, ahead, here, above, before, m, after, beyond, out)
+        _mc_along(plane, kappa, behind, ahead, v, m, out)
     elif code == KOREN:
-        _koren_plane(kappa, behind, ahead, here, above, before, m, after, beyond, out)
+        _koren_along(plane, kappa, behind, ahead, v, m, out)
     elif code == THIRD:
-        _third_plane(kappa, behind, ahead, here, above, before, m, after, beyond, out)
+        _third_along(plane, kappa, behind, ahead, v, m, out)
     else:
-        _upwind_plane(kappa, behind, ahead, here, above, before, m, after, beyond, out)
+        _upwind_along(plane, kappa, behind, ahead, v, m, out)
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -226,77 +285,58 @@ def survey(faces, v, m):
     """
     strides, row_kappa, kappa, _, _ = faces
     nodes, rows, plane = m.shape
-    pad = 1
-    for a in range(strides.size):
-        pad = max(pad, strides[a])
+    block = kappa.shape[1]
+    some = block // plane
     dissipation, mass = np.zeros(nodes), np.zeros(nodes)
-    fastest, smallest = 0.0, np.inf
-    here, above, rate = np.zeros(plane + pad), np.zeros(plane + pad), np.zeros(plane)
-    low, high, speed = np.zeros(plane), np.zeros(plane), np.zeros(plane + pad)
-    nothing = np.zeros(plane)
+    least, most = np.full(block, np.inf), np.zeros(block)
+    padded, here = np.zeros(block + 3 * plane), np.zeros(block + plane)
+    upper, speed, rate = np.zeros(block + plane), np.zeros(block + plane), np.zeros(block)
+    across, first, last = np.empty(block), np.empty(block), np.empty(block)
     for k in range(nodes):
-        _potential(v, k, 0, here)
-        low[:] = 0.0
-        for j in range(rows):
-            last = j + 1 == rows
-            if not last:
-                _potential(v, k, j + 1, above)
-            after = nothing if last else m[k, j + 1]
-            dissipation[k] += _row_speeds(row_kappa[j], here, above, m[k, j], after, high)
-            _outflow(low, high, rate)
-            for a in range(strides.size):
+        _fill(0.0, upper)
+        for j in range(0, rows, some):
+            count = min(some, rows - j)
+            size = count * plane
+            masses = _window(m[k].reshape(-1), plane, j, count, padded)
+            _potentials(v, rows, plane, k, j, count, here)
+            _row_weights(row_kappa, j, count, plane, across, first, last)
+            _copy(upper[block:], upper[:plane])
+            _fill(0.0, rate)
+            dissipation[k] += _speeds(plane, plane, across[:size], here, masses, upper)
+            _add_outflow(upper, plane, plane, rate[:size])
+            for a in range(1, strides.size):
                 st = strides[a]
-                speed[:pad] = 0.0
-                dissipation[k] += _plane_speeds(kappa[a], st, here, m[k, j], speed[pad:])
-                _add_outflow(speed[pad - st :], speed[pad:], rate)
-            total, least, most = _summary(m[k, j], rate)
-            mass[k] += total
-            # max and min that keep a NaN
-            smallest = least if not least >= smallest else smallest
-            fastest = most if not most <= fastest else fastest
-            low, high = high, low
-            here, above = above, here
-    return dissipation, mass, fastest, smallest
+                dissipation[k] += _speeds(plane, st, kappa[a - 1, :size], here, masses, speed)
+                _add_outflow(speed, plane, st, rate[:size])
+            mass[k] += _summary(masses[plane:], rate[:size], least, most)
+    return dissipation, mass, most.max(), least.min()
 
 
 @njit(cache=True, nogil=True, fastmath=FASTMATH, error_model="numpy")
-def _row_speeds(kappa, here, above, m, after, out):
-    total = 0.0
-    for c in range(out.size):
-        fall = here[c] - above[c]
-        out[c] = kappa * fall
-        total += kappa * fall * fall * 0.5 * (m[c] + after[c])
-    return total
-
-
-@njit(cache=True, nogil=True, fastmath=FASTMATH, error_model="numpy")
-def _plane_speeds(kappa, st, here, m, out):
-    total, above, after = 0.0, here[st:], m[st:]
-    for c in range(m.size - st):
-        fall = here[c] - above[c]
-        out[c] = kappa[c] * fall
-        total += kappa[c] * fall * fall * 0.5 * (m[c] + after[c])
-    out[m.size - st : m.size] = 0.0
+def _speeds(plane, st, kappa, v, m, out):
+    total, v_after, to, here, after = 0.0, v[st:], out[plane:], m[plane:], m[plane + st :]
+    for c in range(kappa.size):
+        fall = v[c] - v_after[c]
+        w = kappa[c] * fall
+        to[c] = w
+        total += w * fall * (0.5 * (here[c] + after[c]))
     return total
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _outflow(low, high, rate):
-    for c in range(rate.size):
-        rate[c] = max(high[c], 0.0) + max(-low[c], 0.0)
-
-
-@njit(cache=True, nogil=True, error_model="numpy")
-def _add_outflow(low, high, rate):
+def _add_outflow(speed, plane, st, rate):
+    low, high = speed[plane - st :], speed[plane:]
     for c in range(rate.size):
         rate[c] += max(high[c], 0.0) + max(-low[c], 0.0)
 
 
 @njit(cache=True, nogil=True, fastmath=FASTMATH, error_model="numpy")
-def _summary(m, rate):
-    total, least, most = 0.0, np.inf, 0.0
-    for c in range(m.size):
+def _summary(m, rate, least, most):
+    """Sum of the masses; the smallest and the fastest are kept place by place."""
+    total = 0.0
+    for c in range(rate.size):
         total += m[c]
-        least = min(least, m[c])
-        most = max(most, rate[c] if m[c] > 0.0 else 0.0)
-    return total, least, most
+        least[c] = m[c] if m[c] < least[c] else least[c]
+        speed = rate[c] if m[c] > 0.0 else 0.0
+        most[c] = speed if speed > most[c] else most[c]
+    return total

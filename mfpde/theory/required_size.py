@@ -114,12 +114,12 @@ def required_size(
     fewest possible. Its ``extrapolated`` says what rests on the law alone; its interval covers
     the pilots' randomness, not a failure of the law.
 
-    Sources of the law's terms: Chizat 2025, Thm 1 (1/L, 1/√(LM)); that log E is normal is measured.
     Without ``s_end`` the limit is trained until its loss is ε/2, as in Ding et al. 2021, Thm 2
     (which asks for L >= C/ε and M >= C/(ε²η)); without ``step`` it is a quarter of the limit's
     stability bound over that time.
 
     Raises ValueError for bad arguments, and where no network reaches ε at that training time.
+    Source of the terms: Chizat 2025, Thm 1; that log E is normal is measured, not proved.
     """
     from mfpde.resnet import train
 

@@ -16,6 +16,7 @@ from torch.nn import functional
 
 from mfpde import checks
 from mfpde.progress import track
+from mfpde.resnet.engines.tensors import device_named
 from mfpde.resnet.image.augment import Augmentation, normalise
 from mfpde.resnet.image.blocks import Residual
 from mfpde.resnet.image.data import ImageData
@@ -57,7 +58,7 @@ class Trainer:
         self, architecture: str, data: ImageData, recipe: Recipe, *, seed: int, device: str = "auto"
     ) -> None:
         self.architecture, self.recipe, self.seed = architecture, recipe, seed
-        self.device = _device(device)
+        self.device = device_named(device)
         self.name, self.classes = data.name, data.classes
         self.model = _fresh(architecture, data, seed)
         self.mean_field = MeanFieldTraining(
@@ -260,10 +261,3 @@ def _fresh(architecture: str, data: ImageData, seed: int) -> Any:
 def _stream(seed: int, *key: int) -> int:
     words = np.random.SeedSequence(seed, spawn_key=key).generate_state(1, np.uint64)
     return int(words[0] >> np.uint64(1))
-
-
-def _device(name: str) -> torch.device:
-    """The device of that name; "auto" is the GPU where there is one."""
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    return torch.device(name)
