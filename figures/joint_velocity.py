@@ -1,9 +1,9 @@
 """The velocity in depth: its error over the number of blocks, what follows from it, its growth.
 
-Left: relative error of the averaged derivative, i.i.d. and Sobol blocks; dotted, the slopes. Middle:
-distance of the fall of the loss from the dissipation, and how far the depth marginal moves beside
-the blocks. Right: growth of disturbances of the depths against the prediction k·mu/beta², for three
-windows.
+Left: relative error of the averaged derivative, i.i.d. and Sobol blocks; dotted, the slopes.
+Middle: distance of the fall of the loss from the dissipation, and how far the depth marginal moves
+beside the blocks. Right: growth of disturbances of the depths against the prediction k·mu/beta²,
+for three windows.
 Draws from the files of ``validation/joint_velocity.py``, which is run where they are absent.
 """
 
