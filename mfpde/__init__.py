@@ -10,7 +10,7 @@ from mfpde.evaluate import first_variation, gradient, loss, predict
 from mfpde.flows.solve import resume, solve
 from mfpde.flows.status import SolveError, Status
 from mfpde.limit import Limit, limit
-from mfpde.measures import GridMeasure, ParticleMeasure
+from mfpde.measures import GridMeasure, MovingGrid, ParticleMeasure
 from mfpde.problem import Problem
 from mfpde.solution import Solution
 from mfpde.warm import warmup
@@ -28,6 +28,7 @@ __all__ = [
     "GridMeasure",
     "Limit",
     "Linear",
+    "MovingGrid",
     "ParticleMeasure",
     "Problem",
     "Solution",
