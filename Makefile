@@ -42,7 +42,7 @@ bench: $(VENV)/test
 	$(BIN)/python -m pip install --quiet --editable '.[bench]'
 	for threads in 1 2; do for script in particles tangent_kernel; do \
 	  $(BIN)/python benchmarks/$$script.py --threads $$threads || exit 1; done; done
-	for script in activations limit implicit; do $(BIN)/python benchmarks/$$script.py || exit 1; done
+	for script in activations limit implicit particle_mesh; do $(BIN)/python benchmarks/$$script.py || exit 1; done
 
 clean:
 	rm -rf $(VENV) out build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

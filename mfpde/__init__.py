@@ -4,7 +4,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from mfpde import data, laws
-from mfpde.blocks import SHL, Block, Linear, check_block
+from mfpde.blocks import SHL, Block, Linear, Meshed, check_block
 from mfpde.depth import Depth
 from mfpde.evaluate import first_variation, gradient, loss, predict
 from mfpde.flows.solve import resume, solve
@@ -28,6 +28,7 @@ __all__ = [
     "GridMeasure",
     "Limit",
     "Linear",
+    "Meshed",
     "MovingGrid",
     "ParticleMeasure",
     "Problem",
