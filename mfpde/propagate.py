@@ -12,6 +12,7 @@ which is exactly δE_h/δρ_k in the metric whose depth quadrature is ω.
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -123,10 +124,20 @@ def tangent_kernel(layers: Layers, passed: Forward, readout: Array) -> Array:
     K = Σ_k (1/ω_k) Σ_j a_kj J_kj J_kjᵀ, accumulated depth node by depth node from matrix
     products; the Jacobian is never held. Only the lower triangle is computed, then mirrored.
     """
+    size = passed.end.shape[0] * readout.shape[0]
+    kernel = np.zeros((size, size), layers.theta.dtype)
+    for k, factors in sensitivities(layers, passed, readout):
+        scale = 1.0 / float(layers.depth.weights[k])
+        layers.block.gram(factors, layers.weights[k], scale, kernel)
+    mirror(kernel)
+    return kernel
+
+
+def sensitivities(layers: Layers, passed: Forward, readout: Array) -> Iterator[tuple[int, Any]]:
+    """For each depth node, last first, the factors (see ``Block.sensitivity``) of all outputs."""
     block, depth, theta, weights = layers
     h, tableau, nodes = depth.step, depth.tableau, depth.stage_nodes
-    n, outputs = passed.end.shape[0], readout.shape[0]
-    kernel = np.zeros((n * outputs, n * outputs), theta.dtype)
+    n = passed.end.shape[0]
     later = np.broadcast_to(readout.astype(theta.dtype), (n, *readout.shape))
     evaluations = np.bincount(nodes.ravel())
     pending: dict[int, list[Any]] = defaultdict(list)
@@ -139,11 +150,8 @@ def tangent_kernel(layers: Layers, passed: Forward, readout: Array) -> Array:
             pulls.append(pull)
             pending[k].append(factor)
             if len(pending[k]) == evaluations[k]:
-                scale = 1.0 / float(depth.weights[k])
-                block.gram(pending.pop(k), weights[k], scale, kernel)
+                yield k, pending.pop(k)
         later = later + sum(pulls)
-    mirror(kernel)
-    return kernel
 
 
 def _advance(x: Array, h: float, coefficients: Array, slopes: list[Array]) -> Array:

@@ -31,6 +31,7 @@ class Control:
     h: float
     steps: int = 0
     rejected_last: bool = False
+    rate: float = 0.0  # largest eigenvalue at the last look, 0 if none
     watch: Array = field(default_factory=lambda: np.zeros((0, 0)))
 
 

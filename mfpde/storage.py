@@ -70,7 +70,12 @@ def _write(solution: Solution, file: h5py.File) -> None:
         "temperature": problem.temperature,
         "measure": {"kind": rho.kind, **measure},
         "options": asdict(solution.options),
-        "control": {"h": control.h, "steps": control.steps, "rejected": control.rejected_last},
+        "control": {
+            "h": control.h,
+            "steps": control.steps,
+            "rejected": control.rejected_last,
+            "rate": control.rate,
+        },
         "note": solution.note,
         "stats": solution.stats,
         "versions": versions(),
@@ -137,6 +142,7 @@ def _read(file: h5py.File, source: Path, block: Any) -> Solution:
         saved["h"],
         saved["steps"],
         saved["rejected"],
+        saved.get("rate", 0.0),
         file["control/watch"][...],
     )
     solution = Solution(problem, rho, Options(**chosen), control, config["note"])

@@ -18,8 +18,13 @@ class Clock:
 
     def __init__(self) -> None:
         self.counts: Counter[str] = Counter()
+        self.extremes: dict[str, float] = {}
         self.seconds = dict.fromkeys(PARTS, 0.0)
         self._started = time.perf_counter()
+
+    def worst(self, name: str, value: float) -> None:
+        """Keep the largest value seen of a monitored quantity."""
+        self.extremes[name] = max(value, self.extremes.get(name, value))
 
     @contextmanager
     def part(self, name: str) -> Iterator[None]:
@@ -44,7 +49,7 @@ class Clock:
     def report(self) -> dict[str, Any]:
         """Counts and seconds, total included."""
         total = time.perf_counter() - self._started
-        return {**self.counts, "seconds": {**self.seconds, "total": total}}
+        return {**self.counts, **self.extremes, "seconds": {**self.seconds, "total": total}}
 
 
 class _Outermost(event.Listener):

@@ -118,11 +118,22 @@ class Driver:
     def _proposal(self) -> tuple[float, float]:
         """The step to try, shortened to land on the next stop, and where it lands."""
         control, options = self.control, self.options
+        longest = self._longest()
         stops = [] if self.scheme.dense else [t for t in options.times if t > control.s]
         stop = min([*stops, options.s_end])
-        if control.s + control.h * (1 + 1e-9) >= stop:
+        h = min(control.h, longest)
+        if control.s + h * (1 + 1e-9) >= stop:
             return stop - control.s, stop
-        return control.h, control.s + control.h
+        return h, control.s + h
+
+    def _longest(self) -> float:
+        """What a scheme without error estimate allows: its own limit and stability."""
+        if self.scheme.longest is None:
+            return np.inf
+        limit = self.scheme.longest(self.flow, self.point)
+        if self.scheme.stability is not None and self.control.rate > 0.0:
+            limit = min(limit, SAFETY * self.scheme.stability / self.control.rate)
+        return limit
 
     def _judge_fixed(self, step: Step) -> Status | None:
         if not step.point.finite:
@@ -150,14 +161,18 @@ class Driver:
         return accepted
 
     def _relative_error(self, step: Step) -> float:
-        if step.error is None or not step.point.finite:
+        if step.refused or not step.point.finite:
             return float("inf")
-        size = max(self.flow.norm(self.point.state), self.flow.norm(step.point.state))
+        if step.error is None:
+            return 0.0
+        size = max(self.flow.size(self.point), self.flow.size(step.point))
         error = self.flow.norm(step.error) / (self.options.atol + self.options.rtol * size)
         return float(error) if np.isfinite(error) else float("inf")
 
     def _rose(self, new: Any) -> bool:
         """Whether the energy that the flow descends is larger at the new point."""
+        if not self.scheme.descends:
+            return False
         before = self.point.energy
         return bool(new.energy > before + 1e-12 * abs(before) + self.floor)
 
@@ -168,17 +183,26 @@ class Driver:
         value, control.watch = stability.largest_eigenvalue(
             self.flow, self.point, control.watch, 8 if control.steps == 0 else 1
         )
+        control.rate = value
         limit = self.scheme.stability or np.inf
-        return Status.UNSTABLE if control.h * value > limit else None
+        fixed = not self.scheme.adaptive
+        return Status.UNSTABLE if fixed and control.h * value > limit else None
 
     def _accept(self, step: Step, h: float, target: float) -> None:
         control, start = self.control, self.control.s
         self._save_dense(step, start, h)
+        self._observe(step.point)
         self.point = step.point
         control.s, control.state = target, step.point.state
         control.steps += 1
         self.flow.clock.counts["steps"] += 1
         self._record(h)
+
+    def _observe(self, new: Any) -> None:
+        """Monitor what is guaranteed: the energy never rises, and what the flow adds."""
+        rise = (new.energy - self.point.energy) / (abs(self.point.energy) + self.floor)
+        self.flow.clock.worst("energy_rise", max(float(rise), 0.0))
+        self.flow.observe(new)
 
     def _save_dense(self, step: Step, start: float, h: float) -> None:
         """Save times strictly inside a step of a scheme with dense output."""

@@ -140,7 +140,7 @@ class Krylov:
         """K v for v (N, k)."""
         flow = self._flow
         flow.clock.counts["products"] += 1
-        image: Array = flow.push(point, flow.pull_outputs(point, v))
+        image: Array = flow.kernel_product(point, v)
         return image.astype(np.float64)
 
 

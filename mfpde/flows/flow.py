@@ -63,8 +63,24 @@ class Flow(Protocol):
         """The point at a state and a time."""
         ...
 
-    def norm(self, change: Array) -> float:
-        """Size of a change of the state, in the metric of the flow."""
+    def norm(self, change: Any) -> float:
+        """Size of the error of a step, in the metric of the flow."""
+        ...
+
+    def size(self, point: Any) -> float:
+        """What relative errors are relative to."""
+        ...
+
+    def kernel_product(self, point: Any, v: Array) -> Array:
+        """K v for v (N, k), K the tangent kernel of the outputs."""
+        ...
+
+    def curvature(self, point: Any) -> float:
+        """A bound of D²r at the point."""
+        ...
+
+    def observe(self, point: Any) -> None:
+        """Note in the clock how far an accepted point is from what the flow guarantees."""
         ...
 
     def scheme(self, options: Options) -> Scheme:
@@ -81,9 +97,10 @@ def flow_class(rho: Measure) -> Any:
 
     Raises TypeError for what is no measure.
     """
+    from mfpde.flows.grid_flow import GridFlow
     from mfpde.flows.particle_flow import ParticleFlow
 
-    flows = {"particles": ParticleFlow, "moving_grid": ParticleFlow}
+    flows = {"particles": ParticleFlow, "moving_grid": ParticleFlow, "grid": GridFlow}
     kind = getattr(rho, "kind", None)
     if kind not in flows:
         raise TypeError(f"rho0 must be a measure of mfpde; given {type(rho).__name__}")

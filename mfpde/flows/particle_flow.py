@@ -104,6 +104,17 @@ class ParticleFlow:
             end = propagate.tangent(self.layers(point.state), point.passed, change)
             return end @ self.problem.readout.T.astype(end.dtype)
 
+    def kernel_product(self, point: Point, v: Array) -> Array:
+        """K v for v (N, k)."""
+        return self.push(point, self.pull_outputs(point, v))
+
+    def curvature(self, point: Point) -> float:
+        """The largest eigenvalue of D²r over the particles."""
+        return self.penalty(point.s).curvature(point.state)
+
+    def observe(self, point: Point) -> None:
+        """Nothing to monitor: weights do not move."""
+
     def inner(self, left: Array, right: Array) -> float:
         """∫∫ ⟨left, right⟩ dρ, the COT inner product, reduced in fixed order."""
         return float((self._mass * left * right).sum())
@@ -112,6 +123,10 @@ class ParticleFlow:
         """∫∫ r dρ."""
         values = penalty.value(theta)[:, :, None]
         return float((self._mass * values).sum())
+
+    def size(self, point: Point) -> float:
+        """√∫∫ |θ|² dρ, which changes are compared with."""
+        return self.norm(point.state)
 
     def norm(self, change: Array) -> float:
         """COT norm of a displacement field, √∫∫ |change|² dρ."""

@@ -28,9 +28,9 @@ def largest_eigenvalue(flow: Any, point: Any, v: Array, iterations: int) -> tupl
     value = 0.0
     for _ in range(iterations):
         right = losses.apply(point.hessian, v) / problem.size
-        image = flow.push(point, flow.pull_outputs(point, right)).astype(np.float64)
+        image = flow.kernel_product(point, right).astype(np.float64)
         value = float(np.linalg.norm(image))
         if not np.isfinite(value) or value == 0.0:
             return value, v
         v = image / value
-    return value + flow.penalty(point.s).curvature(point.state), v
+    return value + flow.curvature(point), v

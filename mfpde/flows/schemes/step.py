@@ -14,20 +14,25 @@ Array = NDArray[Any]
 class Step(NamedTuple):
     """The new point, the error estimate and a dense output where the scheme has one.
 
-    ``error`` is a change of the state (None without an estimate); ``dense`` maps a fraction of
-    the step in [0, 1] to a state.
+    ``error`` is what the flow's norm takes: a change of the state, or of a grid its size (None
+    without an estimate); ``dense`` maps a fraction of the step in [0, 1] to a state; ``refused``
+    says that the scheme itself finds the step too long.
     """
 
     point: Any
-    error: Array | None = None
+    error: Array | float | None = None
     dense: Callable[[float], Array] | None = None
+    refused: bool = False
 
 
 @dataclass(frozen=True)
 class Scheme:
     """``order`` is that of the solution; ``error_order`` the power of h in the error estimate.
 
-    ``stability`` is the largest h·λ that is stable, None for no limit. A scheme with ``dense``
+    ``stability`` is the largest h·λ that is stable, None for no limit. ``longest(flow, point)`` is
+    the longest step that a scheme may take from a point (a CFL limit): such a scheme is adaptive
+    without an error estimate, its steps are as long as both limits allow. ``descends`` says that
+    short steps lower the energy, so that one in which it rises is too long. A scheme with ``dense``
     output serves save times inside a step; the others land on them.
     """
 
@@ -37,7 +42,9 @@ class Scheme:
     error_order: int | None = None
     stability: float | None = None
     dense: bool = False
+    longest: Callable[[Any, Any], float] | None = None
+    descends: bool = True
 
     @property
     def adaptive(self) -> bool:
-        return self.error_order is not None
+        return self.error_order is not None or self.longest is not None
