@@ -34,17 +34,33 @@ class Diffusion:
         return np.ascontiguousarray(masses)
 
     def dissipation(self, temperature: float, v: Array, masses: Array) -> Array:
-        """∫ |∇(V + τ log ρ)|² ρ − |∇V|² ρ = Σ_faces (2τ ΔV Δq + 4τ² (Δ√q)²)/d, (K,)."""
+        """∫ |∇(V + τ log ρ)|² ρ = Σ_faces Λ (ΔV + τ Δlog q)²/d at every node, (K,).
+
+        Λ = Δq/Δlog q, the logarithmic mean, makes Λ Δlog q the diffusive flux itself. Beside an
+        empty cell, where log q is infinite, the square is Λ = mean, 2τ ΔV Δq and 4τ² (Δ√q)².
+        """
         out = np.zeros(len(masses))
         for i, axis in enumerate(self._axes):
             column = (-1, *(1,) * (len(self._axes) - i - 1))
             q = masses / axis.widths.reshape(column)
-            falls = (np.diff(part, axis=i + 1) for part in (v, q, np.sqrt(np.maximum(q, 0.0))))
-            dv, dq, droot = falls
-            terms = 2.0 * temperature * dv * dq + 4.0 * temperature**2 * droot**2
-            terms /= np.diff(axis.centres).reshape(column)
+            terms = _face_terms(temperature, np.moveaxis(v, i + 1, 0), np.moveaxis(q, i + 1, 0))
+            terms = np.moveaxis(terms, 0, i + 1) / np.diff(axis.centres).reshape(column)
             out += terms.reshape(len(out), -1).sum(axis=1)
         return out
+
+
+def _face_terms(tau: float, v: Array, q: Array) -> Array:
+    """Λ (ΔV + τ Δlog q)² between neighbours along the first axis."""
+    left, right = np.maximum(q[:-1], 0.0), np.maximum(q[1:], 0.0)
+    dv, dq, mean = np.diff(v, axis=0), right - left, 0.5 * (left + right)
+    holds = (left > 0.0) & (right > 0.0)
+    logs = np.log(np.where(holds, right, 1.0)) - np.log(np.where(holds, left, 1.0))
+    far = holds & (np.abs(logs) > 1e-4)  # nearer neighbours have Λ = mean to 1e-9
+    mean = np.where(far, dq / np.where(far, logs, 1.0), mean)
+    beside = (
+        mean * dv**2 + 2.0 * tau * dv * dq + (2.0 * tau * (np.sqrt(right) - np.sqrt(left))) ** 2
+    )
+    return np.where(holds, mean * (dv + tau * logs) ** 2, beside)
 
 
 def _modes(axis: Axis) -> tuple[Array, Array, Array]:

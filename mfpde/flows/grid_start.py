@@ -9,11 +9,13 @@ import numpy as np
 
 from mfpde.flows import dual, stability
 from mfpde.flows.options import Options
-from mfpde.flows.schemes.grid import SCHEMES
+from mfpde.flows.schemes.grid import SCHEMES, muscl
 from mfpde.solution import Control
 
 # Explicit transport wins while the whole run is this many multiples of the fastest time scale.
 NOT_STIFF = 200.0
+# With entropy, drift and diffusion go on at equilibrium: explicit steps never grow long.
+MOST_SPLIT = 2000.0
 
 
 def prepare(flow: Any, point: Any, options: Options) -> tuple[Options, Control, str]:
@@ -29,6 +31,8 @@ def prepare(flow: Any, point: Any, options: Options) -> tuple[Options, Control, 
 
 
 def _choose(flow: Any, point: Any, options: Options) -> tuple[Options, str]:
+    if flow.problem.temperature:
+        return _choose_entropic(flow, point, options)
     value, _ = stability.largest_eigenvalue(flow, point, stability.start_vector(flow), 8)
     scales = options.s_end * value
     if scales <= NOT_STIFF:
@@ -37,6 +41,15 @@ def _choose(flow: Any, point: Any, options: Options) -> tuple[Options, str]:
         method, why = "implicit", f"s_end spans {scales:.3g} of its fastest time scales: stiff"
     else:
         method, why = "implicit", "the run ends by its loss alone, and late training is stiff"
+    return replace(options, method=method), f"method='auto' chose {method!r}: {why}."
+
+
+def _choose_entropic(flow: Any, point: Any, options: Options) -> tuple[Options, str]:
+    steps = options.s_end * point.survey.fastest / muscl.CFL
+    if steps <= MOST_SPLIT:
+        method, why = "muscl", f"s_end is about {steps:.0f} of its steps away"
+    else:
+        method, why = "scharfetter_gummel", f"s_end is {steps:.3g} explicit steps away"
     return replace(options, method=method), f"method='auto' chose {method!r}: {why}."
 
 

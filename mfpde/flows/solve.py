@@ -53,6 +53,15 @@ def solve(
     Local errors are kept below atol + rtol·|θ| in the COT norm, and adaptive methods never accept
     a step in which the energy rises.
 
+    A ``GridMeasure`` has methods of its own, all of which keep the mass of every depth and masses
+    >= 0: "upwind" (order 1), "muscl" (van Leer's limiter; "muscl_minmod", "muscl_mc"), "koren" and
+    "third_order" (order 3 along one axis), explicit, with steps from CFL, the tangent kernel and
+    the fall of the energy; "implicit" (order 2, no limit from the tangent kernel, steps from
+    ``rtol``, temperature 0); "scharfetter_gummel" (implicit, order 1, steps from ``rtol``, exact
+    at Gibbs states). With temperature > 0 the explicit ones are split from an exact heat flow: the
+    free energy then falls until the state is within the grid's accuracy of equilibrium.
+    ``stats`` reports the worst "mass_drift", "negative_mass" and "energy_rise" (relative).
+
     The run ends at ``s_end`` (``inf`` is allowed with ``loss_below``) or when the loss is at most
     ``loss_below``. ``save``: None (first and last state), a number of equal intervals, an array
     of times, or "steps". ``callback(solution)`` runs after each accepted step and stops the run by

@@ -22,6 +22,7 @@ LIMITERS = {
     "minmod": grid_flux.MINMOD,
     "mc": grid_flux.MC,
     "koren": grid_flux.KOREN,
+    "third": grid_flux.THIRD,
 }
 
 
@@ -54,7 +55,7 @@ class Survey(NamedTuple):
 
     dissipation: Array  # of each node, (K,)
     mass: Array  # of each node, (K,)
-    fastest: float  # largest outflow of a cell, in cells per unit of time, summed over axes
+    fastest: float  # largest share of its mass that a cell gives away per unit of time
     smallest: float  # smallest mass of a cell
 
 

@@ -6,7 +6,7 @@ the coordinate ξ that counts cells, the flow ∂_s ρ = ∇·(ρ∇V) of masses
     dm_c/ds = −Σ_axes (F_{c+1/2} − F_{c−1/2}),   F_{c+1/2} = κ (V_c − V_{c+1}) m_{c+1/2},
 
 κ = 1/(distance of the two centres)², on uniform and mapped axes alike. m_{c+1/2} >= 0 is taken from
-the side the flow comes from, m + φ(b, a): b is the difference of masses behind that cell and a
+the side the flow comes from, m + φ(m, b, a): b is the difference of masses behind that cell and a
 the one across the face. Whatever φ, Σ V dm/ds = −Σ κ (V_c − V_{c+1})² m_{c+1/2} <= 0.
 
 V is either given in full, (K, R, W), or as V_kj = u_j A_k + B_k + C_j with planes A, B (K, W) and
@@ -21,7 +21,7 @@ from numba import njit
 
 from mfpde.kernels import FASTMATH
 
-UPWIND, VAN_LEER, MINMOD, MC, KOREN = range(5)
+UPWIND, VAN_LEER, MINMOD, MC, KOREN, THIRD = range(6)
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -110,7 +110,7 @@ def _finish(start, m, h, share, change, out):
 
 
 def _limited(half_slope):
-    """The loops over faces for one limiter; ``half_slope(b, a)`` = φ."""
+    """The loops over faces for one limiter; ``half_slope(near, b, a)`` = φ."""
 
     @njit(error_model="numpy")
     def rows(kappa, here, above, before, m, after, beyond, out):
@@ -120,7 +120,7 @@ def _limited(half_slope):
             up = w > 0.0
             b = m[c] - before[c] if up else beyond[c] - after[c]
             near = m[c] if up else after[c]
-            half = half_slope(b, a)
+            half = half_slope(near, b, a)
             out[c] = w * (near + (half if up else -half))
 
     @njit(error_model="numpy")
@@ -131,31 +131,31 @@ def _limited(half_slope):
             up = w > 0.0
             b = behind[c] * (m[c] - before[c]) if up else ahead[c] * (beyond[c] - after[c])
             near = m[c] if up else after[c]
-            half = half_slope(b, a)
+            half = half_slope(near, b, a)
             out[c] = w * (near + (half if up else -half))
 
     return rows, within
 
 
 @njit(inline="always")
-def _flat(b, a):
+def _flat(near, b, a):
     return 0.0
 
 
 @njit(inline="always")
-def _van_leer(b, a):
+def _van_leer(near, b, a):
     product = b * a
     return product / (b + a) if product > 0.0 else 0.0
 
 
 @njit(inline="always")
-def _minmod(b, a):
+def _minmod(near, b, a):
     smaller = b if abs(b) < abs(a) else a
     return 0.5 * smaller if a * b > 0.0 else 0.0
 
 
 @njit(inline="always")
-def _mc(b, a):
+def _mc(near, b, a):
     smaller = b if abs(b) < abs(a) else a
     middle = 0.25 * (a + b)
     half = smaller if abs(smaller) < abs(middle) else middle
@@ -163,11 +163,18 @@ def _mc(b, a):
 
 
 @njit(inline="always")
-def _koren(b, a):
+def _koren(near, b, a):
     smaller = b if abs(b) < abs(a) else a
     third = (b + 2.0 * a) / 6.0
     half = smaller if abs(smaller) < abs(third) else third
     return half if a * b > 0.0 else 0.0
+
+
+@njit(inline="always")
+def _third(near, b, a):
+    """The parabola through three cells, cut only where it is negative or above twice the mean."""
+    third = (b + 2.0 * a) / 6.0
+    return min(max(third, -near), near)
 
 
 _upwind_rows, _upwind_plane = _limited(_flat)
@@ -175,6 +182,7 @@ _van_leer_rows, _van_leer_plane = _limited(_van_leer)
 _minmod_rows, _minmod_plane = _limited(_minmod)
 _mc_rows, _mc_plane = _limited(_mc)
 _koren_rows, _koren_plane = _limited(_koren)
+_third_rows, _third_plane = _limited(_third)
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -187,6 +195,8 @@ def _row_faces(code, kappa, here, above, before, m, after, beyond, out):
         _mc_rows(kappa, here, above, before, m, after, beyond, out)
     elif code == KOREN:
         _koren_rows(kappa, here, above, before, m, after, beyond, out)
+    elif code == THIRD:
+        _third_rows(kappa, here, above, before, m, after, beyond, out)
     else:
         _upwind_rows(kappa, here, above, before, m, after, beyond, out)
 
@@ -201,6 +211,8 @@ def _plane_faces(code, kappa, behind, ahead, here, above, before, m, after, beyo
         _mc_plane(kappa, behind, ahead, here, above, before, m, after, beyond, out)
     elif code == KOREN:
         _koren_plane(kappa, behind, ahead, here, above, before, m, after, beyond, out)
+    elif code == THIRD:
+        _third_plane(kappa, behind, ahead, here, above, before, m, after, beyond, out)
     else:
         _upwind_plane(kappa, behind, ahead, here, above, before, m, after, beyond, out)
 
@@ -210,7 +222,7 @@ def survey(faces, v, m):
     """What a step is judged by: dissipation (K,), mass (K,), fastest outflow, smallest mass.
 
     The dissipation is Σ κ (V_c − V_{c+1})² (m_c + m_{c+1})/2; the outflow of a cell that holds mass
-    is the sum over axes of the larger of |κ (V_c − V_{c+1})| at its two faces.
+    is Σ κ max(fall of V, 0) over its faces: no limiter puts more than twice its mass on a face.
     """
     strides, row_kappa, kappa, _, _ = faces
     nodes, rows, plane = m.shape
@@ -231,12 +243,12 @@ def survey(faces, v, m):
                 _potential(v, k, j + 1, above)
             after = nothing if last else m[k, j + 1]
             dissipation[k] += _row_speeds(row_kappa[j], here, above, m[k, j], after, high)
-            _larger(low, high, rate)
+            _outflow(low, high, rate)
             for a in range(strides.size):
                 st = strides[a]
                 speed[:pad] = 0.0
                 dissipation[k] += _plane_speeds(kappa[a], st, here, m[k, j], speed[pad:])
-                _add_larger(speed[pad - st :], speed[pad:], rate)
+                _add_outflow(speed[pad - st :], speed[pad:], rate)
             total, least, most = _summary(m[k, j], rate)
             mass[k] += total
             # max and min that keep a NaN
@@ -252,7 +264,7 @@ def _row_speeds(kappa, here, above, m, after, out):
     total = 0.0
     for c in range(out.size):
         fall = here[c] - above[c]
-        out[c] = abs(kappa * fall)
+        out[c] = kappa * fall
         total += kappa * fall * fall * 0.5 * (m[c] + after[c])
     return total
 
@@ -262,22 +274,22 @@ def _plane_speeds(kappa, st, here, m, out):
     total, above, after = 0.0, here[st:], m[st:]
     for c in range(m.size - st):
         fall = here[c] - above[c]
-        out[c] = abs(kappa[c] * fall)
+        out[c] = kappa[c] * fall
         total += kappa[c] * fall * fall * 0.5 * (m[c] + after[c])
     out[m.size - st : m.size] = 0.0
     return total
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _larger(low, high, rate):
+def _outflow(low, high, rate):
     for c in range(rate.size):
-        rate[c] = low[c] if low[c] > high[c] else high[c]
+        rate[c] = max(high[c], 0.0) + max(-low[c], 0.0)
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _add_larger(low, high, rate):
+def _add_outflow(low, high, rate):
     for c in range(rate.size):
-        rate[c] += low[c] if low[c] > high[c] else high[c]
+        rate[c] += max(high[c], 0.0) + max(-low[c], 0.0)
 
 
 @njit(cache=True, nogil=True, fastmath=FASTMATH, error_model="numpy")

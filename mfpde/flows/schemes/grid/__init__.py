@@ -6,7 +6,7 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
-from mfpde.flows.schemes.grid import implicit, koren, muscl, scharfetter_gummel, upwind
+from mfpde.flows.schemes.grid import implicit, muscl, scharfetter_gummel, third_order, upwind
 from mfpde.flows.schemes.step import Scheme
 
 __all__ = ["SCHEMES", "scheme"]
@@ -27,6 +27,11 @@ def _muscl(name: str, limiter: str) -> Scheme:
     return Scheme(name, 2, take, stability=2.0, longest=_cfl(muscl.CFL))
 
 
+def _third_order(name: str, limiter: str) -> Scheme:
+    take = partial(third_order.step, limiter=limiter)
+    return Scheme(name, 3, take, stability=2.5, longest=_cfl(third_order.CFL))
+
+
 SCHEMES = {
     scheme.name: scheme
     for scheme in (
@@ -34,7 +39,8 @@ SCHEMES = {
         _muscl("muscl", "van_leer"),
         _muscl("muscl_minmod", "minmod"),
         _muscl("muscl_mc", "mc"),
-        Scheme("koren", 2, koren.step, stability=2.5, longest=_cfl(koren.CFL)),
+        _third_order("third_order", "third"),
+        _third_order("koren", "koren"),
         Scheme("implicit", 2, implicit.step, error_order=2),
         Scheme("scharfetter_gummel", 1, scharfetter_gummel.step, error_order=2),
     )
@@ -42,8 +48,16 @@ SCHEMES = {
 
 
 def scheme(method: str, rtol: float, atol: float, entropic: bool) -> Scheme:
-    """The scheme of a run; a split scheme need not lower the sum of its two energies."""
+    """The scheme of a run; a split scheme need not lower the sum of its two energies.
+
+    Raises ValueError for "implicit" with entropy.
+    """
     found = SCHEMES[method]
     if method == "implicit":
+        if entropic:
+            raise ValueError(
+                "method='implicit' needs temperature=0: drift and entropy balance each other at "
+                "late times, and long steps must take both at once, as 'scharfetter_gummel' does"
+            )
         found = replace(found, step=partial(found.step, rtol=rtol, atol=atol))
     return replace(found, descends=not entropic or method == "scharfetter_gummel")

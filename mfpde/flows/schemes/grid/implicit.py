@@ -16,14 +16,12 @@ step, in the potentials instead of the positions), and (φ_½ + φ_½')/2 − φ
 
 from __future__ import annotations
 
-from functools import partial
 from typing import Any
 
 import numpy as np
 
 from mfpde import losses
 from mfpde.flows import dual
-from mfpde.flows.schemes.grid import strang
 from mfpde.flows.schemes.step import Array, Step
 
 MOST_SUBSTEPS = 2000  # a step that needs more is far too long: it is refused unseen
@@ -31,10 +29,6 @@ MOST_SUBSTEPS = 2000  # a step that needs more is far too long: it is refused un
 
 def step(flow: Any, point: Any, h: float, *, rtol: float = 0.0, atol: float = 0.0) -> Step:
     """One step of order 2."""
-    return strang.step(flow, point, h, partial(transport, rtol=rtol, atol=atol))
-
-
-def transport(flow: Any, point: Any, h: float, *, rtol: float, atol: float) -> Step:
     solver = dual.solver(flow, atol + rtol * flow.size(point))
     whole = predicted(flow, point, h, solver)
     first = predicted(flow, point, 0.5 * h, solver)

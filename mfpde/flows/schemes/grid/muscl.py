@@ -1,7 +1,7 @@
 """MUSCL: limited linear reconstruction and the two-stage SSP Runge–Kutta method, order 2.
 
-With |slope| <= 2 min(|b|, |a|) a cell gives away at most 2·(fastest face)·mass, so that h <= ½/rate
-keeps masses >= 0 in every stage.
+With |slope| <= 2 min(|b|, |a|) no face carries more than twice the mass of its cell, so that
+h <= ½/(outflow) keeps masses >= 0.
 Source: van Leer 1979; Gottlieb, Shu, Tadmor 2001.
 """
 
