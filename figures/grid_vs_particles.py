@@ -91,7 +91,9 @@ def _joint(axes, rows: dict[str, np.ndarray]) -> None:
         known = np.isfinite(rows[name])
         x, y = n[known], rows[name][known]
         axes.loglog(x, y, mark, color=f"C{number}")
-        axes.annotate(label, (x[-1], y[-1]), xytext=(5, -2), textcoords="offset points", fontsize=7)
+        low = -8 if "upwind" in name else -1
+        where = {"xytext": (5, low), "textcoords": "offset points"}
+        axes.annotate(label, (x[-1], y[-1]), fontsize=7, **where)
     guide(axes, n, 0.5 * rows["COT"][0], -1.0, "")
     guide(axes, n, 0.4 * rows["u"][0], -2.0, "")
     axes.set(xlabel="cells along an axis", ylabel="grid $-$ particles", xlim=(None, 2.4 * n[-1]))
