@@ -100,7 +100,7 @@ def flow_class(rho: Measure) -> Any:
     from mfpde.flows.grid_flow import GridFlow
     from mfpde.flows.particle_flow import ParticleFlow
 
-    flows = {"particles": ParticleFlow, "grid": GridFlow}
+    flows = {"particles": ParticleFlow, "moving_grid": ParticleFlow, "grid": GridFlow}
     kind = getattr(rho, "kind", None)
     if kind not in flows:
         raise TypeError(f"rho0 must be a measure of mfpde; given {type(rho).__name__}")

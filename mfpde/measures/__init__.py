@@ -8,9 +8,10 @@ from numpy.typing import NDArray
 
 from mfpde.measures.axes import Axis, Grid
 from mfpde.measures.grid import GridMeasure
+from mfpde.measures.moving import MovingGrid
 from mfpde.measures.particles import ParticleMeasure
 
-__all__ = ["MEASURES", "Axis", "Grid", "GridMeasure", "Measure", "ParticleMeasure"]
+__all__ = ["MEASURES", "Axis", "Grid", "GridMeasure", "Measure", "MovingGrid", "ParticleMeasure"]
 
 
 class Measure(Protocol):
@@ -38,4 +39,6 @@ class Measure(Protocol):
         ...
 
 
-MEASURES: dict[str, Any] = {measure.kind: measure for measure in (ParticleMeasure, GridMeasure)}
+MEASURES: dict[str, Any] = {
+    measure.kind: measure for measure in (ParticleMeasure, GridMeasure, MovingGrid)
+}
