@@ -11,7 +11,14 @@ from mfpde.evaluate import first_variation, gradient, loss, predict
 from mfpde.flows.solve import resume, solve
 from mfpde.flows.status import SolveError, Status
 from mfpde.limit import Limit, limit
-from mfpde.measures import GridMeasure, MovingGrid, ParticleMeasure
+from mfpde.measures import (
+    GridMeasure,
+    JointGrid,
+    JointMeasure,
+    MovingGrid,
+    OrderedBlocks,
+    ParticleMeasure,
+)
 from mfpde.problem import Problem
 from mfpde.solution import Solution
 from mfpde.warm import warmup
@@ -27,10 +34,13 @@ __all__ = [
     "Block",
     "Depth",
     "GridMeasure",
+    "JointGrid",
+    "JointMeasure",
     "Limit",
     "Linear",
     "Meshed",
     "MovingGrid",
+    "OrderedBlocks",
     "ParticleMeasure",
     "Problem",
     "Solution",

@@ -16,7 +16,8 @@ class Tableau:
     """An explicit Runge–Kutta method whose stage i reads the parameters at a depth node.
 
     ``a`` (S, S) strictly lower triangular, ``b`` (S,), ``offset`` (S,) the node of stage i counted
-    from the first node of the step, ``stride`` nodes between the starts of two steps.
+    from the first node of the step, ``stride`` nodes between the starts of two steps, ``shift`` how
+    far the first node lies inside its step, in node distances.
     """
 
     name: str
@@ -25,6 +26,7 @@ class Tableau:
     b: NDArray[np.float64]
     offset: tuple[int, ...]
     stride: int
+    shift: float = 0.0
 
     @property
     def stages(self) -> int:
@@ -41,16 +43,21 @@ RK4 = Tableau(
     (0, 1, 1, 2),
     2,
 )
-TABLEAUX = {tableau.name: tableau for tableau in (EULER, HEUN, RK4)}
+MIDPOINT = Tableau(
+    "midpoint", 2, np.array([[0.0, 0.0], [0.5, 0.0]]), np.array([0.0, 1.0]), (0, 0), 1, 0.5
+)
+TABLEAUX = {tableau.name: tableau for tableau in (EULER, HEUN, RK4, MIDPOINT)}
 
 
 @dataclass(frozen=True)
 class Depth:
     """The depth axis t ∈ [0, 1] cut into ``steps`` steps of one integrator.
 
-    ``method`` is "euler" (order 1; this *is* a ResNet of L = ``steps`` layers), "heun" (order 2)
-    or "rk4" (order 4). The weights ω_k are the integrator's own quadrature (left rectangles,
-    trapezoid, composite Simpson), so that ∂E_h/∂ρ_k / ω_k is the first variation V(t_k, ·).
+    ``method`` is "euler" (order 1; this *is* a ResNet of L = ``steps`` layers), "heun" (order 2),
+    "rk4" (order 4) or "midpoint" (order 2: one node in the middle of each step, whose law both
+    stages read, as if ρ were constant within the step). The weights ω_k are the integrator's own
+    quadrature (left rectangles, trapezoid, composite Simpson, midpoints), so that ∂E_h/∂ρ_k / ω_k
+    is the first variation V(t_k, ·).
 
     Raises ValueError for an unknown method or fewer than one step.
     """
@@ -76,7 +83,7 @@ class Depth:
         """Depths t_k at which a measure is held, shape (K,)."""
         tableau = self.tableau
         last = self.steps * tableau.stride + max(tableau.offset) - tableau.stride
-        return np.arange(last + 1) / (self.steps * tableau.stride)
+        return (np.arange(last + 1) + tableau.shift) / (self.steps * tableau.stride)
 
     @cached_property
     def weights(self) -> NDArray[np.float64]:

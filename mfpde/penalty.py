@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -20,6 +20,10 @@ class Penalty:
 
     quadratic: float = 0.0
     quartic: float = 0.0
+
+    def vanishing(self, c: float, s: float) -> Penalty:
+        """With c e^{−s} |θ|² added, the decay that vanishes in training time s."""
+        return replace(self, quadratic=self.quadratic + 2.0 * c * float(np.exp(-s))) if c else self
 
     def __bool__(self) -> bool:
         return self.quadratic != 0.0 or self.quartic != 0.0

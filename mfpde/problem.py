@@ -83,6 +83,14 @@ class Problem:
         """Whether E holds more than the data's term."""
         return bool(self.penalty) or self.temperature > 0.0
 
+    def refuse_entropy(self) -> None:
+        """Raise ValueError for a temperature: particles have no entropy."""
+        if self.temperature:
+            raise ValueError(
+                "temperature must be 0 for particles, which have no entropy; use a GridMeasure, or "
+                "mfpde.resnet.train(optimizer='langevin') for noisy training"
+            )
+
     def start(self, x: ArrayLike | None = None) -> Array:
         """Hidden states at depth 0, X_i(0) = A x_i, shape (N, d)."""
         data = self.x if x is None else checks.array("x", x, ("N", self.x.shape[1]))

@@ -51,7 +51,10 @@ CASES = [
     (lambda: mfpde.SHL(0), "SHL dim must be a whole number >= 1; given 0"),
     (lambda: mfpde.SHL(2, "tanhh"), "did you mean 'tanh'"),
     (lambda: mfpde.Depth(0), "Depth steps must be a whole number >= 1"),
-    (lambda: mfpde.Depth(2, "rk"), "Depth method must be one of 'euler', 'heun', 'rk4'"),
+    (
+        lambda: mfpde.Depth(2, "rk"),
+        "Depth method must be one of 'euler', 'heun', 'rk4', 'midpoint'",
+    ),
     (lambda: measure(np.zeros((3, 3, 5))), r"theta must have shape \(2, M, p\); given \(3, 3, 5\)"),
     (lambda: measure(np.zeros((2, 0, 5))), "theta must not be empty"),
     (lambda: measure(THETA + np.inf), "theta must be finite"),

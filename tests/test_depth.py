@@ -8,16 +8,20 @@ from mfpde import laws
 
 
 def test_nodes_and_weights_are_the_integrators_own_quadrature():
-    euler, heun, rk4 = (mfpde.Depth(2, name) for name in ("euler", "heun", "rk4"))
+    euler, heun, rk4, midpoint = (
+        mfpde.Depth(2, name) for name in ("euler", "heun", "rk4", "midpoint")
+    )
     np.testing.assert_array_equal(euler.nodes, [0, 0.5])
     np.testing.assert_allclose(euler.weights, [0.5, 0.5])
     np.testing.assert_array_equal(heun.nodes, [0, 0.5, 1])
     np.testing.assert_allclose(heun.weights, [0.25, 0.5, 0.25])
+    np.testing.assert_array_equal(midpoint.nodes, [0.25, 0.75])
+    np.testing.assert_allclose(midpoint.weights, [0.5, 0.5])
     np.testing.assert_array_equal(rk4.nodes, [0, 0.25, 0.5, 0.75, 1])
     np.testing.assert_allclose(rk4.weights, np.array([1, 4, 2, 4, 1]) / 12)
 
 
-@pytest.mark.parametrize("method", ["euler", "heun", "rk4"])
+@pytest.mark.parametrize("method", ["euler", "heun", "rk4", "midpoint"])
 @pytest.mark.parametrize("steps", [1, 3, 8])
 def test_weights_are_positive_and_sum_to_one(method, steps):
     weights = mfpde.Depth(steps, method).weights
@@ -43,7 +47,12 @@ def exact():
 
 @pytest.mark.parametrize(
     ("method", "order", "steps", "ceiling"),
-    [("euler", 1, (8, 16, 32), 2e-2), ("heun", 2, (4, 8, 16), 1e-4), ("rk4", 4, (2, 4, 8), 1e-7)],
+    [
+        ("euler", 1, (8, 16, 32), 2e-2),
+        ("heun", 2, (4, 8, 16), 1e-4),
+        ("midpoint", 2, (4, 8, 16), 1e-4),
+        ("rk4", 4, (2, 4, 8), 1e-7),
+    ],
 )
 def test_order_in_depth(exact, method, order, steps, ceiling):
     errors = [np.abs(trained_output(n, method) - exact).max() for n in steps]

@@ -14,7 +14,7 @@ BLOCKS = [
     mfpde.Linear(3),
     Cubic(),
 ]
-METHODS = ["euler", "heun", "rk4"]
+METHODS = ["euler", "heun", "rk4", "midpoint"]
 LOSSES = ["squared", "cross_entropy"]
 
 

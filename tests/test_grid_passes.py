@@ -10,7 +10,7 @@ from mfpde.activations import ACTIVATIONS
 from mfpde.blocks.on_grid import CellSums, SeparableSums, on_grid
 from mfpde.measures import Axis, Grid
 
-METHODS = ("euler", "heun", "rk4")
+METHODS = ("euler", "heun", "rk4", "midpoint")
 SHAPE = (4, 3, 5, 9, 10)
 
 

@@ -53,7 +53,7 @@ problems = {
     "d": st.integers(1, 19),
     "m": st.integers(1, 25),
     "steps": st.integers(1, 3),
-    "method": st.sampled_from(["euler", "heun", "rk4"]),
+    "method": st.sampled_from(["euler", "heun", "rk4", "midpoint"]),
     "activation": st.sampled_from(sorted(ACTIVATIONS)),
     "bias": st.booleans(),
     "dtype": st.sampled_from([np.float64, np.float32]),

@@ -33,7 +33,7 @@ def build(seed, n, d, m, outputs, steps, method, activation, bias, dtype):
     m=st.integers(1, 12),
     outputs=st.integers(1, 3),
     steps=st.integers(1, 3),
-    method=st.sampled_from(["euler", "heun", "rk4"]),
+    method=st.sampled_from(["euler", "heun", "rk4", "midpoint"]),
     activation=st.sampled_from(sorted(ACTIVATIONS)),
     bias=st.booleans(),
     dtype=st.sampled_from([np.float64, np.float32]),

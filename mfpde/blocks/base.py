@@ -111,6 +111,42 @@ class Block(ABC):
         rows = sum(factors[1:], start=factors[0]) * np.sqrt(np.repeat(a, self.size))
         out += scale * (rows @ rows.T)
 
+    # -- passes through single blocks, one after another: states (n + 1, d, N) ----------------
+
+    def chain_forward(self, theta: Array, steps: Array, start: Array) -> Array:
+        """X^{l+1} = X^l + h_l f(X^l, θ_l) for θ (n, p), h (n,) and X^0 = start (d, N)."""
+        path = np.empty((len(theta) + 1, *start.shape))
+        path[0] = start
+        for k, h in enumerate(steps):
+            path[k + 1] = path[k] + h * self.field(path[k].T, theta[k : k + 1], np.ones(1)).T
+        return path
+
+    def chain_adjoint(
+        self, theta: Array, steps: Array, path: Array, terminal: Array
+    ) -> tuple[Array, Array, Array]:
+        """P^l = P^{l+1} + h_l D_xfᵀP^{l+1} from ``terminal`` (d, N), like the states.
+
+        And, without the factor h_l, Σ_i D_θ fᵀP^{l+1} (n, p) and ⟨P^{l+1}, f⟩ (n, N).
+        """
+        back = np.empty_like(path)
+        gradient, value = np.empty_like(theta), np.empty((len(theta), path.shape[2]))
+        back[-1] = terminal
+        for k in reversed(range(len(theta))):
+            x, q, one = path[k].T, back[k + 1].T, theta[k : k + 1]
+            pull, change = self.backward(x, one, np.ones(1), q)
+            gradient[k] = change[0]
+            value[k] = (self.value(x, one)[:, 0] * q).sum(axis=1)
+            back[k] = back[k + 1] + steps[k] * pull.T
+        return back, gradient, value
+
+    def chain_rows(self, theta: Array, path: Array, back: Array) -> Array:
+        """D_θ f(X^l_i, θ_l)ᵀP^{l+1}_i for every datum, (n, p, N)."""
+        rows = [
+            self.pull_parameter(path[k].T, theta[k : k + 1], back[k + 1].T)[:, 0].T
+            for k in range(len(theta))
+        ]
+        return np.stack(rows)
+
     # -- whole passes, for blocks that have them compiled -------------------------------------
 
     def forward_pass(

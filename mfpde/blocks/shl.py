@@ -11,7 +11,7 @@ from mfpde import checks
 from mfpde.activations import Activation, get_activation
 from mfpde.blocks.base import Block
 from mfpde.depth import Depth
-from mfpde.kernels import activate, gram, shl, shl_tangent
+from mfpde.kernels import activate, chain, gram, shl, shl_tangent
 
 Array = NDArray[Any]
 
@@ -124,6 +124,25 @@ class SHL(Block):
         product = gram.flat if self.size * rows**2 <= hadamard else gram.hadamard
         product(scaled, int(self.bias), out)
 
+    # -- passes through single blocks -----------------------------------------------------------
+
+    def chain_forward(self, theta: Array, steps: Array, start: Array) -> Array:
+        if not self._own():
+            return super().chain_forward(theta, steps, start)
+        return chain.forward(self.activation.code, int(self.bias), theta, steps, start)
+
+    def chain_adjoint(
+        self, theta: Array, steps: Array, path: Array, terminal: Array
+    ) -> tuple[Array, Array, Array]:
+        if not self._own():
+            return super().chain_adjoint(theta, steps, path, terminal)
+        return chain.adjoint(self.activation.code, int(self.bias), theta, steps, path, terminal)
+
+    def chain_rows(self, theta: Array, path: Array, back: Array) -> Array:
+        if not self._own():
+            return super().chain_rows(theta, path, back)
+        return chain.rows(self.activation.code, int(self.bias), theta, path, back)
+
     # -- whole passes ---------------------------------------------------------------------------
 
     def forward_pass(
@@ -151,10 +170,13 @@ class SHL(Block):
         return shl_tangent.tangent(code, bias, depth, theta, weights, stages, change, kept)
 
     def _fused(self) -> bool:
-        """Whether one compiled sweep pays, and no subclass has changed what it would compute."""
+        """Whether one compiled sweep pays."""
+        return self._own() and self.dim <= FUSED_TO
+
+    def _own(self) -> bool:
+        """Whether no subclass has changed what a compiled sweep would compute."""
         sums = ("field", "backward", "tangent")
-        own = all(getattr(type(self), name) is getattr(SHL, name) for name in sums)
-        return own and self.dim <= FUSED_TO
+        return all(getattr(type(self), name) is getattr(SHL, name) for name in sums)
 
     def _sigma(self, x: Array, theta: Array) -> Array:
         z = self._preactivation(x, theta)

@@ -168,11 +168,12 @@ class Driver:
         return float(error) if np.isfinite(error) else float("inf")
 
     def _rose(self, new: Any) -> bool:
-        """Whether the energy that the flow descends is larger at the new point."""
+        """Whether the energy is larger at the new point, where the flow does not allow it."""
         if not self.scheme.descends:
             return False
         before = self.point.energy
-        return bool(new.energy > before + 1e-12 * abs(before) + self.floor)
+        rose = bool(new.energy > before + 1e-12 * abs(before) + self.floor)
+        return rose and not self.flow.may_rise(self.point, new)
 
     def _watch(self) -> Status | None:
         control = self.control
@@ -200,7 +201,7 @@ class Driver:
         """Monitor what is guaranteed: the energy never rises, and what the flow adds."""
         rise = (new.energy - self.point.energy) / (abs(self.point.energy) + self.floor)
         self.flow.clock.worst("energy_rise", max(float(rise), 0.0))
-        self.flow.observe(new)
+        self.flow.observe(self.point, new)
 
     def _save_dense(self, step: Step, start: float, h: float) -> None:
         """Save times strictly inside a step of a scheme with dense output."""

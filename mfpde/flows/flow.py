@@ -34,7 +34,7 @@ class Point(Protocol):
 
     @property
     def energy(self) -> float:
-        """What the flow descends: a step in which it rises is refused."""
+        """What the flow descends."""
         ...
 
     @property
@@ -49,7 +49,10 @@ class Point(Protocol):
 
 
 class Flow(Protocol):
-    """A gradient flow of the energy, whatever the measure is made of."""
+    """A gradient flow of the energy, whatever the measure is made of.
+
+    A step after which the energy is larger is refused, unless the flow says that it ``may_rise``.
+    """
 
     problem: Problem
     clock: Clock
@@ -79,8 +82,12 @@ class Flow(Protocol):
         """A bound of D²r at the point."""
         ...
 
-    def observe(self, point: Any) -> None:
-        """Note in the clock how far an accepted point is from what the flow guarantees."""
+    def observe(self, before: Any, after: Any) -> None:
+        """Note in the clock what an accepted step did, and how well it kept what is guaranteed."""
+        ...
+
+    def may_rise(self, before: Any, after: Any) -> bool:
+        """Whether the energy may be larger after a step between these two points."""
         ...
 
     def scheme(self, options: Options) -> Scheme:
@@ -98,9 +105,19 @@ def flow_class(rho: Measure) -> Any:
     Raises TypeError for what is no measure.
     """
     from mfpde.flows.grid_flow import GridFlow
+    from mfpde.flows.joint import JointFlow
+    from mfpde.flows.joint_grid import JointGridFlow
     from mfpde.flows.particle_flow import ParticleFlow
+    from mfpde.flows.reordering import ReorderingFlow
 
-    flows = {"particles": ParticleFlow, "moving_grid": ParticleFlow, "grid": GridFlow}
+    flows = {
+        "particles": ParticleFlow,
+        "moving_grid": ParticleFlow,
+        "grid": GridFlow,
+        "joint": JointFlow,
+        "joint_grid": JointGridFlow,
+        "ordered": ReorderingFlow,
+    }
     kind = getattr(rho, "kind", None)
     if kind not in flows:
         raise TypeError(f"rho0 must be a measure of mfpde; given {type(rho).__name__}")

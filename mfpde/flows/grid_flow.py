@@ -7,7 +7,6 @@ semi-discrete energy decay: dE_h/ds = −Σ_k ω_k Σ_faces velocity² · mass o
 
 from __future__ import annotations
 
-from dataclasses import replace
 from functools import cached_property
 
 import numpy as np
@@ -71,8 +70,9 @@ class GridFlow:
     @cached_property
     def _mass(self) -> Array:
         """Mass of every node at the start of the run, summed as ever after."""
-        shape = (self.rho.nodes, self.transport.rows, self.transport.plane)
-        return self.transport.survey(Potential.of(np.zeros(shape)), self.rho.masses).mass
+        rest = np.zeros(self.rho.masses.shape)
+        v = Potential.of(rest.reshape(-1, self.transport.rows, self.transport.plane))
+        return self.transport.survey(v, self.rho.masses).mass
 
     def at(self, masses: Array, s: float = 0.0) -> GridPoint:
         """The flow at masses (K, n1, ..., np) and time s."""
@@ -87,18 +87,18 @@ class GridFlow:
         """Options with "auto" resolved, the first step, and a note on what was chosen."""
         return grid_start.prepare(self, point, options)
 
-    def observe(self, point: GridPoint) -> None:
+    def observe(self, before: GridPoint, after: GridPoint) -> None:
         """Note the worst violation of what the schemes guarantee."""
-        self.clock.worst("mass_drift", float(np.abs(point.survey.mass - self._mass).max()))
-        self.clock.worst("negative_mass", max(-point.survey.smallest, 0.0))
+        self.clock.worst("mass_drift", float(np.abs(after.survey.mass - self._mass).max()))
+        self.clock.worst("negative_mass", max(-after.survey.smallest, 0.0))
+
+    def may_rise(self, before: GridPoint, after: GridPoint) -> bool:
+        """Never: upwind fluxes descend."""
+        return False
 
     def penalty(self, s: float) -> Penalty:
         """The confinement at time s, the vanishing part included."""
-        penalty = self.problem.penalty
-        if not self.vanishing_decay:
-            return penalty
-        vanishing = 2.0 * self.vanishing_decay * np.exp(-s)
-        return replace(penalty, quadratic=float(penalty.quadratic + vanishing))
+        return self.problem.penalty.vanishing(self.vanishing_decay, s)
 
     def curvature(self, point: GridPoint) -> float:
         """The largest eigenvalue of D²r over the grid."""
@@ -148,7 +148,7 @@ class GridFlow:
     def speed(self, point: GridPoint, g: Array) -> float:
         """√∫∫ |∇φ|² dρ for a potential by coefficient."""
         found = self.transport.survey(self.potential(g, Penalty()), point.state)
-        return float(np.sqrt(self.rho.depth.weights @ found.dissipation))
+        return float(np.sqrt(self.over_depth(found.dissipation)))
 
     def rose(self, before: GridPoint, after: GridPoint) -> bool:
         """Whether the energy without entropy is larger after a transport."""
@@ -215,7 +215,11 @@ class GridFlow:
     def root_mean(self, values: Array) -> float:
         """√(Σ_k ω_k Σ_c values²) for values (K, ...)."""
         rows = np.square(values).reshape(len(values), -1).sum(axis=1)
-        return float(np.sqrt(self.rho.depth.weights @ rows))
+        return float(np.sqrt(self.over_depth(rows)))
+
+    def over_depth(self, values: Array) -> float:
+        """∫ dt of values at the nodes, (K,)."""
+        return float(self.rho.depth.weights @ values)
 
     def norm(self, change: float) -> float:
         """The size of an error: schemes on grids hand over the size itself."""
@@ -264,7 +268,7 @@ class GridPoint:
         if not flow.problem.temperature:
             return 0.0
         entropy = flow.rho.with_state(self.state).entropy()
-        return flow.problem.temperature * float(flow.rho.depth.weights @ entropy)
+        return flow.problem.temperature * flow.over_depth(entropy)
 
     def _mean(self, penalty: Penalty) -> float:
         if not penalty:
@@ -329,7 +333,7 @@ class GridPoint:
         if tau:
             v = self.potential.values().reshape(self.state.shape)
             nodes = flow.diffusion.dissipation(tau, v, self.state)
-        return float(flow.rho.depth.weights @ nodes)
+        return flow.over_depth(nodes)
 
     @property
     def finite(self) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from functools import cached_property
 from typing import Any
 
@@ -40,11 +39,7 @@ class ParticleFlow:
         *,
         vanishing_decay: float = 0.0,
     ) -> None:
-        if problem.temperature:
-            raise ValueError(
-                "temperature must be 0 for particles, which have no entropy; use a GridMeasure, or "
-                "mfpde.resnet.train(optimizer='langevin') for noisy training"
-            )
+        problem.refuse_entropy()
         self.problem = problem
         self.clock = clock or Clock()
         self.vanishing_decay = vanishing_decay
@@ -73,11 +68,11 @@ class ParticleFlow:
 
     def penalty(self, s: float) -> Penalty:
         """The confinement at time s, the vanishing part included."""
-        penalty = self.problem.penalty
-        if not self.vanishing_decay:
-            return penalty
-        vanishing = 2.0 * self.vanishing_decay * np.exp(-s)
-        return replace(penalty, quadratic=float(penalty.quadratic + vanishing))
+        return self.problem.penalty.vanishing(self.vanishing_decay, s)
+
+    def may_rise(self, before: Point, after: Point) -> bool:
+        """Never: E is smooth and the flow descends it."""
+        return False
 
     def layers(self, theta: Array) -> Layers:
         return self._layers._replace(theta=theta)
@@ -112,7 +107,7 @@ class ParticleFlow:
         """The largest eigenvalue of D²r over the particles."""
         return self.penalty(point.s).curvature(point.state)
 
-    def observe(self, point: Point) -> None:
+    def observe(self, before: Point, after: Point) -> None:
         """Nothing to monitor: weights do not move."""
 
     def inner(self, left: Array, right: Array) -> float:

@@ -1,7 +1,8 @@
 """Transport of the masses of a grid down a potential: the geometry and potentials of the kernels.
 
 The kernels see masses as (K, R, W), rows along the first axis and the plane of all others; a grid
-of one axis is one row. See ``mfpde.kernels.grid_flux`` for the scheme.
+of one axis is one row. Where depth is an axis too, it is the first, and K = 1. See
+``mfpde.kernels.grid_flux`` for the scheme.
 """
 
 from __future__ import annotations
@@ -93,7 +94,7 @@ class Transport:
         return Survey(*grid_flux.survey(self.faces, tuple(v), self._flat(m)))
 
     def _flat(self, m: Array) -> Array:
-        return m.reshape(len(m), self.rows, self.plane)
+        return m.reshape(-1, self.rows, self.plane)
 
 
 def _kappa(axis: Axis) -> Array:

@@ -175,7 +175,8 @@ def _limited(half_slope):
             b = behind[c] * (here[c] - before[c]) if up else ahead[c] * (beyond[c] - after[c])
             near = here[c] if up else after[c]
             half = half_slope(near, b, a)
-            to[c] = w * (near + (half if up else -half))
+            face = near + (half if up else -half)
+            to[c] = w * (0.0 if face < 0.0 else face)  # φ may pass −m by a rounding
 
     @njit(fastmath=CONTRACT, error_model="numpy")
     def along(plane, kappa, behind, ahead, v, m, out):
@@ -189,7 +190,8 @@ def _limited(half_slope):
             b = behind * (here[c] - before[c]) if up else ahead * (beyond[c] - after[c])
             near = here[c] if up else after[c]
             half = half_slope(near, b, a)
-            to[c] = w * (near + (half if up else -half))
+            face = near + (half if up else -half)
+            to[c] = w * (0.0 if face < 0.0 else face)  # φ may pass −m by a rounding
 
     return loop, along
 

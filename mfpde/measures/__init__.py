@@ -8,10 +8,23 @@ from numpy.typing import NDArray
 
 from mfpde.measures.axes import Axis, Grid
 from mfpde.measures.grid import GridMeasure
+from mfpde.measures.joint import JointMeasure, OrderedBlocks
+from mfpde.measures.joint_grid import JointGrid
 from mfpde.measures.moving import MovingGrid
 from mfpde.measures.particles import ParticleMeasure
 
-__all__ = ["MEASURES", "Axis", "Grid", "GridMeasure", "Measure", "MovingGrid", "ParticleMeasure"]
+__all__ = [
+    "MEASURES",
+    "Axis",
+    "Grid",
+    "GridMeasure",
+    "JointGrid",
+    "JointMeasure",
+    "Measure",
+    "MovingGrid",
+    "OrderedBlocks",
+    "ParticleMeasure",
+]
 
 
 class Measure(Protocol):
@@ -40,5 +53,13 @@ class Measure(Protocol):
 
 
 MEASURES: dict[str, Any] = {
-    measure.kind: measure for measure in (ParticleMeasure, GridMeasure, MovingGrid)
+    measure.kind: measure
+    for measure in (
+        ParticleMeasure,
+        MovingGrid,
+        GridMeasure,
+        JointMeasure,
+        OrderedBlocks,
+        JointGrid,
+    )
 }

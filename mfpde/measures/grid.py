@@ -136,6 +136,11 @@ class GridMeasure:
         return self.masses.dtype
 
     @property
+    def slices(self) -> Array:
+        """What the forward pass sees at each node: the masses."""
+        return self.masses
+
+    @property
     def state(self) -> Array:
         """What the flow moves: the masses (K, n1, ..., np)."""
         return self.masses

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mfpde import checks
+from mfpde.measures.joint import PlacedBlocks
 from mfpde.transport.distance import conditional_transport
 from mfpde.transport.measure import ConditionalMeasure, as_measure, check_pair
 from mfpde.transport.methods import Method
@@ -16,7 +17,8 @@ from mfpde.transport.methods import Method
 def joint_distance(mu: Any, nu: Any, *, beta: float = 1.0, method: str | Method = "auto") -> float:
     """W₂ on Θ × [0, 1] for the cost |θ − θ′|² + β²|t − t′|²; β = 1 is the plain W₂.
 
-    Every measure is read as Σ_k ω_k Σ_j a_kj δ_(θ_kj, t_k), atoms sitting at the depth nodes. The
+    A ``JointMeasure`` (or ``OrderedBlocks``) is what it is, (1/n) Σ_j δ_(θ_j, t_j); every other
+    measure is read as Σ_k ω_k Σ_j a_kj δ_(θ_kj, t_k), atoms sitting at the depth nodes. The
     distance grows with β. On a common depth axis it tends to COT, and it *equals* COT once
     β |t_k − t_l| exceeds what any exchange between depths could save; it never exceeds it.
 
@@ -28,15 +30,21 @@ def joint_distance(mu: Any, nu: Any, *, beta: float = 1.0, method: str | Method 
 
     Source: Barboni, Peyré, Vialard 2024, Section 2 (COT as the limit of anisotropic costs).
     """
-    first, second = as_measure("mu", mu), as_measure("nu", nu)
-    check_pair(first, second)
     price = checks.positive("beta", beta)
+    first, second = _read("mu", mu), _read("nu", nu)
+    check_pair(first, second)
     pair = [_lifted(rho, price) for rho in (first, second)]
     return conditional_transport(*pair, method=method, workers=1).distance
 
 
-def _lifted(rho: ConditionalMeasure, beta: float) -> ConditionalMeasure:
+def _read(name: str, value: Any) -> Any:
+    return value if isinstance(value, PlacedBlocks) else as_measure(name, value)
+
+
+def _lifted(rho: PlacedBlocks | ConditionalMeasure, beta: float) -> ConditionalMeasure:
     """One slice that holds every (θ_kj, β t_k) with mass ω_k a_kj."""
+    if isinstance(rho, PlacedBlocks):
+        return _slice(np.column_stack([rho.theta, beta * rho.t]), np.ones(rho.count))
     atoms = [
         np.column_stack([x, np.full(len(x), beta * t)])
         for x, t in zip(rho.atoms, rho.nodes, strict=True)
@@ -44,5 +52,9 @@ def _lifted(rho: ConditionalMeasure, beta: float) -> ConditionalMeasure:
     mass: NDArray[np.float64] = np.concatenate(
         [w * a for w, a in zip(rho.lengths, rho.weights, strict=True)]
     )
+    return _slice(np.concatenate(atoms), mass)
+
+
+def _slice(atoms: NDArray[np.float64], mass: NDArray[np.float64]) -> ConditionalMeasure:
     whole = np.array([0.0, 1.0])
-    return ConditionalMeasure(whole, np.zeros(1), (np.concatenate(atoms),), (mass / mass.sum(),))
+    return ConditionalMeasure(whole, np.zeros(1), (atoms,), (mass / mass.sum(),))
