@@ -4,14 +4,21 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from mfpde import data, entropic, laws
-from mfpde.blocks import SHL, Block, Linear, check_block
+from mfpde.blocks import SHL, Block, Linear, Meshed, check_block
 from mfpde.depth import Depth
 from mfpde.entropic.solve import stationary
 from mfpde.evaluate import first_variation, gradient, loss, predict
 from mfpde.flows.solve import resume, solve
 from mfpde.flows.status import SolveError, Status
 from mfpde.limit import Limit, limit
-from mfpde.measures import GridMeasure, JointGrid, JointMeasure, OrderedBlocks, ParticleMeasure
+from mfpde.measures import (
+    GridMeasure,
+    JointGrid,
+    JointMeasure,
+    MovingGrid,
+    OrderedBlocks,
+    ParticleMeasure,
+)
 from mfpde.problem import Problem
 from mfpde.solution import Solution
 from mfpde.warm import warmup
@@ -31,6 +38,8 @@ __all__ = [
     "JointMeasure",
     "Limit",
     "Linear",
+    "Meshed",
+    "MovingGrid",
     "OrderedBlocks",
     "ParticleMeasure",
     "Problem",

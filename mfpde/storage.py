@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mfpde.atomic import replacing
-from mfpde.blocks import SHL, Block, Linear
+from mfpde.blocks import SHL, Block, Linear, Meshed
 from mfpde.flows.options import Options
 from mfpde.flows.status import Status
 from mfpde.measures import MEASURES
@@ -156,7 +156,8 @@ def _block(config: dict[str, Any], given: Any) -> Block:
             "hand it over as block=..."
         )
     fields = {key: value for key, value in spec.items() if key != "kind"}
-    return {"shl": SHL, "linear": Linear}[spec["kind"]](**fields)
+    makers: dict[str, Any] = {"shl": SHL, "linear": Linear, "meshed": Meshed.from_spec}
+    return makers[spec["kind"]](**fields)
 
 
 def versions() -> dict[str, str]:

@@ -112,6 +112,7 @@ def flow_class(rho: Measure) -> Any:
 
     flows = {
         "particles": ParticleFlow,
+        "moving_grid": ParticleFlow,
         "grid": GridFlow,
         "joint": JointFlow,
         "joint_grid": JointGridFlow,

@@ -16,6 +16,7 @@ from mfpde import propagate
 from mfpde.blocks.on_grid import SeparableSums, on_grid
 from mfpde.evaluate import terminal_cotangent
 from mfpde.flows import grid_start
+from mfpde.flows.base import ProblemFlow, ProblemPoint
 from mfpde.flows.clock import Clock
 from mfpde.flows.diffusion import Diffusion
 from mfpde.flows.mobility import Mobility, mobility, moved, tangent_kernel
@@ -33,7 +34,7 @@ from mfpde.solution import Control
 Array = NDArray[np.float64]
 
 
-class GridFlow:
+class GridFlow(ProblemFlow):
     """A problem with everything of a grid measure that the flow leaves fixed: depth and cells.
 
     ``vanishing_decay`` = c adds c e^{−s} ∫∫ |θ|² dρ to the energy (Ding et al. 2021).
@@ -49,18 +50,12 @@ class GridFlow:
         *,
         vanishing_decay: float = 0.0,
     ) -> None:
-        self.problem, self.rho = problem, rho
-        self.clock = clock or Clock()
-        self.vanishing_decay = vanishing_decay
+        super().__init__(problem, clock, vanishing_decay)
+        self.rho = rho
         self.sums = on_grid(problem.block, rho.grid)
         self.transport = Transport(rho.grid)
         self._start = problem.start()
         self._square = np.square(rho.grid.points).sum(axis=-1)
-
-    @property
-    def rows(self) -> int:
-        """N·k, the size of the tangent kernel."""
-        return self.problem.size * self.problem.outputs
 
     @cached_property
     def diffusion(self) -> Diffusion:
@@ -98,7 +93,7 @@ class GridFlow:
 
     def penalty(self, s: float) -> Penalty:
         """The confinement at time s, the vanishing part included."""
-        return self.problem.penalty.vanishing(self.vanishing_decay, s)
+        return self.confinement(s)
 
     def curvature(self, point: GridPoint) -> float:
         """The largest eigenvalue of D²r over the grid."""
@@ -226,7 +221,7 @@ class GridFlow:
         return float(change)
 
 
-class GridPoint:
+class GridPoint(ProblemPoint):
     """The flow at one state and s: the forward pass is done, the rest follows when asked for.
 
     ``state`` holds the masses (K, n1, ..., np).
@@ -236,55 +231,21 @@ class GridPoint:
         self.flow, self.state, self.s = flow, masses, s
         self.passed = flow.forward(masses)
 
-    @cached_property
-    def outputs(self) -> Array:
-        """B X_i(1), (N, k)."""
-        return self.passed.end @ self.flow.problem.readout.T
+    @property
+    def end(self) -> Array:
+        return self.passed.end
 
-    @cached_property
-    def loss(self) -> float:
-        """E without entropy, the problem's penalty included."""
-        return self._fit + self._mean(self.flow.problem.penalty)
+    def mean_penalty(self, penalty: Penalty) -> float:
+        return self.flow.mean(penalty.value(self.flow.rho.grid.points), self.state)
 
     @cached_property
     def energy(self) -> float:
         """What the flow descends: E with entropy and vanishing decay."""
-        return self.confined_energy + self._entropy
-
-    @cached_property
-    def confined_energy(self) -> float:
-        """The energy without its entropy."""
-        return self._fit + self._mean(self.flow.penalty(self.s))
-
-    @cached_property
-    def _fit(self) -> float:
-        problem = self.flow.problem
-        with np.errstate(all="ignore"):
-            return float(np.mean(problem.loss.value(self.outputs, problem.y)))
-
-    @property
-    def _entropy(self) -> float:
         flow = self.flow
-        if not flow.problem.temperature:
-            return 0.0
+        if not (temperature := flow.problem.temperature):
+            return self.confined_energy
         entropy = flow.rho.with_state(self.state).entropy()
-        return flow.problem.temperature * flow.over_depth(entropy)
-
-    def _mean(self, penalty: Penalty) -> float:
-        if not penalty:
-            return 0.0
-        with np.errstate(all="ignore"):
-            return self.flow.mean(penalty.value(self.flow.rho.grid.points), self.state)
-
-    @cached_property
-    def slope(self) -> Array:
-        """∂ℓ/∂z at the outputs, (N, k)."""
-        return self.flow.problem.loss.gradient(self.outputs, self.flow.problem.y)
-
-    @cached_property
-    def hessian(self) -> Array | None:
-        """∂²ℓ/∂z² at the outputs, (N, k, k), or None for the identity."""
-        return self.flow.problem.loss.hessian(self.outputs, self.flow.problem.y)
+        return float(self.confined_energy + temperature * flow.over_depth(entropy))
 
     @cached_property
     def potential(self) -> Potential:
@@ -338,7 +299,7 @@ class GridPoint:
     @property
     def finite(self) -> bool:
         """Whether the loss is finite and no mass is negative."""
-        return bool(np.isfinite(self.loss)) and self.survey.smallest >= 0.0
+        return super().finite and self.survey.smallest >= 0.0
 
 
 def _products(axes: tuple[Axis, ...]) -> Array:

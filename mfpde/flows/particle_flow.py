@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from mfpde import propagate
 from mfpde.evaluate import layers, terminal_cotangent
 from mfpde.flows import start
+from mfpde.flows.base import ProblemFlow, ProblemPoint
 from mfpde.flows.clock import Clock
 from mfpde.flows.options import Options
 from mfpde.flows.schemes import SCHEMES, Scheme, scheme
@@ -23,7 +24,7 @@ from mfpde.solution import Control
 Array = NDArray[Any]
 
 
-class ParticleFlow:
+class ParticleFlow(ProblemFlow):
     """A problem with everything of a measure that the flow leaves fixed: depth and weights.
 
     ``vanishing_decay`` = c adds c e^{−s} ∫∫ |θ|² dρ to the energy (Ding et al. 2021).
@@ -40,19 +41,12 @@ class ParticleFlow:
         vanishing_decay: float = 0.0,
     ) -> None:
         problem.refuse_entropy()
-        self.problem = problem
-        self.clock = clock or Clock()
-        self.vanishing_decay = vanishing_decay
+        super().__init__(problem, clock, vanishing_decay)
         self._layers = layers(problem, rho)
         self._start = problem.start().astype(rho.dtype)
         depth_weights = rho.depth.weights[:, None].astype(rho.dtype)
         self._per_node = depth_weights[:, :, None]
         self._mass = (depth_weights * self._layers.weights)[:, :, None]
-
-    @property
-    def rows(self) -> int:
-        """N·k, the size of the tangent kernel."""
-        return self.problem.size * self.problem.outputs
 
     def at(self, theta: Array, s: float = 0.0) -> Point:
         """The flow at θ (K, M, p) and time s; all beyond the forward pass is done on demand."""
@@ -68,7 +62,7 @@ class ParticleFlow:
 
     def penalty(self, s: float) -> Penalty:
         """The confinement at time s, the vanishing part included."""
-        return self.problem.penalty.vanishing(self.vanishing_decay, s)
+        return self.confinement(s)
 
     def may_rise(self, before: Point, after: Point) -> bool:
         """Never: E is smooth and the flow descends it."""
@@ -128,7 +122,7 @@ class ParticleFlow:
         return float(np.sqrt(self.inner(change, change)))
 
 
-class Point:
+class Point(ProblemPoint):
     """The flow at one θ and s: the forward pass is done, the rest follows when asked for.
 
     ``state`` is θ (K, M, p).
@@ -138,42 +132,12 @@ class Point:
         self.flow, self.state, self.s = flow, theta, s
         self.passed = flow.forward(theta)
 
-    @cached_property
-    def outputs(self) -> Array:
-        """B X_i(1) in float64, (N, k)."""
-        return self.passed.end @ self.flow.problem.readout.T
+    @property
+    def end(self) -> Array:
+        return self.passed.end
 
-    @cached_property
-    def loss(self) -> float:
-        """E, the problem's penalty included; NaN or inf where the state is not finite."""
-        return self._fit + self._mean(self.flow.problem.penalty)
-
-    @cached_property
-    def energy(self) -> float:
-        """What the flow descends at this time: E with the vanishing decay."""
-        return self._fit + self._mean(self.flow.penalty(self.s))
-
-    @cached_property
-    def _fit(self) -> float:
-        problem = self.flow.problem
-        with np.errstate(all="ignore"):
-            return float(np.mean(problem.loss.value(self.outputs, problem.y)))
-
-    def _mean(self, penalty: Penalty) -> float:
-        if not penalty:
-            return 0.0
-        with np.errstate(all="ignore"):
-            return self.flow.mean_penalty(penalty, self.state)
-
-    @cached_property
-    def slope(self) -> Array:
-        """∂ℓ/∂z at the outputs, (N, k)."""
-        return self.flow.problem.loss.gradient(self.outputs, self.flow.problem.y)
-
-    @cached_property
-    def hessian(self) -> Array | None:
-        """∂²ℓ/∂z² at the outputs, (N, k, k), or None for the identity."""
-        return self.flow.problem.loss.hessian(self.outputs, self.flow.problem.y)
+    def mean_penalty(self, penalty: Penalty) -> float:
+        return self.flow.mean_penalty(penalty, self.state)
 
     @cached_property
     def gradient(self) -> Array:
@@ -197,7 +161,3 @@ class Point:
             return propagate.tangent_kernel(
                 flow.layers(self.state), self.passed, flow.problem.readout
             )
-
-    @property
-    def finite(self) -> bool:
-        return bool(np.isfinite(self.loss))

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from mfpde.evaluate import check_fit, terminal_cotangent
 from mfpde.flows import start
+from mfpde.flows.base import ProblemFlow, ProblemPoint
 from mfpde.flows.clock import Clock
 from mfpde.flows.options import Options
 from mfpde.flows.schemes import SCHEMES, Scheme, scheme
@@ -32,7 +33,7 @@ Array = NDArray[np.float64]
 LARGEST_JACOBIAN = 1 << 28
 
 
-class PlacedFlow(ABC):
+class PlacedFlow(ProblemFlow, ABC):
     """A problem with what the flow leaves fixed: the number of blocks and the price of depth."""
 
     # Velocities jump where blocks change order: no dense output, steps land on the save times.
@@ -50,20 +51,13 @@ class PlacedFlow(ABC):
     ) -> None:
         problem.refuse_entropy()
         check_fit(problem, rho)
-        self.problem = problem
-        self.clock = clock or Clock()
-        self.vanishing_decay = vanishing_decay
+        super().__init__(problem, clock, vanishing_decay)
         self.count = rho.count
         self.begin = np.ascontiguousarray(problem.start().T)
         self._place: Any = type(rho)  # what orders the blocks and steps them
         frozen = rho.beta == np.inf
         self.metric = np.append(np.ones(rho.dim), 0.0 if frozen else rho.beta**2)
         self.mobility = np.append(np.ones(rho.dim), rho.beta**-2.0)
-
-    @property
-    def rows(self) -> int:
-        """N·k, the size of the tangent kernel."""
-        return self.problem.size * self.problem.outputs
 
     @abstractmethod
     def depth_slopes(self, point: PlacedPoint, back: Array, value: Array) -> Array:
@@ -87,7 +81,7 @@ class PlacedFlow(ABC):
 
     def penalty(self, s: float) -> OnParameters:
         """The confinement at time s, the vanishing part included."""
-        return OnParameters(self.problem.penalty.vanishing(self.vanishing_decay, s))
+        return OnParameters(self.confinement(s))
 
     def may_rise(self, before: PlacedPoint, after: PlacedPoint) -> bool:
         """E is piecewise smooth: where blocks have changed order it may have jumped up."""
@@ -133,7 +127,7 @@ class PlacedFlow(ABC):
         return float(np.sqrt(self.inner(change, change)))
 
 
-class PlacedPoint:
+class PlacedPoint(ProblemPoint):
     """The flow at one state and s: the forward pass is done, the rest follows when asked for."""
 
     def __init__(self, flow: PlacedFlow, state: Array, s: float) -> None:
@@ -145,40 +139,12 @@ class PlacedPoint:
             _, theta, _, steps = self.blocks
             self.path: Array = flow.problem.block.chain_forward(theta, steps, flow.begin)
 
-    @cached_property
-    def outputs(self) -> Array:
-        """B X_i(1), (N, k)."""
-        return self.path[-1].T @ self.flow.problem.readout.T
+    @property
+    def end(self) -> Array:
+        return self.path[-1].T
 
-    @cached_property
-    def loss(self) -> float:
-        """E, the problem's penalty included; NaN or inf where the state is not finite."""
-        return self._fit + self._mean(OnParameters(self.flow.problem.penalty))
-
-    @cached_property
-    def energy(self) -> float:
-        """E with the vanishing decay."""
-        return self._fit + self._mean(self.flow.penalty(self.s))
-
-    @cached_property
-    def _fit(self) -> float:
-        problem = self.flow.problem
-        with np.errstate(all="ignore"):
-            return float(np.mean(problem.loss.value(self.outputs, problem.y)))
-
-    def _mean(self, penalty: OnParameters) -> float:
-        with np.errstate(all="ignore"):
-            return penalty.mean(self.state) if penalty else 0.0
-
-    @cached_property
-    def slope(self) -> Array:
-        """∂ℓ/∂z at the outputs, (N, k)."""
-        return self.flow.problem.loss.gradient(self.outputs, self.flow.problem.y)
-
-    @cached_property
-    def hessian(self) -> Array | None:
-        """∂²ℓ/∂z² at the outputs, (N, k, k), or None for the identity."""
-        return self.flow.problem.loss.hessian(self.outputs, self.flow.problem.y)
+    def mean_penalty(self, penalty: Penalty) -> float:
+        return float(penalty.value(self.state[:, :-1]).mean())
 
     @cached_property
     def _raw(self) -> Array:
@@ -248,10 +214,6 @@ class PlacedPoint:
             weights = np.tile(flow.count * flow.mobility, flow.count)
             return (self.jacobian * weights) @ self.jacobian.T
 
-    @property
-    def finite(self) -> bool:
-        return bool(np.isfinite(self.loss))
-
 
 class OnParameters:
     """A penalty r(θ) read at states (θ, t): depth is not confined.
@@ -267,10 +229,6 @@ class OnParameters:
 
     def __bool__(self) -> bool:
         return bool(self._penalty)
-
-    def mean(self, state: Array) -> float:
-        """(1/n) Σ_j r(θ_j)."""
-        return float(self._penalty.value(state[:, :-1]).mean())
 
     def gradient(self, state: Array) -> Array:
         """(∇r(θ_j), 0), (n, p + 1)."""

@@ -10,6 +10,7 @@ from mfpde.measures.axes import Axis, Grid
 from mfpde.measures.grid import GridMeasure
 from mfpde.measures.joint import JointMeasure, OrderedBlocks
 from mfpde.measures.joint_grid import JointGrid
+from mfpde.measures.moving import MovingGrid
 from mfpde.measures.particles import ParticleMeasure
 
 __all__ = [
@@ -20,6 +21,7 @@ __all__ = [
     "JointGrid",
     "JointMeasure",
     "Measure",
+    "MovingGrid",
     "OrderedBlocks",
     "ParticleMeasure",
 ]
@@ -52,5 +54,12 @@ class Measure(Protocol):
 
 MEASURES: dict[str, Any] = {
     measure.kind: measure
-    for measure in (ParticleMeasure, GridMeasure, JointMeasure, OrderedBlocks, JointGrid)
+    for measure in (
+        ParticleMeasure,
+        MovingGrid,
+        GridMeasure,
+        JointMeasure,
+        OrderedBlocks,
+        JointGrid,
+    )
 }
