@@ -40,9 +40,9 @@ class Solution:
 
     ``s``, ``loss``, ``energy``, ``gradient_norm2`` (|grad E|²_COT) and ``step`` are series over
     the accepted steps, (n,); ``final`` is the last measure, ``at(s)`` one in between, ``state_s``
-    the saved times (``states`` what moves: θ of particles, the masses of a grid); ``success``,
-    ``status`` and ``message`` say how it ended; ``stats`` holds counts (gradients, tangents,
-    kernels, factorisations, products with K, steps, rejected) and the split of wall time.
+    the saved times (``states`` what moves: θ of particles, masses of a grid, (θ, t) of blocks);
+    ``success``, ``status`` and ``message`` say how it ended; ``stats`` holds counts (gradients,
+    tangents, kernels, factorisations, products with K, steps, rejected) and the split of wall time.
     """
 
     def __init__(

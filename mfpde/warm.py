@@ -12,7 +12,7 @@ from mfpde.blocks import SHL
 from mfpde.depth import Depth
 from mfpde.flows.clock import Clock
 from mfpde.flows.particle_flow import ParticleFlow
-from mfpde.measures import ParticleMeasure
+from mfpde.measures import JointMeasure, ParticleMeasure
 from mfpde.problem import Problem
 
 # Data and particles below and above the size from which kernels run in parallel.
@@ -31,6 +31,7 @@ def warmup() -> float:
     start = time.perf_counter()
     for data, particles in SIZES:
         _flows(data, particles)
+    _placed()
     _networks()
     _transport()
     return time.perf_counter() - start
@@ -49,6 +50,19 @@ def _flows(data: int, particles: int) -> None:
         problem.block.field(point.passed.end, rho.theta[0], rho.weights[0])
         if name == "tanh":
             point.kernel  # noqa: B018  computed when asked for
+
+
+def _placed() -> None:
+    """Passes through blocks placed in depth, and what moves them there."""
+    from mfpde.flows.joint import JointFlow
+
+    x = np.linspace(-1.0, 1.0, 8).reshape(4, 2)
+    problem = Problem(x, x, block=SHL(2))
+    rho = JointMeasure.from_law(laws.Gaussian(1.0, dim=5), count=4)
+    flow = JointFlow(problem, rho)
+    point = flow.at(rho.state)
+    flow.push(point, point.gradient)
+    flow.observe(point, point)
 
 
 def _networks() -> None:

@@ -12,9 +12,10 @@ Here. Blocks u tanh(w x) in one dimension, whose maps commute only where they ar
  on Θ x [0,1] from the start. A grid and blocks run the same smooth start to the same time.
 
 Prediction. Where blocks stand in the wrong order the joint flow is below a tenth of the fixed one's
-loss at every time from s = 1 on; for one kind it is within a few percent. The marginal of the
-joint flow stays near uniform (conserved in the limit), that of the reordering algorithm does not.
-Grid and blocks agree. Takes about ten minutes on one core, --quick under one.
+loss at every time from s = 1 on; for one kind it is within a few percent. The depth marginal, which
+the limit of the joint flow conserves, moves far less than the blocks. Reordering gains as well, but
+its loss jumps at exchanges and need not fall. Grid and blocks agree. Takes about a minute on one
+core, --quick ten seconds.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 from reporting import Claim, parser, say, table, verdict, write_csv
 
 import mfpde
@@ -35,6 +36,8 @@ from mfpde.laws import Uniform
 Array = NDArray[np.float64]
 
 BETA = 0.3
+# Reordering jumps at every exchange: ten times the steps buy it nothing.
+RTOL = {"fixed": 1e-4, "joint": 1e-4, "reordering": 1e-3}
 BLOCK = mfpde.SHL(1, bias=False)
 STEEP, FLAT = Uniform([3.0, 15.0], [4.0, 25.0]), Uniform([-4.0, 0.7], [-3.0, 1.3])  # (u, w)
 
@@ -121,7 +124,7 @@ def compare(case: str, settings: Settings, out: Path) -> dict[str, mfpde.Solutio
     runs, rows = {}, []
     for name, rho in flows(start).items():
         runs[name] = mfpde.solve(
-            problem, rho, s_end=settings.s_end, method="rk45", rtol=1e-3, save=times
+            problem, rho, s_end=settings.s_end, method="rk45", rtol=RTOL[name], save=times
         )
         rows += observe(runs[name], name, settings)
         say(f"{case}, {name}: {runs[name]}")
@@ -138,7 +141,7 @@ def compare(case: str, settings: Settings, out: Path) -> dict[str, mfpde.Solutio
     return runs
 
 
-def losses(runs: dict[str, mfpde.Solution], times: tuple[float, ...]) -> dict[str, Array]:
+def losses(runs: dict[str, mfpde.Solution], times: ArrayLike) -> dict[str, Array]:
     return {name: np.interp(times, run.s, run.loss) for name, run in runs.items()}
 
 
@@ -175,7 +178,8 @@ def main(argv: list[str] | None = None) -> int:
             (name, *map(float, values), int(found[name].stats["exchanges"]))
             for name, values in losses(found, settings.times).items()
         ])  # fmt: skip
-    wrong, kind = (losses(found, settings.times) for found in runs.values())
+    late = np.geomspace(1.0, settings.s_end, 100)
+    wrong, kind = (losses(found, late) for found in runs.values())
     gain, same = wrong["fixed"] / wrong["joint"], kind["joint"] / kind["fixed"]
     even = mfpde.JointMeasure.even(settings.blocks)
     drift = {
@@ -192,8 +196,8 @@ def main(argv: list[str] | None = None) -> int:
         [
             Claim(
                 "Blocks in the wrong order: free depth gains an order of magnitude.",
-                f"fixed over joint {', '.join(f'{g:.0f}' for g in gain)} at s = "
-                f"{', '.join(f'{s:g}' for s in settings.times)}.",
+                f"fixed over joint {gain.min():.0f} to {gain.max():.0f} from s = 1 to "
+                f"{settings.s_end:g}.",
                 bool(np.all(gain > 10)),
             ),
             Claim(

@@ -14,7 +14,7 @@ zero at every depth.
 
 Prediction: (a) order 2/3 or better (Sobol), 1/3 (i.i.d.); (b) ratio -> 1; (c) the marginal moves
 less and less as n grows, while the blocks move; (d) the rates, to 20 %, for waves of 4 windows and
-more, and none at 2 windows. Takes about two minutes on one core, --quick ten seconds.
+more, and none at 2 windows. Takes about 20 seconds on one core, --quick five.
 """
 
 from __future__ import annotations

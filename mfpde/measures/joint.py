@@ -32,9 +32,9 @@ class Ordered(NamedTuple):
 
 
 class PlacedBlocks(ABC):
-    """n blocks (θ_j, t_j) of mass 1/n on Θ × [0, 1]: what ``JointMeasure`` and ``OrderedBlocks``
-    share. They differ in the step that a block makes in the forward pass.
+    """n blocks (θ_j, t_j) of mass 1/n on Θ × [0, 1].
 
+    ``JointMeasure`` and ``OrderedBlocks`` differ in the step of a block in the forward pass.
     ``theta`` (n, p), ``t`` (n,) in [0, 1], in any order: block j keeps its number however it
     moves. ``beta`` > 0 is the price of depth: the flow is the gradient flow in the metric
     |dθ|² + β²|dt|² of ``transport.joint_distance(beta=beta)``; ``beta=inf`` freezes the depths.
