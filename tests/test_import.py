@@ -3,6 +3,7 @@
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 from problems import gaussian_measure, sine
 
@@ -41,4 +42,14 @@ def test_after_warmup_a_run_compiles_nothing(activation, method):
     problem = sine(8, activation=activation)
     rho0 = gaussian_measure(problem, mfpde.Depth(2, "rk4"))
     run = mfpde.solve(problem, rho0, s_end=0.5, method=method)
+    assert run.stats["seconds"]["compilation"] == 0
+
+
+@pytest.mark.parametrize("method", ["muscl", "upwind", "implicit"])
+def test_after_warmup_a_grid_compiles_nothing(method):
+    mfpde.warmup()
+    law = mfpde.laws.Uniform([-1] * 3, [1] * 3)
+    problem = mfpde.Problem(np.ones((3, 1)), np.ones((3, 1)), block=mfpde.SHL(1))
+    rho0 = mfpde.GridMeasure.from_law(law, mfpde.Depth(2), cells=8)
+    run = mfpde.solve(problem, rho0, s_end=0.2, method=method)
     assert run.stats["seconds"]["compilation"] == 0
