@@ -17,6 +17,7 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 OUT = Path("out/benchmarks")
+SETTLE = 0.3  # seconds
 PEERS = ("numpy", "scipy", "numba", "torch", "triton", "jax", "diffrax")
 
 
@@ -31,12 +32,16 @@ def alternate(
 
     One thread is timed by the processor time of this process, which other users of a shared
     machine do not lengthen; several threads by the clock on the wall, as is what a GPU does
-    (``clock=time.perf_counter``).
+    (``clock=time.perf_counter``). Before a run on several threads the thread pools of the others
+    get time to stop spinning, and an unrecorded run wakes the contender's own.
     """
     clock = clock or (time.process_time if threads == 1 else time.perf_counter)
     seconds: dict[str, list[float]] = {name: [] for name in contenders}
     for turn in range(rounds + warm):
         for name, run in contenders.items():
+            if threads > 1:
+                time.sleep(SETTLE)
+                run()
             begin = clock()
             run()
             if turn >= warm:
