@@ -1,4 +1,4 @@
-"""How a run of particles starts: which method "auto" means, and the first step."""
+"""How a run starts: which method "auto" means, the first step, and what is said of both."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 
 from mfpde.flows import dual, stability
 from mfpde.flows.options import Options
-from mfpde.flows.schemes import SCHEMES, scheme
+from mfpde.flows.schemes import SCHEMES
 from mfpde.solution import Control
 
 # Explicit methods win while the whole run is this many multiples of the fastest time scale.
@@ -20,12 +20,10 @@ def prepare(flow: Any, point: Any, options: Options) -> tuple[Options, Control, 
     """Options with "auto" resolved, the first step, and a note on what was chosen."""
     watch, note = stability.start_vector(flow), ""
     if options.method == "auto":
-        options, note = _choose(flow, point, options)
-    if options.method == "implicit" and not dual.is_dense(flow.problem):
-        how = f"Dual systems of size N k = {flow.rows} are solved by conjugate gradients."
-        note = f"{note} {how}".strip()
+        options, note = choose(flow, point, options, "rk45", NOT_STIFF)
+    note = with_solver(flow, options, note)
     if SCHEMES[options.method].adaptive:
-        h = _first_step(flow, point, options)
+        h = first_step(flow, point, options)
     elif options.step is None:
         value, watch = stability.largest_eigenvalue(flow, point, watch, 12)
         h = 0.5 * (SCHEMES[options.method].stability or 1.0) / value if value else options.s_end
@@ -36,24 +34,40 @@ def prepare(flow: Any, point: Any, options: Options) -> tuple[Options, Control, 
     return options, Control(0.0, point.state, h, watch=watch), note
 
 
-def _choose(flow: Any, point: Any, options: Options) -> tuple[Options, str]:
+def choose(
+    flow: Any, point: Any, options: Options, explicit: str, not_stiff: float
+) -> tuple[Options, str]:
+    """``explicit`` for runs of up to ``not_stiff`` of the fastest time scales, else "implicit"."""
     value, _ = stability.largest_eigenvalue(flow, point, stability.start_vector(flow), 8)
     scales = options.s_end * value
-    if scales <= NOT_STIFF:
-        method, why = "rk45", f"s_end spans {scales:.1f} of its fastest time scales"
+    if scales <= not_stiff:
+        method, why = explicit, f"s_end spans {scales:.1f} of its fastest time scales"
     elif np.isfinite(scales):
         method, why = "implicit", f"s_end spans {scales:.3g} of its fastest time scales: stiff"
     else:
         method, why = "implicit", "the run ends by its loss alone, and late training is stiff"
+    return chosen(options, method, why)
+
+
+def chosen(options: Options, method: str, why: str) -> tuple[Options, str]:
+    """The options with a method in place of "auto", and the note that says so."""
     return replace(options, method=method), f"method='auto' chose {method!r}: {why}."
 
 
-def _first_step(flow: Any, point: Any, options: Options) -> float:
-    """A step whose first-order displacement is small beside the allowed error's root."""
-    order = scheme(options.method, options.rtol, options.atol).error_order or 1
-    size = options.atol + options.rtol * max(flow.norm(point.state), 1e-3)
-    speed = float(np.sqrt(point.norm2))
+def with_solver(flow: Any, options: Options, note: str) -> str:
+    """The note, with how large dual systems are solved."""
+    if options.method != "implicit" or dual.is_dense(flow.problem):
+        return note
+    how = f"Dual systems of size N k = {flow.rows} are solved by conjugate gradients."
+    return f"{note} {how}".strip()
+
+
+def first_step(flow: Any, point: Any, options: Options) -> float:
+    """A step that moves little beside the allowed error's root; all of the run without an error."""
+    order = flow.scheme(options).error_order
     longest = options.s_end if np.isfinite(options.s_end) else 1.0
-    if speed == 0.0:
+    speed = float(np.sqrt(point.norm2))
+    if order is None or speed == 0.0:
         return longest
-    return min(longest, 0.5 * size ** (1.0 / order) / speed)
+    size = options.atol + options.rtol * max(flow.size(point), 1e-3)
+    return float(min(longest, 0.5 * size ** (1.0 / order) / speed))
