@@ -13,9 +13,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
-from drawing import DASHES, PAGE, columns, folder, guide, powers, save, style
-
-from mfpde.theory import fit_finite_size
+from drawing import DASHES, PAGE, columns, folder, save, sizes, style
 
 
 def draw(data: Path):
@@ -24,7 +22,9 @@ def draw(data: Path):
     with style() as plt:
         figure, (left, middle, right) = plt.subplots(1, 3, figsize=(PAGE, 2.4))
         _along(left, rows)
-        _sizes(middle, rows)
+        last = rows["s"] == rows["s"].max()
+        end = {name: values[last] for name, values in rows.items()}
+        sizes(middle, end, "same_index", "same-index distance at the end")
         _growth(right, rows, expansion)
     return figure
 
@@ -49,26 +49,6 @@ def _along(axes, rows) -> None:
     axes.set(yscale="log", xlabel="training time $s$", ylabel=f"COT distance, $L={layers:.0f}$")
     axes.set_ylim(top=15 * rows["network"].max())
     axes.legend(fontsize=6, ncols=2, loc="upper center")
-
-
-def _sizes(axes, rows) -> None:
-    last = rows["s"] == rows["s"].max()
-    shapes = np.unique(np.stack([rows["layers"][last], rows["width"][last]], axis=1), axis=0)
-    found = np.array(
-        [rows["same_index"][last & (rows["layers"] == n) & (rows["width"] == m)] for n, m in shapes]
-    )
-    fit = fit_finite_size(*shapes.T, found, form="quadrature", resamples=2)
-    for number, layers in enumerate(np.unique(shapes[:, 0])):
-        keep = shapes[:, 0] == layers
-        size, rms = shapes[keep].prod(axis=1), np.sqrt(np.mean(found[keep] ** 2, axis=1))
-        how = {"color": f"C{number}", "mfc": "none", "label": f"$L={layers:.0f}$"}
-        axes.loglog(size, rms, "os^Dv"[number % 5], **how)
-        axes.loglog(size, fit(*shapes[keep].T), color=f"C{number}", lw=0.5)
-    size = np.sort(shapes.prod(axis=1))
-    guide(axes, size, fit.b / np.sqrt(size[0]), -0.5, "slope $-1/2$")
-    axes.set(xlabel="blocks $LM$", ylabel="same-index distance at the end")
-    powers(axes.xaxis, size)
-    axes.legend()
 
 
 def _growth(axes, rows, expansion) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from mfpde import plots
+from mfpde.theory.finite_size import fit_finite_size
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -53,3 +54,27 @@ def powers(axis, values, base: int = 4) -> None:
     ticks = float(base) ** np.arange(np.ceil(low - 1e-9), np.floor(high + 1e-9) + 1)
     axis.set_ticks(ticks, [f"{tick:g}" for tick in ticks])
     axis.set_ticks([], minor=True)
+
+
+def by_shape(rows: dict[str, np.ndarray], name: str) -> tuple[np.ndarray, np.ndarray]:
+    """Shapes (L, M) of networks, (n, 2), and their values of a column, (n, S)."""
+    pairs = np.stack([rows["layers"], rows["width"]], axis=1)
+    shapes = np.unique(pairs, axis=0)
+    return shapes, np.array([rows[name][np.all(pairs == one, axis=1)] for one in shapes])
+
+
+def sizes(axes, rows, name: str, label: str, lift: float = 1.0) -> None:
+    """RMS of a column over blocks LM, one mark for each L, with the fit and its slope −1/2."""
+    shapes, found = by_shape(rows, name)
+    fit = fit_finite_size(*shapes.T, found, form="quadrature", resamples=2)
+    for number, layers in enumerate(np.unique(shapes[:, 0])):
+        keep = shapes[:, 0] == layers
+        size, rms = shapes[keep].prod(axis=1), np.sqrt(np.mean(found[keep] ** 2, axis=1))
+        how = {"color": f"C{number}", "mfc": "none", "label": f"$L={layers:.0f}$"}
+        axes.loglog(size, rms, "os^Dv"[number % 5], **how)
+        axes.loglog(size, fit(*shapes[keep].T), color=f"C{number}", lw=0.5)
+    size = np.sort(shapes.prod(axis=1))
+    guide(axes, size, lift * fit.b / np.sqrt(size[0]), -0.5, "slope $-1/2$")
+    axes.set(xlabel="blocks $LM$", ylabel=label)
+    powers(axes.xaxis, size)
+    axes.legend()

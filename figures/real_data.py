@@ -11,9 +11,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
-from drawing import PAGE, columns, folder, guide, powers, save, style
-
-from mfpde.theory import fit_finite_size
+from drawing import PAGE, by_shape, columns, folder, guide, powers, save, sizes, style
 
 
 def draw(data: Path):
@@ -21,8 +19,8 @@ def draw(data: Path):
     rows, limit, noise = (columns(data / f"{name}.csv") for name in ("networks", "limit", "noise"))
     with style() as plt:
         figure, axes = plt.subplots(2, 2, figsize=(PAGE, 4.2))
-        _sizes(axes[0, 0], rows, "error", "output error")
-        _sizes(axes[0, 1], rows, "distance", "COT distance to samples")
+        sizes(axes[0, 0], rows, "error", "output error", lift=1.5)
+        sizes(axes[0, 1], rows, "distance", "COT distance to samples", lift=1.5)
         axes[1, 0].loglog(noise["step"], noise["error"], "o-", label="measured")
         guide(axes[1, 0], noise["step"], 0.5 * noise["error"][0], 0.5, "slope $1/2$")
         guide(axes[1, 0], noise["step"], 1.5 * noise["error"][0], 1.0, "slope $1$")
@@ -34,30 +32,8 @@ def draw(data: Path):
     return figure
 
 
-def _by_shape(rows, name: str) -> tuple[np.ndarray, np.ndarray]:
-    pairs = np.stack([rows["layers"], rows["width"]], axis=1)
-    shapes = np.unique(pairs, axis=0)
-    return shapes, np.array([rows[name][np.all(pairs == one, axis=1)] for one in shapes])
-
-
-def _sizes(axes, rows, name: str, label: str) -> None:
-    shapes, found = _by_shape(rows, name)
-    fit = fit_finite_size(*shapes.T, found, form="quadrature", resamples=2)
-    for number, layers in enumerate(np.unique(shapes[:, 0])):
-        keep = shapes[:, 0] == layers
-        size, rms = shapes[keep].prod(axis=1), np.sqrt(np.mean(found[keep] ** 2, axis=1))
-        how = {"color": f"C{number}", "mfc": "none", "label": f"$L={layers:.0f}$"}
-        axes.loglog(size, rms, "os^Dv"[number % 5], **how)
-        axes.loglog(size, fit(*shapes[keep].T), color=f"C{number}", lw=0.5)
-    size = np.sort(shapes.prod(axis=1))
-    guide(axes, size, 1.5 * fit.b / np.sqrt(size[0]), -0.5, "slope $-1/2$")
-    axes.set(xlabel="blocks $LM$", ylabel=label)
-    powers(axes.xaxis, size)
-    axes.legend()
-
-
 def _accuracy(axes, rows, limit) -> None:
-    shapes, found = _by_shape(rows, "accuracy")
+    shapes, found = by_shape(rows, "accuracy")
     for number, layers in enumerate(np.unique(shapes[:, 0])):
         keep = shapes[:, 0] == layers
         how = {"color": f"C{number}", "mfc": "none", "label": f"$L={layers:.0f}$"}

@@ -12,18 +12,10 @@ import sys
 from pathlib import Path
 
 import numpy as np
-from drawing import DASHES, PAGE, columns, folder, guide, save, style
+from drawing import DASHES, PAGE, by_shape, columns, folder, guide, save, style
 
 import mfpde
 from mfpde.theory.finite_size import fit_finite_size
-
-
-def rms_by_shape(networks: dict[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
-    """Shapes (n, 2) and errors (n, S)."""
-    pairs = np.stack([networks["layers"], networks["width"]], axis=1)
-    shapes = np.unique(pairs, axis=0)
-    errors = [networks["error"][np.all(pairs == shape, axis=1)] for shape in shapes]
-    return shapes, np.array(errors)
 
 
 def draw(data: Path):
@@ -32,7 +24,7 @@ def draw(data: Path):
     curves, reference, depth = (
         columns(data / f"{name}.csv") for name in ("curves", "reference", "depth")
     )
-    shapes, errors = rms_by_shape(columns(data / "networks.csv"))
+    shapes, errors = by_shape(columns(data / "networks.csv"), "error")
     fit = fit_finite_size(*shapes.T, errors, resamples=2)
     with style() as plt:
         figure, (left, middle, right) = plt.subplots(
