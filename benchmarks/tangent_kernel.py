@@ -14,8 +14,9 @@ import harness
 import numpy as np
 
 import mfpde
-from mfpde import SHL, Depth, propagate
+from mfpde import SHL, Depth
 from mfpde.flows.particle_flow import ParticleFlow
+from mfpde.passes import propagate
 
 CASES = (  # data, outputs, d, method, steps, particles
     (2000, 1, 16, "euler", 20, 500),

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from mfpde import plots
-from mfpde.theory.finite_size import fit_finite_size
+from mfpde.theory._finite_size import fit_finite_size
 
 ROOT = Path(__file__).resolve().parents[1]
 

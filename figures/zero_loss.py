@@ -15,7 +15,7 @@ import numpy as np
 from drawing import DASHES, PAGE, by_shape, columns, folder, guide, save, style
 
 import mfpde
-from mfpde.theory.finite_size import fit_finite_size
+from mfpde.theory._finite_size import fit_finite_size
 
 
 def draw(data: Path):

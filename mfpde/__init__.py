@@ -4,13 +4,12 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from mfpde import data, entropic, laws
+from mfpde._limit import Limit, limit
 from mfpde.blocks import SHL, Block, Linear, Meshed, check_block
 from mfpde.depth import Depth
 from mfpde.entropic.solve import stationary
 from mfpde.evaluate import first_variation, gradient, loss, predict
 from mfpde.flows.solve import resume, solve
-from mfpde.flows.status import SolveError, Status
-from mfpde.limit import Limit, limit
 from mfpde.measures import (
     GridMeasure,
     JointGrid,
@@ -20,11 +19,12 @@ from mfpde.measures import (
     ParticleMeasure,
 )
 from mfpde.problem import Problem
-from mfpde.solution import Solution
+from mfpde.runs.solution import Solution
+from mfpde.runs.status import SolveError, Status
 from mfpde.warm import warmup
 
 if TYPE_CHECKING:
-    from mfpde import resnet, sweep, theory, transport
+    from mfpde import images, resnet, sweep, theory, transport
     from mfpde.transport import conditional_transport, cot_distance
 
 __version__ = "0.1.0"
@@ -53,6 +53,7 @@ __all__ = [
     "entropic",
     "first_variation",
     "gradient",
+    "images",
     "laws",
     "limit",
     "loss",
@@ -68,7 +69,7 @@ __all__ = [
 ]
 
 # Imported when first asked for: each would double the time that ``import mfpde`` takes.
-_ROOMS = ("resnet", "sweep", "theory", "transport")
+_ROOMS = ("images", "resnet", "sweep", "theory", "transport")
 _OF_TRANSPORT = ("conditional_transport", "cot_distance")
 
 

@@ -5,14 +5,15 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from mfpde import checks, propagate
-from mfpde.blocks.on_grid import on_grid
+from mfpde import checks
 from mfpde.measures.grid import GridMeasure
 from mfpde.measures.joint import PlacedBlocks
 from mfpde.measures.joint_grid import JointGrid
 from mfpde.measures.particles import ParticleMeasure
+from mfpde.passes import propagate
+from mfpde.passes.cell_sums import on_grid
+from mfpde.passes.propagate import Adjoint, Forward, Layers
 from mfpde.problem import Problem
-from mfpde.propagate import Adjoint, Forward, Layers
 
 Array = NDArray[np.float64]
 OnGrid = GridMeasure | JointGrid

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from mfpde.solution import Solution
+    from mfpde.runs.solution import Solution
 
 STYLE = Path(__file__).with_name("mfpde.mplstyle")
 

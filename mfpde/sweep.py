@@ -18,9 +18,9 @@ import numba
 from threadpoolctl import threadpool_limits
 
 from mfpde import checks
-from mfpde.atomic import replacing
-from mfpde.fingerprint import fingerprint
-from mfpde.progress import track
+from mfpde.runs.atomic import replacing
+from mfpde.runs.fingerprint import fingerprint
+from mfpde.runs.progress import track
 
 T = TypeVar("T")
 Case = Mapping[str, Any]

@@ -10,10 +10,10 @@ from mfpde import laws
 from mfpde.activations import ACTIVATIONS
 from mfpde.blocks import SHL, Meshed
 from mfpde.depth import Depth
-from mfpde.flows.clock import Clock
 from mfpde.flows.particle_flow import ParticleFlow
 from mfpde.measures import JointMeasure, ParticleMeasure
 from mfpde.problem import Problem
+from mfpde.runs.clock import Clock
 
 # Data and particles below and above the size from which kernels run in parallel.
 SIZES = ((8, 4), (256, 512))

@@ -5,8 +5,8 @@ import pytest
 from problems import Cubic, random_case
 
 import mfpde
-from mfpde import propagate
 from mfpde.evaluate import layers
+from mfpde.passes import propagate
 
 BLOCKS = [
     *(mfpde.SHL(3, name) for name in ("tanh", "sigmoid", "softplus", "gelu", "silu", "sin")),

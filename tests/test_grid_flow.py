@@ -11,7 +11,7 @@ from mfpde import laws
 from mfpde.flows import stability
 from mfpde.flows.grid_flow import GridFlow
 from mfpde.flows.schemes.grid import SCHEMES, muscl
-from mfpde.flows.status import Status
+from mfpde.runs.status import Status
 
 
 def line(bias: bool = False, data: int = 8, **terms) -> mfpde.Problem:
@@ -120,7 +120,7 @@ def test_the_tangent_kernel_is_the_limit_of_differences(block):
     product = flow.kernel_product(point, v)
     np.testing.assert_allclose(point.kernel @ v, product, rtol=1e-10, atol=1e-13)
     phi = flow.sums.expand(flow.pull(point, v @ problem.readout))
-    from mfpde.flows.mobility import moved
+    from mfpde.passes.mobility import moved
 
     change = moved(rho.axes, rho.state, phi)
     h = 1e-4 / np.abs(change).max() * rho.state.max()

@@ -5,10 +5,11 @@ import pytest
 from problems import Cubic
 
 import mfpde
-from mfpde import evaluate, laws, propagate
+from mfpde import evaluate, laws
 from mfpde.activations import ACTIVATIONS
-from mfpde.blocks.on_grid import CellSums, SeparableSums, on_grid
 from mfpde.measures import Axis, Grid
+from mfpde.passes import propagate
+from mfpde.passes.cell_sums import CellSums, SeparableSums, on_grid
 
 METHODS = ("euler", "heun", "rk4", "midpoint")
 SHAPE = (4, 3, 5, 9, 10)

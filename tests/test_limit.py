@@ -5,7 +5,8 @@ import pytest
 from problems import sine
 
 import mfpde
-from mfpde import laws, quadrature
+from mfpde import laws
+from mfpde.measures import quadrature
 
 LAW = laws.Uniform([-1] * 3, [1] * 3)
 

@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 from problems import gaussian_measure, random_case, sine
 
 import mfpde
-from mfpde import laws, quadrature
+from mfpde import laws
+from mfpde.measures import quadrature
 
 LAW = laws.Product(laws.Dirac(0.5), laws.Uniform([-1, 0], [2, 1]), laws.Gaussian([0.5, 2], 1.0))
 

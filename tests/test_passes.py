@@ -11,9 +11,9 @@ from numba.core.runtime.nrt import rtsys
 from oracle import ACTIVATIONS, Network
 
 import mfpde
-from mfpde import propagate
 from mfpde.blocks import shl as shl_block
 from mfpde.kernels import shl, workspace
+from mfpde.passes import propagate
 
 
 def network(seed, n, d, m, steps, method, activation="tanh", bias=True, dtype=np.float64):

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 import mfpde
-from mfpde.fingerprint import fingerprint
+from mfpde.runs.fingerprint import fingerprint
 from mfpde.sweep import SweepError, grid, map_runs
 
 

@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 from oracle import ACTIVATIONS, Network
 
 import mfpde
-from mfpde import propagate
 from mfpde.kernels import gram
+from mfpde.passes import propagate
 
 
 def build(seed, n, d, m, outputs, steps, method, activation, bias, dtype):

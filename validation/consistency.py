@@ -30,7 +30,7 @@ from scipy.sparse.linalg import LinearOperator, eigsh
 
 import mfpde
 from mfpde import laws
-from mfpde.progress import track
+from mfpde.runs.progress import track
 from mfpde.theory import fit_finite_size
 
 LAW = laws.Gaussian(1.0, dim=5)

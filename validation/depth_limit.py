@@ -32,8 +32,8 @@ from reporting import Claim, parser, say, table, verdict, write_csv
 
 import mfpde
 from mfpde import laws
-from mfpde.progress import track
-from mfpde.theory.finite_size import slope
+from mfpde.runs.progress import track
+from mfpde.theory._finite_size import slope
 
 D = 16
 RATE, LONG_RATE = 0.01, 0.005  # times L

@@ -33,9 +33,9 @@ from reporting import Claim, parser, say, table, verdict, write_csv
 
 import mfpde
 from mfpde import laws
-from mfpde.progress import track
+from mfpde.runs.progress import track
 from mfpde.theory import FiniteSizeFit, fit_finite_size
-from mfpde.theory.finite_size import slope
+from mfpde.theory._finite_size import slope
 
 D = N = 10
 STEPS = 100

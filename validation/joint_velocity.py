@@ -29,7 +29,8 @@ from scipy.linalg import expm
 from scipy.special import ndtri
 
 import mfpde
-from mfpde import laws, quadrature
+from mfpde import laws
+from mfpde.measures import quadrature
 
 Array = NDArray[np.float64]
 

@@ -25,9 +25,9 @@ from scipy.optimize import minimize
 import mfpde
 from mfpde import laws
 from mfpde.flows import dual
-from mfpde.flows.clock import Clock
 from mfpde.flows.particle_flow import ParticleFlow
 from mfpde.flows.schemes import implicit
+from mfpde.runs.clock import Clock
 
 
 def learning_problem(particles: int, seed: int = 0) -> tuple[mfpde.Problem, mfpde.ParticleMeasure]:

@@ -30,10 +30,10 @@ from reporting import Claim, parser, say, table, verdict, write_csv
 
 import mfpde
 from mfpde import data
-from mfpde.progress import track
 from mfpde.resnet import SGD, randomness
+from mfpde.runs.progress import track
 from mfpde.theory import fit_finite_size
-from mfpde.theory.finite_size import slope
+from mfpde.theory._finite_size import slope
 
 
 @dataclass(frozen=True)

@@ -32,12 +32,12 @@ import numpy as np
 from reporting import Claim, parser, say, table, verdict, write_csv
 
 try:
-    from mfpde.resnet import image
+    from mfpde import images
 except ImportError:
     sys.exit("this script needs torch: pip install 'mfpde[torch]'")
 
 PUBLISHED = "+.25 to +.55"
-NETWORKS = [name for name in image.MODELS if name.startswith("resne")]
+NETWORKS = [name for name in images.MODELS if name.startswith("resne")]
 DIGITS = {"architecture": "small", "epochs": 20, "batch_size": 32, "seeds": 16, "place_rate": 1.0}
 DIGITS |= {"padding": 1, "flip": False, "schedule": "cosine", "weight_decay": 5e-4}
 CIFAR = {"architecture": "resnet20", "epochs": 160, "seeds": 3, "place_rate": 0.1}
@@ -50,8 +50,8 @@ def arguments(argv: list[str] | None) -> argparse.Namespace:
     options = parser(__doc__, "reordering_cifar")
     options.add_argument("--data", default="digits", help="CIFAR's folder, tar or .npz")
     options.add_argument("--unpacker", help="the Python file that reads a packed .npz")
-    options.add_argument("--architecture", choices=list(image.MODELS))
-    options.add_argument("--variants", nargs="*", choices=image.RULES, default=list(image.RULES))
+    options.add_argument("--architecture", choices=list(images.MODELS))
+    options.add_argument("--variants", nargs="*", choices=images.RULES, default=list(images.RULES))
     for name in ("epochs", "batch-size", "seeds", "train", "test", "padding"):
         options.add_argument(f"--{name}", type=int)
     for name in ("rate", "momentum", "weight-decay", "warmup", "place-rate"):
@@ -72,11 +72,11 @@ def arguments(argv: list[str] | None) -> argparse.Namespace:
     return chosen
 
 
-def recipes(chosen: argparse.Namespace) -> dict[str, image.Recipe]:
+def recipes(chosen: argparse.Namespace) -> dict[str, images.Recipe]:
     """One recipe a variant: they differ in t alone."""
-    names = {one.name for one in fields(image.Recipe)}
+    names = {one.name for one in fields(images.Recipe)}
     given = {k: v for k, v in vars(chosen).items() if k in names and v is not None}
-    base = image.Recipe(**given)
+    base = images.Recipe(**given)
     ways = {
         "plain": replace(base, place_rate=0.0, reorder="step"),
         "gap": base,
@@ -86,7 +86,7 @@ def recipes(chosen: argparse.Namespace) -> dict[str, image.Recipe]:
 
 
 def train_all(
-    chosen: argparse.Namespace, data: image.ImageData, ways: dict[str, image.Recipe]
+    chosen: argparse.Namespace, data: images.ImageData, ways: dict[str, images.Recipe]
 ) -> list[dict[str, Any]]:
     """Every run that is not yet in --out; all records there."""
     folder = chosen.out / "runs"
@@ -96,16 +96,16 @@ def train_all(
         source = Path(scratch) / "images.npz"
         data.save(source)
         runs = [
-            image.Run(str(source), data.name, chosen.architecture, name, seed, way, folder, **how)
+            images.Run(str(source), data.name, chosen.architecture, name, seed, way, folder, **how)
             for seed, (name, way) in product(seeds, ways.items())
         ]
-        for one in image.execute_all(runs, chosen.jobs):
+        for one in images.execute_all(runs, chosen.jobs):
             share, moved = one["history"]["accuracy"][-1], sum(one["history"]["exchanges"])
             say(f"seed {one['seed']} {one['variant']}: {100 * share:.2f} %, {moved} exchanges")
-    return image.read_records(folder)
+    return images.read_records(folder)
 
 
-def write(out: Path, records: list[dict[str, Any]], rows: list[image.Row]) -> None:
+def write(out: Path, records: list[dict[str, Any]], rows: list[images.Row]) -> None:
     """The tables that the figure draws from."""
     epochs, places = [], []
     for one in records:
@@ -134,7 +134,7 @@ def write(out: Path, records: list[dict[str, Any]], rows: list[image.Row]) -> No
     write_csv(out / "summary.csv", (*run, *means, "exchanges"), values)
 
 
-def report(rows: list[image.Row]) -> None:
+def report(rows: list[images.Row]) -> None:
     """Published gains beside measured ones, and which rows are missing."""
     header = ("data", "network", "epochs", "variant", "pairs", "plain %", "variant %", "gain")
     more = ("95 % (t)", "95 % (bootstrap)", "published", "exchanges/epoch", "found")
@@ -156,14 +156,14 @@ def report(rows: list[image.Row]) -> None:
 
 def claims(
     chosen: argparse.Namespace,
-    data: image.ImageData,
-    ways: dict[str, image.Recipe],
+    data: images.ImageData,
+    ways: dict[str, images.Recipe],
     records: list[dict[str, Any]],
 ) -> list[Claim]:
     """What must be true of the comparison, whatever it finds."""
     how = {"seed": chosen.first_seed, "device": chosen.device}
     losses = [
-        image.first_loss(image.Trainer(chosen.architecture, data, way, **how))
+        images.first_loss(images.Trainer(chosen.architecture, data, way, **how))
         for way in ways.values()
     ]
     spread = max(losses) - min(losses)
@@ -188,16 +188,16 @@ def claims(
 def main(argv: list[str] | None = None) -> int:
     chosen = arguments(argv)
     ways = recipes(chosen)
-    data = image.load_images(chosen.data, unpacker=chosen.unpacker)
+    data = images.load_images(chosen.data, unpacker=chosen.unpacker)
     data = data.first(chosen.train, chosen.test)
     say(f"{data.name}: {len(data.x_train)} training, {len(data.x_test)} test images")
     say(f"{chosen.architecture}, {ways['plain']}, moving places at {chosen.place_rate:g}")
     records = train_all(chosen, data, ways)
-    rows = image.summarise(records)
+    rows = images.summarise(records)
     write(chosen.out, records, rows)
     report(rows)
     rounds = 3 if chosen.quick else 9
-    costs = image.cost_ratios(chosen.architecture, data, ways, device=chosen.device, rounds=rounds)
+    costs = images.cost_ratios(chosen.architecture, data, ways, device=chosen.device, rounds=rounds)
     shown = ", ".join(f"{name} {ratio:.3f}" for name, ratio in costs.items())
     print(f"\ntraining time over that of the bare network, {chosen.architecture}: {shown}")
     write_csv(chosen.out / f"cost.{chosen.architecture}.csv", ("variant", "ratio"), costs.items())

@@ -31,9 +31,9 @@ from scipy.stats import binomtest
 
 import mfpde
 from mfpde import laws
-from mfpde.progress import track
+from mfpde.runs.progress import track
 from mfpde.theory import LossLaw, RequiredSize, fit_loss_law, required_size
-from mfpde.theory.finite_size import slope
+from mfpde.theory._finite_size import slope
 
 LAW = laws.Gaussian(1.0, dim=5)
 Shapes = list[tuple[int, int]]

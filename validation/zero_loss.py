@@ -29,8 +29,8 @@ from reporting import Claim, parser, say, table, verdict, write_csv
 
 import mfpde
 from mfpde import data
-from mfpde.progress import track
-from mfpde.theory.finite_size import fit_finite_size, slope
+from mfpde.runs.progress import track
+from mfpde.theory._finite_size import fit_finite_size, slope
 
 
 @dataclass(frozen=True)

@@ -26,12 +26,12 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from mfpde import propagate
-from mfpde.blocks.on_grid import on_grid
 from mfpde.evaluate import terminal_cotangent
 from mfpde.measures.grid import GridMeasure
+from mfpde.passes import propagate
+from mfpde.passes.cell_sums import on_grid
+from mfpde.passes.propagate import Forward, Layers
 from mfpde.problem import Problem
-from mfpde.propagate import Forward, Layers
 
 Array = NDArray[np.float64]
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from mfpde.entropic.free_energy import Point
 from mfpde.entropic.result import Ending, Iterate, Stationary
-from mfpde.progress import track
+from mfpde.runs.progress import track
 
 NEAR = 0.5  # total variation between ν and the Gibbs state of the start's V at the first level
 FIRST_RATIO = 4.0

@@ -15,10 +15,10 @@ from mfpde.entropic.levels import Run
 from mfpde.entropic.newton import Newton
 from mfpde.entropic.picard import Picard
 from mfpde.entropic.result import Stationary
-from mfpde.flows.status import SolveError
 from mfpde.measures.axes import Axis, Grid
 from mfpde.measures.grid import GridMeasure
 from mfpde.problem import Problem
+from mfpde.runs.status import SolveError
 
 METHODS = ("newton", "anderson", "picard")
 

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mfpde.flows.clock import Clock
 from mfpde.penalty import Penalty
 from mfpde.problem import Problem
+from mfpde.runs.clock import Clock
 
 Array = NDArray[Any]
 

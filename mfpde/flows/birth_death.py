@@ -20,13 +20,13 @@ from numpy.typing import NDArray
 
 from mfpde.evaluate import first_variation
 from mfpde.flows.driver import Driver
-from mfpde.flows.options import Options
 from mfpde.flows.particle_flow import ParticleFlow, Point
 from mfpde.flows.schemes import SCHEMES
-from mfpde.flows.schemes.step import Step
 from mfpde.measures.particles import ParticleMeasure
 from mfpde.problem import Problem
-from mfpde.solution import Solution
+from mfpde.runs.options import Options
+from mfpde.runs.solution import Solution
+from mfpde.runs.step import Step
 
 Array = NDArray[Any]
 

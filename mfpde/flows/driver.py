@@ -12,11 +12,11 @@ import numpy as np
 from mfpde.flows import stability
 from mfpde.flows.flow import Flow
 from mfpde.flows.schemes import Step
-from mfpde.flows.status import Status
-from mfpde.interrupt import Interruptible
 from mfpde.kernels import serial_blas
-from mfpde.progress import Progress
-from mfpde.solution import Solution
+from mfpde.runs.interrupt import Interruptible
+from mfpde.runs.progress import Progress
+from mfpde.runs.solution import Solution
+from mfpde.runs.status import Status
 
 Callback = Callable[[Solution], bool | None]
 

@@ -11,12 +11,12 @@ from typing import Any, Protocol
 
 from numpy.typing import NDArray
 
-from mfpde.flows.clock import Clock
-from mfpde.flows.options import Options
-from mfpde.flows.schemes.step import Scheme
 from mfpde.measures import Measure
 from mfpde.problem import Problem
-from mfpde.solution import Control
+from mfpde.runs.clock import Clock
+from mfpde.runs.options import Options
+from mfpde.runs.solution import Control
+from mfpde.runs.step import Scheme
 
 Array = NDArray[Any]
 

@@ -12,24 +12,24 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from mfpde import propagate
-from mfpde.blocks.on_grid import SeparableSums, on_grid
 from mfpde.evaluate import terminal_cotangent
 from mfpde.flows import grid_start
 from mfpde.flows.base import ProblemFlow, ProblemPoint
-from mfpde.flows.clock import Clock
-from mfpde.flows.diffusion import Diffusion
-from mfpde.flows.mobility import Mobility, mobility, moved, tangent_kernel
-from mfpde.flows.options import Options
 from mfpde.flows.schemes import Scheme
 from mfpde.flows.schemes.grid import SCHEMES, muscl, scheme
-from mfpde.flows.transport import Potential, Survey, Transport, implicit_along
 from mfpde.measures.axes import Axis
 from mfpde.measures.grid import GridMeasure
+from mfpde.passes import propagate
+from mfpde.passes.cell_sums import SeparableSums, on_grid
+from mfpde.passes.mobility import Mobility, mobility, moved, tangent_kernel
+from mfpde.passes.propagate import Forward, Layers
 from mfpde.penalty import Penalty
 from mfpde.problem import Problem
-from mfpde.propagate import Forward, Layers
-from mfpde.solution import Control
+from mfpde.runs.clock import Clock
+from mfpde.runs.options import Options
+from mfpde.runs.solution import Control
+from mfpde.volumes.diffusion import Diffusion
+from mfpde.volumes.faces import Potential, Survey, Transport, implicit_along
 
 Array = NDArray[np.float64]
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from mfpde.flows import stability, start
-from mfpde.flows.options import Options
 from mfpde.flows.schemes.grid import muscl
-from mfpde.solution import Control
+from mfpde.runs.options import Options
+from mfpde.runs.solution import Control
 
 # Explicit transport wins while the whole run is this many multiples of the fastest time scale.
 NOT_STIFF = 200.0

@@ -43,11 +43,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mfpde.flows.clock import Clock
 from mfpde.flows.placed import PlacedFlow, PlacedPoint
 from mfpde.kernels.depth_average import deposit, exchange
 from mfpde.measures.joint import JointMeasure
 from mfpde.problem import Problem
+from mfpde.runs.clock import Clock
 
 Array = NDArray[np.float64]
 

@@ -13,19 +13,19 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from mfpde.flows.clock import Clock
 from mfpde.flows.grid_flow import GridFlow, GridPoint
-from mfpde.flows.mobility import moved
-from mfpde.flows.options import Options
 from mfpde.flows.schemes import Scheme
 from mfpde.flows.schemes.grid import SCHEMES
-from mfpde.flows.transport import Potential, Transport
 from mfpde.measures.axes import Axis, Grid
 from mfpde.measures.joint_grid import JointGrid
+from mfpde.passes.mobility import moved
+from mfpde.passes.propagate import Layers
 from mfpde.penalty import Penalty
 from mfpde.problem import Problem
-from mfpde.propagate import Layers
-from mfpde.solution import Control
+from mfpde.runs.clock import Clock
+from mfpde.runs.options import Options
+from mfpde.runs.solution import Control
+from mfpde.volumes.faces import Potential, Transport
 
 Array = NDArray[np.float64]
 

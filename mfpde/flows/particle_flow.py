@@ -8,18 +8,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mfpde import propagate
 from mfpde.evaluate import layers, terminal_cotangent
 from mfpde.flows import start
 from mfpde.flows.base import ProblemFlow, ProblemPoint
-from mfpde.flows.clock import Clock
-from mfpde.flows.options import Options
 from mfpde.flows.schemes import SCHEMES, Scheme, scheme
 from mfpde.measures.particles import ParticleMeasure
+from mfpde.passes import propagate
+from mfpde.passes.propagate import Forward, Layers
 from mfpde.penalty import Penalty
 from mfpde.problem import Problem
-from mfpde.propagate import Forward, Layers
-from mfpde.solution import Control
+from mfpde.runs.clock import Clock
+from mfpde.runs.options import Options
+from mfpde.runs.solution import Control
 
 Array = NDArray[Any]
 

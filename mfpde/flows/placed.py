@@ -18,14 +18,14 @@ from numpy.typing import NDArray
 from mfpde.evaluate import check_fit, terminal_cotangent
 from mfpde.flows import start
 from mfpde.flows.base import ProblemFlow, ProblemPoint
-from mfpde.flows.clock import Clock
-from mfpde.flows.options import Options
 from mfpde.flows.schemes import SCHEMES, Scheme, scheme
 from mfpde.kernels.depth_average import inversions
 from mfpde.measures.joint import Ordered, PlacedBlocks
 from mfpde.penalty import Penalty
 from mfpde.problem import Problem
-from mfpde.solution import Control
+from mfpde.runs.clock import Clock
+from mfpde.runs.options import Options
+from mfpde.runs.solution import Control
 
 Array = NDArray[np.float64]
 

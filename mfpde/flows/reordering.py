@@ -16,7 +16,7 @@ g = t − t^{l−1} and the successor none; once they have passed, the successor
 of first order in the gap, and upwards, since l moved because v_l < v_{l+1}. That is a property of
 the one-sided gap (midpoint gaps jump too). Steps that stay with their block, as in
 ``JointMeasure``, leave the commutator, O(1/n²); E is continuous only where blocks at equal
-depth have equal steps and act in parallel, X + h f(X, θ) + h f(X, θ′) (``mfpde.resnet.image``
+depth have equal steps and act in parallel, X + h f(X, θ) + h f(X, θ′) (``mfpde.images``
 has such a rule, "window"). Steps in which the order changes may therefore raise E; all others
 descend.
 

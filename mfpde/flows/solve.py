@@ -11,14 +11,14 @@ from pathlib import Path
 from mfpde import checks
 from mfpde.flows import birth_death
 from mfpde.flows.birth_death import BirthDeathDriver, BirthDeathSolution
-from mfpde.flows.clock import Clock
 from mfpde.flows.driver import Callback, Driver
 from mfpde.flows.flow import Flow, build, flow_class
-from mfpde.flows.options import Options, Save
-from mfpde.flows.status import SolveError, Status
 from mfpde.measures import Measure
 from mfpde.problem import Problem
-from mfpde.solution import Solution
+from mfpde.runs.clock import Clock
+from mfpde.runs.options import Options, Save
+from mfpde.runs.solution import Solution
+from mfpde.runs.status import SolveError, Status
 
 PathLike = str | os.PathLike[str]
 

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 
 from mfpde.flows import dual, stability
-from mfpde.flows.options import Options
 from mfpde.flows.schemes import SCHEMES
-from mfpde.solution import Control
+from mfpde.runs.options import Options
+from mfpde.runs.solution import Control
 
 # Explicit methods win while the whole run is this many multiples of the fastest time scale.
 NOT_STIFF = 50.0

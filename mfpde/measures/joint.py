@@ -8,10 +8,11 @@ from typing import Any, ClassVar, NamedTuple, Self
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from mfpde import checks, laws, quadrature
+from mfpde import checks, laws
 from mfpde.depth import Depth
 from mfpde.kernels.depth_average import inversions
 from mfpde.laws import DepthLaw, Law, at_depth
+from mfpde.measures import quadrature
 from mfpde.measures.particles import ParticleMeasure
 
 Array = NDArray[np.float64]

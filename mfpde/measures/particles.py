@@ -9,9 +9,10 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
-from mfpde import checks, quadrature
+from mfpde import checks
 from mfpde.depth import Depth
 from mfpde.laws import DepthLaw, Law, at_depth
+from mfpde.measures import quadrature
 
 Array = NDArray[np.float64]
 
@@ -81,7 +82,7 @@ class ParticleMeasure:
     ) -> ParticleMeasure:
         """Particles from a law on R^p, or from a callable t ↦ law.
 
-        ``rule`` is "iid", "sobol", "gauss" or "spectral" (see ``mfpde.quadrature.points``);
+        ``rule`` is "iid", "sobol", "gauss" or "spectral" (``mfpde.measures.quadrature.points``);
         ``coupling`` is "tied" (the same points of the unit cube at every node: t ↦ θ is as smooth
         as the law) or "independent" (fresh points at node k, from
         ``SeedSequence(seed, spawn_key=(k,))``). For tensor rules ``count`` may be the

@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mfpde.depth import Depth
-from mfpde.flows.status import Status
 from mfpde.measures.particles import ParticleMeasure
+from mfpde.runs.status import Status
 
 Array = NDArray[Any]
 

@@ -13,16 +13,16 @@ import numpy as np
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
-from mfpde.flows.status import Status
-from mfpde.interrupt import Interruptible
 from mfpde.penalty import Penalty
 from mfpde.problem import Problem
-from mfpde.progress import Progress
 from mfpde.resnet import randomness
 from mfpde.resnet.engines import Descent, Engine, Pass
 from mfpde.resnet.observables import Observables, Snapshot, observe
 from mfpde.resnet.plan import Plan
 from mfpde.resnet.result import Training
+from mfpde.runs.interrupt import Interruptible
+from mfpde.runs.progress import Progress
+from mfpde.runs.status import Status
 
 Array = NDArray[Any]
 

@@ -10,15 +10,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mfpde import storage
-from mfpde.atomic import replacing
 from mfpde.problem import Problem
 from mfpde.resnet.engines import Engine
 from mfpde.resnet.observables import Observables
 from mfpde.resnet.optimizers import OPTIMIZERS
 from mfpde.resnet.plan import Plan
 from mfpde.resnet.run import Records, Run, State
-from mfpde.storage import PathLike
+from mfpde.runs import run_file
+from mfpde.runs.atomic import replacing
+from mfpde.runs.run_file import PathLike
 
 FORMAT = "mfpde training"
 SCHEMA = 1
@@ -32,12 +32,12 @@ def save(run: Run, path: PathLike, dtype: str) -> None:
         optimizer = run.plan.optimizer
         plan = {**asdict(run.plan), "optimizer": [optimizer.name, asdict(optimizer)]}
         config = {
-            **storage.write_problem(run.problem, file),
+            **run_file.write_problem(run.problem, file),
             "plan": plan,
             "seeds": run.seeds,
             "engine": run.engine.name,
             "dtype": dtype,
-            "versions": storage.versions(),
+            "versions": run_file.versions(),
         }
         file.attrs.update(format=FORMAT, schema=SCHEMA, status=run.status.name)
         file.attrs.update(n=run.state.n, last=run.records.last, config=json.dumps(config))
@@ -78,7 +78,7 @@ class Stored:
                 f"path: {source} has schema {file.attrs['schema']}; this version reads {SCHEMA}"
             )
         config = json.loads(file.attrs["config"])
-        self.problem: Problem = storage.read_problem(file, config, block)
+        self.problem: Problem = run_file.read_problem(file, config, block)
         self.plan = _plan(config["plan"])
         self.seeds = tuple(config["seeds"])
         self.engine, self.dtype = str(config["engine"]), str(config["dtype"])

@@ -1,9 +1,9 @@
 """Theorems as numbers, with their assumptions: kernel, convergence, landscape, exact solutions."""
 
-from mfpde.theory.certificate import CRITERIA, Certificate, certificate
-from mfpde.theory.escape import Escape, escape, insert
-from mfpde.theory.finite_size import FiniteSizeFit, fit_finite_size
-from mfpde.theory.kernel import (
+from mfpde.theory._certificate import CRITERIA, Certificate, certificate
+from mfpde.theory._escape import Escape, escape, insert
+from mfpde.theory._finite_size import FiniteSizeFit, fit_finite_size
+from mfpde.theory._kernel import (
     KernelEvolution,
     KernelSpectrum,
     depth_kernel,
@@ -12,7 +12,7 @@ from mfpde.theory.kernel import (
     tangent_kernel,
     tangent_operator,
 )
-from mfpde.theory.linear_exact import (
+from mfpde.theory._linear_exact import (
     LinearFlow,
     conserved_spectra,
     gradient_domination,
@@ -23,18 +23,18 @@ from mfpde.theory.linear_exact import (
     linear_rate,
     linear_scalar,
 )
-from mfpde.theory.lipschitz import adjoint_bounds, lipschitz
-from mfpde.theory.loss_law import LossLaw, fit_loss_law
-from mfpde.theory.polyak_lojasiewicz import (
+from mfpde.theory._lipschitz import adjoint_bounds, lipschitz
+from mfpde.theory._loss_law import LossLaw, fit_loss_law
+from mfpde.theory._polyak_lojasiewicz import (
     Envelope,
     PolyakLojasiewicz,
     envelope,
     polyak_lojasiewicz,
 )
-from mfpde.theory.rates import Rate, fit_rate
-from mfpde.theory.required_size import RequiredSize, required_size
-from mfpde.theory.shallow import ShallowComparison, shallow_comparison
-from mfpde.theory.stationarity import Potential, Stationarity, stationarity
+from mfpde.theory._rates import Rate, fit_rate
+from mfpde.theory._required_size import RequiredSize, required_size
+from mfpde.theory._shallow import ShallowComparison, shallow_comparison
+from mfpde.theory._stationarity import Potential, Stationarity, stationarity
 
 __all__ = [
     "CRITERIA",

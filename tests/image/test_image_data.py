@@ -9,7 +9,7 @@ import pytest
 
 pytest.importorskip("torch")
 
-from mfpde.resnet import image
+from mfpde import images
 
 
 @pytest.fixture
@@ -55,7 +55,7 @@ def test_cifars_files_load_from_folder_and_tar(cifar, arrays, tmp_path):
     with tarfile.open(archive, "w:gz") as file:
         file.add(folder, arcname=folder.name)
     for source in (folder, tmp_path, archive):
-        data = image.load_images(source)
+        data = images.load_images(source)
         assert agrees(data, arrays)
         assert (data.name, data.classes, data.channels) == (name, 10, 3)
 
@@ -70,7 +70,7 @@ def test_a_pickle_that_runs_code_is_refused(cifar):
 
     (folder / name).write_bytes(pickle.dumps({b"data": Malicious()}, protocol=2))
     with pytest.raises(ValueError, match=r"asks for \w+\.print"):
-        image.load_images(folder)
+        images.load_images(folder)
 
 
 @pytest.mark.parametrize("layout", ["channels first", "channels last", "grey"])
@@ -83,7 +83,7 @@ def test_archives_load_in_either_layout(layout, arrays, tmp_path):
             if layout == "grey":
                 arrays[part] = arrays[part][:, :1]
     np.savez(tmp_path / "set.npz", **given)
-    data = image.load_images(tmp_path / "set.npz")
+    data = images.load_images(tmp_path / "set.npz")
     assert agrees(data, arrays)
     assert data.name == "set"
     mean, std = data.moments()
@@ -106,11 +106,11 @@ def test_a_packed_archive_wants_its_unpacker(arrays, tmp_path):
     reversed_parts = {f"{name}_packed": value[::-1] for name, value in arrays.items()}
     np.savez(folder / "cifar_packed.npz", **reversed_parts)
     with pytest.raises(FileNotFoundError, match="unpacker: cifar_packed"):
-        image.load_images(folder / "cifar_packed.npz")
+        images.load_images(folder / "cifar_packed.npz")
     (tmp_path / "elsewhere.py").write_text(PACKED)
-    named = image.load_images(folder / "cifar_packed.npz", unpacker=tmp_path / "elsewhere.py")
+    named = images.load_images(folder / "cifar_packed.npz", unpacker=tmp_path / "elsewhere.py")
     (folder / "imgpack.py").write_text(PACKED)
-    beside = image.load_images(folder / "cifar_packed.npz")
+    beside = images.load_images(folder / "cifar_packed.npz")
     assert agrees(named, arrays)
     assert agrees(beside, arrays)
     assert beside.name == "cifar"
@@ -118,7 +118,7 @@ def test_a_packed_archive_wants_its_unpacker(arrays, tmp_path):
 
 def test_digits_and_shortened_sets():
     pytest.importorskip("sklearn")
-    data = image.load_images("digits")
+    data = images.load_images("digits")
     assert data.x_train.shape == (898, 1, 8, 8)
     assert data.x_test.shape == (899, 1, 8, 8)
     assert data.x_train.max() == 240
@@ -142,15 +142,15 @@ def test_bad_archives_say_what_is_wrong(change, text, arrays, tmp_path):
     given = {name: value for name, value in {**arrays, **change}.items() if value is not None}
     np.savez(tmp_path / "set.npz", **given)
     with pytest.raises(ValueError, match=text):
-        image.load_images(tmp_path / "set.npz")
+        images.load_images(tmp_path / "set.npz")
 
 
 def test_other_files_say_what_is_wrong(tmp_path):
     with pytest.raises(FileNotFoundError, match="nothing at"):
-        image.load_images(tmp_path / "none")
+        images.load_images(tmp_path / "none")
     with pytest.raises(ValueError, match="found none"):
-        image.load_images(tmp_path)
+        images.load_images(tmp_path)
     for name, text in (("torn.npz", "not a readable"), ("torn.tar", "tar archive")):
         (tmp_path / name).write_bytes(io.BytesIO(b"nothing").getvalue())
         with pytest.raises(ValueError, match=text):
-            image.load_images(tmp_path / name)
+            images.load_images(tmp_path / name)

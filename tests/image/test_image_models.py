@@ -7,7 +7,7 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from mfpde.resnet import image  # noqa: E402
+from mfpde import images  # noqa: E402
 
 # Millions of parameters: He et al. 2016, table 6; He et al. 2016b; Xie et al. 2017, table 7.
 PUBLISHED = {
@@ -25,7 +25,7 @@ PUBLISHED = {
 @pytest.mark.parametrize(("name", "millions"), PUBLISHED.items())
 def test_parameter_counts_are_the_published_ones(name, millions):
     with torch.device("meta"):
-        model = image.build(name)
+        model = images.build(name)
         assert model(torch.empty(2, 3, 32, 32)).shape == (2, 10)
     count = sum(p.numel() for p in model.parameters()) / 1e6
     digits = len(str(millions).partition(".")[2])
@@ -43,15 +43,15 @@ def test_parameter_counts_are_the_published_ones(name, millions):
 )
 def test_every_block_that_keeps_its_shape_can_move(name, per_stage):
     with torch.device("meta"):
-        model = image.build(name, classes=100)
-    training = image.MeanFieldTraining(model, model.reorderable)
+        model = images.build(name, classes=100)
+    training = images.MeanFieldTraining(model, model.reorderable)
     assert tuple(len(stage.blocks) for stage in training.stages) == per_stage
 
 
 def test_layers_with_weights_number_what_the_names_say():
     for depth in (20, 110, 164):
         with torch.device("meta"):
-            model = image.build(f"resnet{depth}")
+            model = images.build(f"resnet{depth}")
         kinds = (torch.nn.Conv2d, torch.nn.Linear)
         named = [n for n, m in model.named_modules() if isinstance(m, kinds) and "skip" not in n]
         assert len(named) == depth
@@ -71,7 +71,7 @@ def test_the_room_next_door_leaves_torch_out():
 
 def test_names_are_checked():
     with pytest.raises(ValueError, match="did you mean 'resnet110'"):
-        image.build("resnet101")
+        images.build("resnet101")
 
 
 def crops(one, padding):
@@ -85,14 +85,14 @@ def crops(one, padding):
 
 def test_augmented_images_are_crops_and_mirror_images():
     generator = torch.Generator().manual_seed(0)
-    images = torch.randn(300, 2, 5, 6, generator=generator)
-    out = image.Augmentation(padding=1, flip=True)(images, generator)
-    assert out.shape == images.shape
+    pictures = torch.randn(300, 2, 5, 6, generator=generator)
+    out = images.Augmentation(padding=1, flip=True)(pictures, generator)
+    assert out.shape == pictures.shape
     assert out.is_contiguous(memory_format=torch.channels_last)
     found = [
         [torch.equal(new, crop) for crop in crops(old, 1)].index(True)
-        for old, new in zip(images, out, strict=True)
+        for old, new in zip(pictures, out, strict=True)
     ]
     assert set(found) == set(range(18))
-    still = image.Augmentation(padding=0, flip=False)(images, generator)
-    assert torch.equal(still, images)
+    still = images.Augmentation(padding=0, flip=False)(pictures, generator)
+    assert torch.equal(still, pictures)

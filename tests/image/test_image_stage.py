@@ -12,11 +12,11 @@ from hypothesis import strategies as st
 torch = pytest.importorskip("torch")
 from torch import nn  # noqa: E402
 
-from mfpde.resnet import image  # noqa: E402
-from mfpde.resnet.image import models  # noqa: E402
-from mfpde.resnet.image.stage import exchanges  # noqa: E402
+from mfpde import images  # noqa: E402
+from mfpde.images import models  # noqa: E402
+from mfpde.images.stage import exchanges  # noqa: E402
 
-RULES = pytest.mark.parametrize("rule", image.RULES)
+RULES = pytest.mark.parametrize("rule", images.RULES)
 
 
 class Smooth(nn.Module):
@@ -46,7 +46,7 @@ class Theirs(nn.Module):
 
 def smooth_stage(rule: str, count: int = 5, seed: int = 0):
     torch.manual_seed(seed)
-    stage = image.MeanFieldStage([Smooth() for _ in range(count)], rule).double()
+    stage = images.MeanFieldStage([Smooth() for _ in range(count)], rule).double()
     return stage, torch.randn(6, 4, dtype=torch.float64)
 
 
@@ -83,7 +83,7 @@ def test_the_start_is_the_plain_network_bit_for_bit(make, rule):
     torch.manual_seed(1)
     plain = make()
     wrapped = copy.deepcopy(plain)
-    training = image.MeanFieldTraining(wrapped, wrapped.reorderable, rule=rule)
+    training = images.MeanFieldTraining(wrapped, wrapped.reorderable, rule=rule)
     x = torch.randn(4, 3, 16, 16)
     (y, slopes), (y_plain, slopes_plain) = (loss_and_gradients(m, x) for m in (wrapped, plain))
     assert torch.equal(y, y_plain)
@@ -97,7 +97,7 @@ def test_a_librarys_layers_wrapped_in_one_line(rule):
     torch.manual_seed(2)
     plain = Theirs()
     wrapped = copy.deepcopy(plain)
-    training = image.MeanFieldTraining(wrapped, ["layers[1:]"], rate=3.0, rule=rule)
+    training = images.MeanFieldTraining(wrapped, ["layers[1:]"], rate=3.0, rule=rule)
     x = torch.randn(5, 7, 3)
     (y, slopes), (y_plain, slopes_plain) = (loss_and_gradients(m, x) for m in (wrapped, plain))
     assert torch.equal(y, y_plain)
@@ -217,9 +217,9 @@ def steps(model, optimizer, x, count):
 def test_optimiser_state_travels_with_its_block():
     """After an exchange, training goes on as in a network whose blocks and momenta were moved."""
     torch.manual_seed(3)
-    model = nn.Sequential(*(image.blocks.basic(4, 4, 1) for _ in range(3)))
+    model = nn.Sequential(*(images.blocks.basic(4, 4, 1) for _ in range(3)))
     wrapped = nn.Sequential(copy.deepcopy(model))
-    training = image.MeanFieldTraining(wrapped, ["0"], rate=0.0)
+    training = images.MeanFieldTraining(wrapped, ["0"], rate=0.0)
     optimizer = torch.optim.SGD(training.parameter_groups(), lr=0.05, momentum=0.9)
     x = torch.randn(8, 4, 6, 6)
     steps(wrapped, optimizer, x, 3)
@@ -257,7 +257,7 @@ def test_the_order_is_part_of_the_state():
 def test_places_stay_in_the_unit_interval_and_move_at_their_own_rate():
     torch.manual_seed(4)
     model = nn.Sequential(nn.Sequential(Smooth(), Smooth(), Smooth()))
-    training = image.MeanFieldTraining(model, ["0"], rate=1e3)
+    training = images.MeanFieldTraining(model, ["0"], rate=1e3)
     groups = training.parameter_groups(weight_decay=0.1)
     assert [g["weight_decay"] for g in groups] == [0.1, 0.0]
     assert groups[1]["lr"] == 1e3
@@ -274,7 +274,7 @@ def test_places_stay_in_the_unit_interval_and_move_at_their_own_rate():
 
 def test_sorting_each_epoch_waits_for_its_end():
     model = nn.Sequential(nn.Sequential(Smooth(), Smooth()))
-    training = image.MeanFieldTraining(model, ["0"], reorder="epoch")
+    training = images.MeanFieldTraining(model, ["0"], reorder="epoch")
     stage = training.stages[0]
     stage.position.data = torch.tensor([1.6, 1.2])
     x = torch.randn(5, 4, dtype=torch.float64)
@@ -289,7 +289,7 @@ def test_sorting_each_epoch_waits_for_its_end():
 
 def test_bad_input_is_one_clear_error():
     model = nn.Sequential(nn.Sequential(nn.Linear(3, 4), nn.Linear(4, 4)), nn.ReLU())
-    wrap = image.MeanFieldTraining
+    wrap = images.MeanFieldTraining
     with pytest.raises(ValueError, match=r"made \(2, 4\) of \(2, 3\): leave it out of the stage"):
         wrap(copy.deepcopy(model), ["0"]).model(torch.ones(2, 3))
     for bad, text in [
@@ -307,4 +307,4 @@ def test_bad_input_is_one_clear_error():
     with pytest.raises(ValueError, match="given 'epoch'"):
         wrap(model, ["0"], rule="window", reorder="epoch")
     with pytest.raises(ValueError, match="at least one module"):
-        image.MeanFieldStage([])
+        images.MeanFieldStage([])

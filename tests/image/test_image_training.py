@@ -9,10 +9,10 @@ import pytest
 torch = pytest.importorskip("torch")
 from torch.nn import functional  # noqa: E402
 
-from mfpde.resnet import image  # noqa: E402
-from mfpde.resnet.image.training import _fresh  # noqa: E402
+from mfpde import images  # noqa: E402
+from mfpde.images.training import _fresh  # noqa: E402
 
-RECIPE = image.Recipe(epochs=3, batch_size=16, padding=1, schedule="cosine", weight_decay=1e-3)
+RECIPE = images.Recipe(epochs=3, batch_size=16, padding=1, schedule="cosine", weight_decay=1e-3)
 MOVING = replace(RECIPE, place_rate=10.0)
 
 
@@ -23,11 +23,11 @@ def data():
     patterns = rng.integers(0, 160, size=(4, 1, 8, 8))
     labels = np.arange(120) % 4
     x = (patterns[labels] + rng.integers(0, 90, size=(120, 1, 8, 8))).astype(np.uint8)
-    return image.ImageData("patterns", x[:80], labels[:80], x[80:], labels[80:])
+    return images.ImageData("patterns", x[:80], labels[:80], x[80:], labels[80:])
 
 
 def trained(data, recipe, epochs=None, seed=0, name="tiny"):
-    trainer = image.Trainer(name, data, recipe, seed=seed, device="cpu")
+    trainer = images.Trainer(name, data, recipe, seed=seed, device="cpu")
     for _ in range(epochs or recipe.epochs):
         trainer.train_epoch()
     return trainer
@@ -49,12 +49,12 @@ def test_frozen_places_are_plain_training_bit_for_bit(data):
     trainer = trained(data, RECIPE)
     model = _fresh("tiny", data, seed=0)
     optimizer = torch.optim.SGD(model.parameters(), 0.1, momentum=0.9, weight_decay=1e-3)
-    batches = image.Trainer("tiny", data, RECIPE, seed=0, device="cpu").batches
+    batches = images.Trainer("tiny", data, RECIPE, seed=0, device="cpu").batches
     for epoch in range(RECIPE.epochs):
-        for step, (images, labels) in enumerate(batches(epoch)):
+        for step, (pictures, labels) in enumerate(batches(epoch)):
             optimizer.param_groups[0]["lr"] = 0.1 * RECIPE.factor(epoch + step / 5)
             optimizer.zero_grad()
-            functional.cross_entropy(model(images), labels).backward()
+            functional.cross_entropy(model(pictures), labels).backward()
             optimizer.step()
     places = {id(stage.position) for stage in trainer.mean_field.stages}
     ours = [p for p in trainer.model.parameters() if id(p) not in places]
@@ -69,7 +69,7 @@ def test_frozen_places_are_plain_training_bit_for_bit(data):
     assert trainer.history.t[0] == trainer.history.t[-1] == [[1 / 3, 2 / 3, 1.0]]
 
 
-@pytest.mark.parametrize("rule", image.RULES)
+@pytest.mark.parametrize("rule", images.RULES)
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
 def test_resumed_is_uninterrupted_bit_for_bit(rule, precision, data, tmp_path):
     recipe = replace(RECIPE, place_rate=30.0, rule=rule, precision=precision)
@@ -77,7 +77,7 @@ def test_resumed_is_uninterrupted_bit_for_bit(rule, precision, data, tmp_path):
     assert sum(whole.history.exchanges) > 0
     first = trained(data, recipe, epochs=1)
     first.save(tmp_path / "run.pt")
-    second = image.Trainer("tiny", data, recipe, seed=0, device="cpu")
+    second = images.Trainer("tiny", data, recipe, seed=0, device="cpu")
     second.load(tmp_path / "run.pt")
     while second.epoch < recipe.epochs:
         second.train_epoch()
@@ -88,11 +88,11 @@ def test_resumed_is_uninterrupted_bit_for_bit(rule, precision, data, tmp_path):
 
 def test_a_run_continues_from_its_checkpoint(data, tmp_path):
     path = tmp_path / "run.pt"
-    whole = image.train_images("tiny", data, MOVING, device="cpu", progress=False)
+    whole = images.train_images("tiny", data, MOVING, device="cpu", progress=False)
     trainer = trained(data, MOVING, epochs=1)
     trainer.history.accuracy.append(0.125)
     trainer.save(path)
-    resumed = image.train_images(
+    resumed = images.train_images(
         "tiny", data, MOVING, device="cpu", checkpoint=path, evaluate_every=3, progress=False
     )
     assert resumed.accuracy[0] == 0.125
@@ -101,21 +101,21 @@ def test_a_run_continues_from_its_checkpoint(data, tmp_path):
     assert resumed.t == whole.t
     assert len(resumed.t) == 4
     with pytest.raises(ValueError, match=r"of another run: seed 0, not 1; rate 0\.1, not 0\.2"):
-        image.train_images(
+        images.train_images(
             "tiny", data, replace(MOVING, rate=0.2), seed=1, device="cpu", checkpoint=path
         )
 
 
 def test_variants_of_one_seed_share_start_batches_and_augmentation(data):
     ways = [RECIPE, MOVING, replace(MOVING, rule="window"), replace(MOVING, reorder="epoch")]
-    trainers = [image.Trainer("tiny", data, way, seed=5, device="cpu") for way in ways]
-    assert len({image.first_loss(trainer) for trainer in trainers}) == 1
+    trainers = [images.Trainer("tiny", data, way, seed=5, device="cpu") for way in ways]
+    assert len({images.first_loss(trainer) for trainer in trainers}) == 1
     batches = [list(trainer.batches(2)) for trainer in trainers]
     for other in batches[1:]:
         for (x, y), (x_other, y_other) in zip(batches[0], other, strict=True):
             assert torch.equal(x, x_other)
             assert torch.equal(y, y_other)
-    others = image.Trainer("tiny", data, RECIPE, seed=6, device="cpu")
+    others = images.Trainer("tiny", data, RECIPE, seed=6, device="cpu")
     assert not torch.equal(next(others.batches(2))[0], batches[0][0][0])
     assert not torch.equal(batches[0][0][0], next(trainers[0].batches(1))[0])
 
@@ -149,15 +149,15 @@ def test_an_exchange_compiles_nothing(data):
 
 
 def test_schedules():
-    step = image.Recipe(epochs=160)
+    step = images.Recipe(epochs=160)
     assert [step.factor(e) for e in (0, 79, 80, 119, 120, 159)] == [1, 1, 0.1, 0.1, 0.01, 0.01]
-    cosine = image.Recipe(epochs=10, schedule="cosine", warmup=2)
+    cosine = images.Recipe(epochs=10, schedule="cosine", warmup=2)
     assert cosine.factor(1) == pytest.approx(0.5 * (1 + math.cos(0.1 * math.pi)) / 2)
     assert cosine.factor(5) == pytest.approx(0.5)
     with pytest.raises(ValueError, match="did you mean 'cosine'"):
-        image.Recipe(schedule="cosin")
+        images.Recipe(schedule="cosin")
     with pytest.raises(ValueError, match="batch_size must be a whole number"):
-        image.Recipe(batch_size=0)
+        images.Recipe(batch_size=0)
 
 
 def test_divergence_says_what_to_do(data):
@@ -170,7 +170,7 @@ def runs_in(tmp_path, data, recipe=MOVING):
     data.save(source)
     ways = {"plain": replace(recipe, place_rate=0.0), "gap": recipe}
     return [
-        image.Run(str(source), "patterns", "tiny", name, seed, way, tmp_path / "runs", "cpu", 3, 1)
+        images.Run(str(source), "patterns", "tiny", name, seed, way, tmp_path / "runs", "cpu", 3, 1)
         for seed in (0, 1)
         for name, way in ways.items()
     ]
@@ -178,23 +178,23 @@ def runs_in(tmp_path, data, recipe=MOVING):
 
 def test_records_are_made_once_and_tabulated(data, tmp_path):
     runs = runs_in(tmp_path, data)
-    assert len(list(image.execute_all(runs[:3]))) == 3
-    records = list(image.execute_all(runs, jobs=2))
+    assert len(list(images.execute_all(runs[:3]))) == 3
+    records = list(images.execute_all(runs, jobs=2))
     assert [(one["variant"], one["seed"]) for one in records] == [("gap", 1)]
     assert not list((tmp_path / "runs").glob("*.pt"))
-    known = image.read_records(tmp_path / "runs")
-    alone = image.train_images("tiny", data, MOVING, seed=1, device="cpu", progress=False)
+    known = images.read_records(tmp_path / "runs")
+    alone = images.train_images("tiny", data, MOVING, seed=1, device="cpu", progress=False)
     record = next(one for one in known if (one["variant"], one["seed"]) == ("gap", 1))
     assert record["history"]["loss"] == alone.loss
     assert record["history"]["t"] == alone.t
-    (row,) = image.summarise(known)
+    (row,) = images.summarise(known)
     assert (row.data, row.architecture, row.variant) == ("patterns", "tiny", "gap")
     assert row.gain.pairs == 2
     assert row.gain.mean == pytest.approx(row.accuracy - row.plain)
     moved = [one["history"]["exchanges"] for one in known if one["variant"] == "gap"]
     assert row.exchanges == np.mean(moved)
     with pytest.raises(ValueError, match=r"was made with rate 0\.1; use another folder"):
-        list(image.execute_all(runs_in(tmp_path, data, replace(MOVING, rate=0.2))))
+        list(images.execute_all(runs_in(tmp_path, data, replace(MOVING, rate=0.2))))
 
 
 def test_gains_have_the_intervals_of_a_paired_test():
@@ -203,14 +203,14 @@ def test_gains_have_the_intervals_of_a_paired_test():
     rng = np.random.default_rng(0)
     plain = rng.normal(90, 2, 200)
     variant = plain + rng.normal(0.5, 1, 200)
-    gain = image.paired_gain(variant, plain)
+    gain = images.paired_gain(variant, plain)
     expected = stats.ttest_rel(variant, plain).confidence_interval(0.95)
     np.testing.assert_allclose(gain.interval, expected)
     np.testing.assert_allclose(gain.bootstrap, gain.interval, atol=0.03)
     assert gain.found == "gain"
-    assert image.paired_gain(plain, variant).found == "loss"
-    assert image.paired_gain(variant[:3], plain[:3]).pairs == 3
-    lonely = image.paired_gain([91.0], [90.0])
+    assert images.paired_gain(plain, variant).found == "loss"
+    assert images.paired_gain(variant[:3], plain[:3]).pairs == 3
+    lonely = images.paired_gain([91.0], [90.0])
     assert (lonely.mean, lonely.found, lonely.interval[1]) == (1.0, "not resolved", math.inf)
     with pytest.raises(ValueError, match=r"plain must have shape \(2\)"):
-        image.paired_gain([1.0, 2.0], [1.0])
+        images.paired_gain([1.0, 2.0], [1.0])

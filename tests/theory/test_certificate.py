@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 import mfpde
 from mfpde import theory
-from mfpde.theory.certificate_constants import constants
+from mfpde.theory._certificate_constants import constants
 
 SMOOTH = ["tanh", "sigmoid", "softplus", "gelu", "silu", "sin"]
 

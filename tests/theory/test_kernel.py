@@ -5,7 +5,7 @@ import pytest
 
 import mfpde
 from mfpde import theory
-from mfpde.theory.kernel import KernelSpectrum
+from mfpde.theory._kernel import KernelSpectrum
 
 
 def small(method="euler", steps=3, seed=0, d=2, n=4, outputs=2, block=None):
@@ -67,9 +67,9 @@ def test_gradient_norm_is_a_quadratic_form_of_either_kernel():
     residual = (mfpde.predict(problem, rho) - problem.y).ravel() / problem.size
     assert residual @ theory.tangent_kernel(problem, rho) @ residual == pytest.approx(norm2, 1e-12)
     stack = mfpde.evaluate.layers(problem, rho)
-    passed = mfpde.propagate.forward(stack, problem.start())
+    passed = mfpde.passes.propagate.forward(stack, problem.start())
     terminal = mfpde.evaluate.terminal_cotangent(problem, passed.end)
-    path = mfpde.propagate.adjoint(stack, passed, terminal).path
+    path = mfpde.passes.propagate.adjoint(stack, passed, terminal).path
     parts = [
         path[k + 1].ravel() @ theory.depth_kernel(problem, rho, k) @ path[k + 1].ravel()
         for k in range(rho.nodes)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import mfpde
-from mfpde.theory import linear_exact as exact
+from mfpde.theory import _linear_exact as exact
 
 ALPHA, TARGET = 0.7, 2.0
 

@@ -10,7 +10,7 @@ from dataclasses import replace
 from functools import partial
 
 from mfpde.flows.schemes import dormand_prince, explicit, implicit
-from mfpde.flows.schemes.step import Scheme, Step
+from mfpde.runs.step import Scheme, Step
 
 __all__ = ["SCHEMES", "Scheme", "Step", "scheme"]
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from mfpde.flows.schemes.explicit import advance, descend
-from mfpde.flows.schemes.step import Array, Step
+from mfpde.runs.step import Array, Step
 
 # The tableau (Dormand, Prince 1980) and its quartic interpolant (Shampine 1986). B is the row of
 # the seventh stage; E is B minus the weights of order 4; a row of P holds powers 1 to 4.

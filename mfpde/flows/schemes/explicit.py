@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mfpde.depth import EULER, HEUN, RK4, Tableau
-from mfpde.flows.schemes.step import Step
+from mfpde.runs.step import Step
 
 Array = NDArray[Any]
 

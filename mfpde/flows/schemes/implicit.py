@@ -29,7 +29,7 @@ import numpy as np
 
 from mfpde import losses
 from mfpde.flows import dual
-from mfpde.flows.schemes.step import Array, Step
+from mfpde.runs.step import Array, Step
 
 
 def columns_for(rtol: float) -> int:

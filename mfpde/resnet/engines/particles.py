@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from mfpde import propagate
 from mfpde.depth import Depth
-from mfpde.propagate import Forward, Layers
+from mfpde.passes import propagate
+from mfpde.passes.propagate import Forward, Layers
 from mfpde.resnet.engines.arrays import Arrays
 from mfpde.resnet.engines.base import Array, Pass, Rows
 

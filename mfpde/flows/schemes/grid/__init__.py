@@ -7,7 +7,7 @@ from functools import partial
 from typing import Any
 
 from mfpde.flows.schemes.grid import implicit, muscl, scharfetter_gummel, third_order, upwind
-from mfpde.flows.schemes.step import Scheme
+from mfpde.runs.step import Scheme
 
 __all__ = ["SCHEMES", "scheme"]
 

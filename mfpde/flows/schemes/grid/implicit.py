@@ -22,7 +22,7 @@ import numpy as np
 
 from mfpde import losses
 from mfpde.flows import dual
-from mfpde.flows.schemes.step import Array, Step
+from mfpde.runs.step import Array, Step
 
 MOST_SUBSTEPS = 2000  # a step that needs more is far too long: it is refused unseen
 

@@ -11,7 +11,7 @@ from functools import partial
 from typing import Any
 
 from mfpde.flows.schemes.grid import strang
-from mfpde.flows.schemes.step import Step
+from mfpde.runs.step import Step
 
 CFL = 0.45
 

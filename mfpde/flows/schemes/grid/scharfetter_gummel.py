@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from mfpde.flows.schemes.step import Step
+from mfpde.runs.step import Step
 
 
 def step(flow: Any, point: Any, h: float) -> Step:

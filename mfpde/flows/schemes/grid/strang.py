@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from mfpde.flows.schemes.step import Step
+from mfpde.runs.step import Step
 
 Transported = Callable[[Any, Any, float], Step]
 

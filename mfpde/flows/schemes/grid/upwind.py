@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from mfpde.flows.schemes.grid import strang
-from mfpde.flows.schemes.step import Step
+from mfpde.runs.step import Step
 
 CFL = 0.9  # of the outflow that would empty a cell
 

@@ -15,8 +15,8 @@ from mfpde.flows.solve import solve
 from mfpde.laws import DepthLaw, Law
 from mfpde.measures.particles import ParticleMeasure
 from mfpde.problem import Problem
-from mfpde.progress import track
-from mfpde.theory.loss_law import LossLaw, fit_loss_law
+from mfpde.runs.progress import track
+from mfpde.theory._loss_law import LossLaw, fit_loss_law
 
 Array = NDArray[np.float64]
 Shape = tuple[int, int]

@@ -13,8 +13,8 @@ from mfpde.evaluate import loss
 from mfpde.flows.solve import solve
 from mfpde.measures.particles import ParticleMeasure
 from mfpde.problem import Problem
-from mfpde.solution import Solution
-from mfpde.theory.stationarity import Stationarity, stationarity
+from mfpde.runs.solution import Solution
+from mfpde.theory._stationarity import Stationarity, stationarity
 
 Array = NDArray[np.float64]
 

@@ -1,6 +1,6 @@
 """What a potential moves: −∇·(ρ_t ∇V) by central differences, in terms of layer coefficients.
 
-Where the layer's parameter is all masses (R = 1, see ``mfpde.blocks.on_grid``) the mass of a face
+Where the layer's parameter is all masses (R = 1, see ``mfpde.passes.cell_sums``) the mass of a face
 is the mean of its two cells. Where it is the u-moments of f = u σ(w·x + b), V = u·g(w, b) and
 
     (R(−∇·(ρ∇V)))_a = M_a g_a − Σ_b ∇·(S_ab ∇g_b),
@@ -16,9 +16,9 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from mfpde.blocks.on_grid import GridSums, SeparableSums
 from mfpde.measures.axes import Axis
-from mfpde.propagate import Forward, Layers, sensitivities
+from mfpde.passes.cell_sums import GridSums, SeparableSums
+from mfpde.passes.propagate import Forward, Layers, sensitivities
 
 Array = NDArray[np.float64]
 Index = NDArray[np.intp]

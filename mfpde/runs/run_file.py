@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mfpde.atomic import replacing
 from mfpde.blocks import SHL, Block, Linear, Meshed
-from mfpde.flows.options import Options
-from mfpde.flows.status import Status
 from mfpde.measures import MEASURES
 from mfpde.problem import Problem
-from mfpde.solution import SERIES, Control, Solution
+from mfpde.runs.atomic import replacing
+from mfpde.runs.options import Options
+from mfpde.runs.solution import SERIES, Control, Solution
+from mfpde.runs.status import Status
 
 if TYPE_CHECKING:
     import h5py

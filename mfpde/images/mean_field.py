@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from mfpde import checks
-from mfpde.resnet.image.stage import MeanFieldStage
+from mfpde.images.stage import MeanFieldStage
 
 REORDER = ("step", "epoch")
 _NAME = re.compile(r"(?P<path>[^\[\]]+)(\[(?P<first>\d+):\])?")

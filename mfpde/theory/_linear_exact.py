@@ -24,13 +24,14 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from mfpde import checks, propagate
+from mfpde import checks
 from mfpde.blocks.base import Block
 from mfpde.blocks.linear import Linear
 from mfpde.depth import Depth
 from mfpde.evaluate import terminal_cotangent
+from mfpde.passes import propagate
+from mfpde.passes.propagate import Layers
 from mfpde.problem import Problem
-from mfpde.propagate import Layers
 
 Array = NDArray[np.float64]
 

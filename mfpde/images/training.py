@@ -15,14 +15,14 @@ from torch import Tensor
 from torch.nn import functional
 
 from mfpde import checks
-from mfpde.progress import track
+from mfpde.images.augment import Augmentation, normalise
+from mfpde.images.blocks import Residual
+from mfpde.images.data import ImageData
+from mfpde.images.mean_field import MeanFieldTraining
+from mfpde.images.models import build
+from mfpde.images.recipe import Recipe
 from mfpde.resnet.engines.tensors import device_named
-from mfpde.resnet.image.augment import Augmentation, normalise
-from mfpde.resnet.image.blocks import Residual
-from mfpde.resnet.image.data import ImageData
-from mfpde.resnet.image.mean_field import MeanFieldTraining
-from mfpde.resnet.image.models import build
-from mfpde.resnet.image.recipe import Recipe
+from mfpde.runs.progress import track
 
 PathLike = str | os.PathLike[str]
 

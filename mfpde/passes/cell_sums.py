@@ -22,7 +22,7 @@ from mfpde.blocks.shl import SHL
 from mfpde.depth import Depth
 from mfpde.kernels import activate, grid_sums
 from mfpde.measures.axes import Axis, Grid
-from mfpde.propagate import Layers
+from mfpde.passes.propagate import Layers
 
 Array = NDArray[np.float64]
 
@@ -44,7 +44,7 @@ def on_grid(block: Block, grid: Grid) -> GridSums:
 class GridSums(Block):
     """Sums of ``block`` over ``grid`` as a block whose parameter is a vector of coefficients μ.
 
-    ``coefficients`` is R, ``expand`` is Rᵀ; ``layers`` is what ``mfpde.propagate`` reads.
+    ``coefficients`` is R, ``expand`` is Rᵀ; ``layers`` is what ``mfpde.passes.propagate`` reads.
     A subclass writes ``_field``, ``_pull`` and ``_features`` for one vector μ (C,).
     """
 

@@ -51,14 +51,14 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from mfpde import propagate
 from mfpde.blocks.linear import Linear
 from mfpde.blocks.shl import SHL
 from mfpde.evaluate import layers
 from mfpde.measures.particles import ParticleMeasure
+from mfpde.passes import propagate
 from mfpde.problem import Problem
-from mfpde.theory.linear_exact import gradient_domination
-from mfpde.theory.polyak_lojasiewicz import readout_floor, require_squared
+from mfpde.theory._linear_exact import gradient_domination
+from mfpde.theory._polyak_lojasiewicz import readout_floor, require_squared
 
 Array = NDArray[np.float64]
 

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from mfpde import checks, propagate
+from mfpde import checks
 from mfpde.evaluate import layers, terminal_cotangent
 from mfpde.measures.particles import ParticleMeasure
+from mfpde.passes import propagate
 from mfpde.problem import Problem
 
 Array = NDArray[np.float64]

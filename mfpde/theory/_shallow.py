@@ -7,12 +7,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from mfpde import propagate
 from mfpde.evaluate import layers, terminal_cotangent
 from mfpde.measures.particles import ParticleMeasure
+from mfpde.passes import propagate
 from mfpde.problem import Problem
-from mfpde.theory.kernel import hidden_kernel, node_states
-from mfpde.theory.lipschitz import adjoint_bounds, lipschitz
+from mfpde.theory._kernel import hidden_kernel, node_states
+from mfpde.theory._lipschitz import adjoint_bounds, lipschitz
 
 Array = NDArray[np.float64]
 

@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from mfpde import checks, propagate
+from mfpde import checks
 from mfpde.evaluate import layers, predict
 from mfpde.kernels.gram import mirror
 from mfpde.measures.particles import ParticleMeasure
+from mfpde.passes import propagate
 from mfpde.problem import Problem
 
 if TYPE_CHECKING:

@@ -10,9 +10,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from mfpde.resnet.image.data import load_images
-from mfpde.resnet.image.recipe import Recipe
-from mfpde.resnet.image.training import train_images
+from mfpde.images.data import load_images
+from mfpde.images.recipe import Recipe
+from mfpde.images.training import train_images
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from mfpde import checks
-from mfpde.flows.schemes.step import Scheme
+from mfpde.runs.step import Scheme
 
 Save = None | str | int | Sequence[float]
 

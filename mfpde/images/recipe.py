@@ -6,8 +6,8 @@ import math
 from dataclasses import dataclass
 
 from mfpde import checks
-from mfpde.resnet.image.mean_field import REORDER
-from mfpde.resnet.image.stage import RULES
+from mfpde.images.mean_field import REORDER
+from mfpde.images.stage import RULES
 
 SCHEDULES = ("step", "cosine", "constant")
 PRECISIONS = ("float32", "bfloat16")

@@ -7,13 +7,14 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from mfpde import checks, propagate
+from mfpde import checks
 from mfpde.blocks.linear import Linear
 from mfpde.evaluate import gradient, layers, loss, predict
 from mfpde.measures.particles import ParticleMeasure
+from mfpde.passes import propagate
 from mfpde.problem import Problem
-from mfpde.theory.certificate_constants import Constants, constants
-from mfpde.theory.linear_exact import best_linear_fit, gradient_domination
+from mfpde.theory._certificate_constants import Constants, constants
+from mfpde.theory._linear_exact import best_linear_fit, gradient_domination
 
 Array = NDArray[np.float64]
 

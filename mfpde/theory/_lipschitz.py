@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from mfpde import propagate
 from mfpde.evaluate import layers
 from mfpde.measures.particles import ParticleMeasure
+from mfpde.passes import propagate
 from mfpde.problem import Problem
-from mfpde.theory.kernel import node_states
+from mfpde.theory._kernel import node_states
 
 Array = NDArray[np.float64]
 

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mfpde.flows.options import Options
-from mfpde.flows.status import Status
 from mfpde.measures import Measure
 from mfpde.problem import Problem
+from mfpde.runs.options import Options
+from mfpde.runs.status import Status
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -148,16 +148,16 @@ class Solution:
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write a run file (HDF5), atomically: a reader sees the old file or the new one."""
-        from mfpde import storage
+        from mfpde.runs import run_file
 
-        storage.save(self, path)
+        run_file.save(self, path)
 
     @classmethod
     def load(cls, path: str | os.PathLike[str], *, block: Any = None) -> Solution:
         """Read a run file; a block the package does not know is handed over as ``block``."""
-        from mfpde import storage
+        from mfpde.runs import run_file
 
-        return storage.load(path, block=block)
+        return run_file.load(path, block=block)
 
     def plot(self) -> Figure:
         """Loss and gradient norm over training time, as a matplotlib figure."""

@@ -8,12 +8,13 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from mfpde import checks, propagate
+from mfpde import checks
 from mfpde.evaluate import gradient, layers, loss
 from mfpde.measures.particles import ParticleMeasure
+from mfpde.passes import propagate
 from mfpde.problem import Problem
-from mfpde.theory.kernel import Trajectory, hidden_kernel, node_states, tangent_kernel
-from mfpde.theory.lipschitz import adjoint_bounds, lipschitz
+from mfpde.theory._kernel import Trajectory, hidden_kernel, node_states, tangent_kernel
+from mfpde.theory._lipschitz import adjoint_bounds, lipschitz
 
 Array = NDArray[np.float64]
 

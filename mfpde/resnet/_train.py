@@ -10,18 +10,18 @@ from numpy.typing import ArrayLike, NDArray
 
 from mfpde import checks
 from mfpde.depth import Depth
-from mfpde.flows.status import Status
 from mfpde.laws import DepthLaw, Law
 from mfpde.measures.particles import ParticleMeasure
 from mfpde.problem import Problem
-from mfpde.progress import Progress, track
 from mfpde.resnet import engines, run_file
 from mfpde.resnet.observables import Observables
 from mfpde.resnet.optimizers import Optimizer, get_optimizer
 from mfpde.resnet.plan import Plan, Save, check_rates, check_seeds, extended, save_steps, step_count
 from mfpde.resnet.result import Training, join
 from mfpde.resnet.run import Checkpoint, Run
-from mfpde.storage import PathLike
+from mfpde.runs.progress import Progress, track
+from mfpde.runs.run_file import PathLike
+from mfpde.runs.status import Status
 
 Array = NDArray[Any]
 

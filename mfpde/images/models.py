@@ -8,7 +8,7 @@ from functools import partial
 from torch import Tensor, nn
 
 from mfpde import checks
-from mfpde.resnet.image.blocks import (
+from mfpde.images.blocks import (
     Residual,
     activated,
     aggregated,

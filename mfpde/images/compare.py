@@ -13,10 +13,10 @@ from numpy.typing import ArrayLike
 from torch.nn import functional
 
 from mfpde import checks
-from mfpde.resnet.image.data import ImageData
-from mfpde.resnet.image.models import build
-from mfpde.resnet.image.recipe import Recipe
-from mfpde.resnet.image.training import Trainer
+from mfpde.images.data import ImageData
+from mfpde.images.models import build
+from mfpde.images.recipe import Recipe
+from mfpde.images.training import Trainer
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,37 @@
+"""Image ResNets whose blocks can change order in depth (needs torch)."""
+
+from mfpde.images.augment import Augmentation
+from mfpde.images.compare import Gain, Row, cost_ratios, first_loss, paired_gain, summarise
+from mfpde.images.data import ImageData, load_images
+from mfpde.images.mean_field import MeanFieldTraining
+from mfpde.images.models import MODELS, ImageResNet, build
+from mfpde.images.recipe import Recipe
+from mfpde.images.records import Run, execute_all, read_records
+from mfpde.images.stage import RULES, MeanFieldStage
+from mfpde.images.training import History, Trainer, compile_blocks, train_images
+
+__all__ = [
+    "MODELS",
+    "RULES",
+    "Augmentation",
+    "Gain",
+    "History",
+    "ImageData",
+    "ImageResNet",
+    "MeanFieldStage",
+    "MeanFieldTraining",
+    "Recipe",
+    "Row",
+    "Run",
+    "Trainer",
+    "build",
+    "compile_blocks",
+    "cost_ratios",
+    "execute_all",
+    "first_loss",
+    "load_images",
+    "paired_gain",
+    "read_records",
+    "summarise",
+    "train_images",
+]

@@ -1,0 +1,1 @@
+"""Passes through depth: what a measure does to data, and its derivatives."""

@@ -1,0 +1,1 @@
+"""A run: options, steps, clock, solution, run file; what every flow records and keeps."""

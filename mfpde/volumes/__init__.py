@@ -1,0 +1,1 @@
+"""Finite volumes on tensor grids: fluxes through faces, and the heat flow."""
