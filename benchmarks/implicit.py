@@ -70,7 +70,7 @@ def diffrax_solvers(problem, rho0, s_end):
     import jax.numpy as jnp
 
     jax.config.update("jax_enable_x64", True)
-    scale = rho0.nodes * rho0.count
+    scale = rho0.levels * rho0.count
     slope = jax.grad(partial(network_loss, jnp, problem))
     term = diffrax.ODETerm(lambda t, theta, args: -scale * slope(theta))
 
@@ -149,7 +149,7 @@ def descend(
     import torch
 
     theta = torch.tensor(rho0.theta, requires_grad=True)
-    scale = rho0.nodes * rho0.count  # the mean-field learning rate, as in the flow
+    scale = rho0.levels * rho0.count  # the mean-field learning rate, as in the flow
     kind = torch.optim.SGD if optimizer == "gd" else torch.optim.Adam
     method = kind([theta], lr=step * (scale if optimizer == "gd" else 1.0))
     begin = time.process_time()

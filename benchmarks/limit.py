@@ -40,7 +40,7 @@ def network(task: mfpde.Problem, width: int, seed: int) -> tuple[np.ndarray, int
         LAW, mfpde.Depth(2), count=width, rule="iid", coupling="tied", seed=seed
     )
     run = mfpde.solve(task, rho0, s_end=S_END, method="rk45", rtol=1e-4)
-    work = width * rho0.nodes * run.stats["gradients"]
+    work = width * rho0.levels * run.stats["gradients"]
     return mfpde.predict(task, run.final), work
 
 

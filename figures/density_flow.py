@@ -35,7 +35,7 @@ def animate(run: mfpde.Solution, path: Path) -> None:
     from matplotlib.animation import FuncAnimation, PillowWriter
 
     rho = run.initial
-    depths = [0, rho.nodes // 2, rho.nodes - 1]
+    depths = [0, rho.levels // 2, rho.levels - 1]
     shown = [run.at(s).density[depths] for s in run.state_s]
     u, w = (axis.edges for axis in rho.axes)
     with style() as plt:

@@ -47,7 +47,7 @@ def draw(data: Path):
 
 def _densities(part, run: mfpde.Solution) -> None:
     rho = run.initial
-    depths = [0, rho.nodes // 2, rho.nodes - 1]
+    depths = [0, rho.levels // 2, rho.levels - 1]
     axes = part.subplots(len(depths), len(run.state_s), sharex=True, sharey=True)
     u, w = (axis.edges for axis in rho.axes)
     shown = [run.at(s).density[depths] for s in run.state_s]

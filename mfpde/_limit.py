@@ -206,7 +206,7 @@ class _Study:
         pairs = zip(measures, outputs, strict=True)
         losses = [loss_from(self.problem, rho, z) for rho, z in pairs]
         gradients = int(solution.stats.get("gradients", 0))
-        self.work += sizes.total * rho0.nodes * gradients
+        self.work += sizes.total * rho0.levels * gradients
         return Run(np.array(losses), outputs, measures[-1], gradients)
 
     def distance(self, one: Run, other: Run) -> float:

@@ -119,8 +119,8 @@ def first_variation(
         return _at_cells(problem, rho)
     points = np.asarray(rho.theta if theta is None else theta)  # type: ignore[union-attr]
     if points.ndim == 2:
-        points = np.broadcast_to(points, (rho.nodes, *points.shape))
-    points = checks.array("theta", points, (rho.nodes, "n", rho.dim), dtype=rho.dtype)
+        points = np.broadcast_to(points, (rho.levels, *points.shape))
+    points = checks.array("theta", points, (rho.levels, "n", rho.dim), dtype=rho.dtype)
     passed, back = _backward(problem, rho)
     out = np.zeros(points.shape[:2], rho.dtype)
     for (step, i), k in np.ndenumerate(rho.depth.stage_nodes):

@@ -36,11 +36,11 @@ def cold(problem: mfpde.Problem, cells: int = 8, depth: mfpde.Depth = DEPTH) -> 
 def total_potential(problem: mfpde.Problem, rho: mfpde.GridMeasure) -> np.ndarray:
     """V + τ log ρ_t, (K, cells), the first variation with the entropy."""
     found = mfpde.first_variation(problem, rho) + problem.temperature * np.log(rho.density)
-    return found.reshape(rho.nodes, -1)
+    return found.reshape(rho.levels, -1)
 
 
 def total_variation(mu: mfpde.GridMeasure, nu: mfpde.GridMeasure) -> float:
-    return float(0.5 * np.abs(mu.masses - nu.masses).reshape(mu.nodes, -1).sum(axis=1).max())
+    return float(0.5 * np.abs(mu.masses - nu.masses).reshape(mu.levels, -1).sum(axis=1).max())
 
 
 def tilted(rho: mfpde.GridMeasure, size: float, seed: int) -> mfpde.GridMeasure:

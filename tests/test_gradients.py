@@ -65,11 +65,11 @@ def test_gradient_is_the_slope_of_the_first_variation(method):
 def test_first_variation_is_the_derivative_in_mass(method):
     """E_h((1−ε)ρ + εν) has the slope ∫∫ V d(ν − ρ) at ε = 0."""
     problem, rho = random_case(mfpde.SHL(3), method, "squared")
-    other = np.random.default_rng(2).standard_normal((rho.nodes, 3, rho.dim))
+    other = np.random.default_rng(2).standard_normal((rho.levels, 3, rho.dim))
     theta, h = np.concatenate([rho.theta, other], axis=1), 1e-6
 
     def energy(eps):
-        new = np.full((rho.nodes, 3), eps / 3)
+        new = np.full((rho.levels, 3), eps / 3)
         weights = np.concatenate([(1 - eps) * rho.weights, new], axis=1)
         return mfpde.loss(problem, mfpde.ParticleMeasure(theta, rho.depth, weights))
 

@@ -114,7 +114,7 @@ def test_moments_agree_with_those_of_the_centres():
     np.testing.assert_allclose(rho.mean(), particles.mean(), rtol=1e-13)
     np.testing.assert_allclose(rho.second_moment(), particles.second_moment(), rtol=1e-13)
     values = np.cos(rho.grid.points).prod(axis=-1)
-    flat = np.tile(values.ravel(), (rho.nodes, 1))
+    flat = np.tile(values.ravel(), (rho.levels, 1))
     assert rho.integrate(values) == pytest.approx(particles.integrate(flat), rel=1e-13)
     eigenvalues = np.linalg.eigvalsh(rho.covariance())
     assert eigenvalues.min() > 0

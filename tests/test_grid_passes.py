@@ -62,7 +62,7 @@ def test_verbs_agree_with_particles_at_the_centres(block, method):
     particles = rho.to_particles()
     close(mfpde.predict(problem, rho), mfpde.predict(problem, particles))
     assert mfpde.loss(problem, rho) == pytest.approx(mfpde.loss(problem, particles), rel=1e-13)
-    at_cells = mfpde.first_variation(problem, rho).reshape(rho.nodes, -1)
+    at_cells = mfpde.first_variation(problem, rho).reshape(rho.levels, -1)
     close(at_cells, mfpde.first_variation(problem, particles))
     points = np.random.default_rng(3).standard_normal((5, block.size))
     anywhere = mfpde.first_variation(problem, rho, points)
@@ -75,7 +75,7 @@ def test_first_variation_is_the_derivative_in_the_masses(block, method):
     problem, rho = case(block, method)
     v = mfpde.first_variation(problem, rho)
     change = np.random.default_rng(2).standard_normal(rho.masses.shape) / rho.count
-    exact = np.sum(rho.depth.weights * (v * change).reshape(rho.nodes, -1).sum(axis=1))
+    exact = np.sum(rho.depth.weights * (v * change).reshape(rho.levels, -1).sum(axis=1))
 
     def energy(size):
         return mfpde.loss(problem, rho.with_state(rho.masses + size * change))

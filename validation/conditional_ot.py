@@ -208,7 +208,7 @@ def main(argv: list[str] | None = None) -> int:
     rows = evolution(run, settings)
     table(COLUMNS, rows)
     write_csv(chosen.out / "evolution.csv", COLUMNS, rows)
-    last = run.initial.nodes - 1
+    last = run.initial.levels - 1
     rays(run, [0, last // 2, last], chosen.out)
     bias = sampling(settings)
     say(f"\n{bias}")

@@ -116,7 +116,7 @@ def constancy(problem: mfpde.Problem, rho: mfpde.GridMeasure, tol: float = 1e-12
     """The largest variation of V + r + ε log ρ_t over the cells of a depth, ρ solved to ``tol``."""
     exact = mfpde.stationary(problem, rho, tol=tol).measure
     total = mfpde.first_variation(problem, exact) + problem.temperature * np.log(exact.density)
-    return float(np.ptp(total.reshape(exact.nodes, -1), axis=1).max())
+    return float(np.ptp(total.reshape(exact.levels, -1), axis=1).max())
 
 
 def write(out, x, y, found, fine, settings) -> None:
@@ -139,7 +139,7 @@ def write(out, x, y, found, fine, settings) -> None:
     part = fine.measure.marginal((0, 1))
     densities = [
         (float(part.depth.nodes[k]), *a.tolist(), float(value))
-        for k in (0, part.nodes // 2, part.nodes - 1)
+        for k in (0, part.levels // 2, part.levels - 1)
         for a, value in zip(part.grid.points.reshape(-1, 2), part.density[k].ravel(), strict=True)
     ]
     write_csv(out / "densities.csv", ("t", "a0", "a1", "density"), densities)

@@ -67,7 +67,7 @@ class FreeEnergy:
         return Point(self, normalised(logs))
 
     def at_measure(self, rho: GridMeasure) -> Point:
-        return self.at(np.log(np.maximum(rho.masses.reshape(rho.nodes, -1), FLOOR)))
+        return self.at(np.log(np.maximum(rho.masses.reshape(rho.levels, -1), FLOOR)))
 
     def measure(self, point: Point) -> GridMeasure:
         """The state as a measure."""

@@ -117,7 +117,7 @@ class GridMeasure:
         return self.grid.axes
 
     @property
-    def nodes(self) -> int:
+    def levels(self) -> int:
         """K, the number of depth nodes."""
         return int(self.masses.shape[0])
 
@@ -179,14 +179,14 @@ class GridMeasure:
 
         What is left is scaled to mass 1 at each depth.
         """
-        flat = self.masses.reshape(self.nodes, -1)
+        flat = self.masses.reshape(self.levels, -1)
         kept = (flat > checks.positive("below", below, zero=True)).any(axis=0)
         weights = flat[:, kept]
         totals = weights.sum(axis=1, keepdims=True)
         if not kept.any() or totals.min() <= 0:
             raise ValueError(f"below={below:g} leaves a depth without mass")
         points = self.grid.points.reshape(-1, self.dim)[kept]
-        theta = np.broadcast_to(points, (self.nodes, *points.shape))
+        theta = np.broadcast_to(points, (self.levels, *points.shape))
         return ParticleMeasure(theta, self.depth, weights / totals)
 
     def moving(self) -> MovingGrid:
@@ -227,7 +227,7 @@ class GridMeasure:
 
     def second_moment(self) -> Array:
         """∫ θθᵀ ρ_t(dθ) at each node, shape (K, p, p)."""
-        out = np.empty((self.nodes, self.dim, self.dim))
+        out = np.empty((self.levels, self.dim, self.dim))
         for i, first in enumerate(self.axes):
             out[:, i, i] = self.marginal(i).masses @ np.square(first.centres)
             for j in range(i):
@@ -245,17 +245,17 @@ class GridMeasure:
         from scipy import special
 
         logs = special.xlogy(self.masses, self.masses) - self.masses * np.log(self.grid.volumes)
-        return logs.reshape(self.nodes, -1).sum(axis=1)
+        return logs.reshape(self.levels, -1).sum(axis=1)
 
     def integrate(self, values: Array) -> float:
         """∫∫ g ρ_t(dθ) dt for g at the centres, (K, n1, ..., np) or (n1, ..., np)."""
-        rows = (self.masses * values).reshape(self.nodes, -1).sum(axis=1)
+        rows = (self.masses * values).reshape(self.levels, -1).sum(axis=1)
         return float(self.depth.weights @ rows)
 
     def wall_mass(self) -> Array:
         """Mass of the cells at the walls of the box at each node, shape (K,)."""
         inner = self.masses[(slice(None), *(slice(1, -1),) * self.dim)]
-        total, inside = (m.reshape(self.nodes, -1).sum(axis=1) for m in (self.masses, inner))
+        total, inside = (m.reshape(self.levels, -1).sum(axis=1) for m in (self.masses, inner))
         return np.maximum(total - inside, 0.0)
 
     def warn_of_walls(self) -> None:
@@ -270,7 +270,7 @@ class GridMeasure:
             )
 
     def __repr__(self) -> str:
-        return f"GridMeasure({self.grid!r} at {self.nodes} depths of {self.depth})"
+        return f"GridMeasure({self.grid!r} at {self.levels} depths of {self.depth})"
 
 
 def _check_masses(masses: Array) -> Array:

@@ -77,7 +77,7 @@ class JointGrid:
         return cls(column * given.masses, given.grid, beta=beta)
 
     @property
-    def nodes(self) -> int:
+    def levels(self) -> int:
         """n_t, the number of cells in depth."""
         return len(self.masses)
 
@@ -93,12 +93,12 @@ class JointGrid:
     @property
     def slices(self) -> Array:
         """∫ ρ over a depth cell divided by its length: what the forward pass sees, like masses."""
-        return self.masses * self.nodes
+        return self.masses * self.levels
 
     @property
     def depth_density(self) -> Array:
         """The density in depth, (n_t,): 1 for a uniform marginal."""
-        return self.slices.reshape(self.nodes, -1).sum(axis=1)
+        return self.slices.reshape(self.levels, -1).sum(axis=1)
 
     @property
     def state(self) -> Array:
@@ -134,7 +134,7 @@ class JointGrid:
 
     def mean(self) -> Array:
         """∫ θ ρ(dθ | t) in each depth cell, (n_t, p); NaN where a cell holds no mass."""
-        share = self.masses.reshape(self.nodes, -1)
+        share = self.masses.reshape(self.levels, -1)
         with np.errstate(invalid="ignore"):
             return (share @ self.grid.points.reshape(-1, self.dim)) / share.sum(
                 axis=1, keepdims=True
@@ -142,7 +142,7 @@ class JointGrid:
 
     def integrate(self, values: Array) -> float:
         """∫ g dρ for g at the centres, (n_t, n1, ..., np) or (n1, ..., np)."""
-        rows = (self.masses * values).reshape(self.nodes, -1).sum(axis=1)
+        rows = (self.masses * values).reshape(self.levels, -1).sum(axis=1)
         return float(rows.sum())
 
     def __repr__(self) -> str:

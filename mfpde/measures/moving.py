@@ -67,9 +67,9 @@ class MovingGrid(ParticleMeasure):
     def from_grid(cls, rho: GridMeasure) -> MovingGrid:
         """The cells of a grid measure, free to move."""
         theta = np.broadcast_to(
-            rho.grid.points.reshape(-1, rho.dim), (rho.nodes, rho.count, rho.dim)
+            rho.grid.points.reshape(-1, rho.dim), (rho.levels, rho.count, rho.dim)
         )
-        return cls(theta, rho.depth, rho.masses.reshape(rho.nodes, -1), rho.grid)
+        return cls(theta, rho.depth, rho.masses.reshape(rho.levels, -1), rho.grid)
 
     def with_state(self, theta: Array) -> MovingGrid:
         """The same masses at other places."""
@@ -93,12 +93,12 @@ class MovingGrid(ParticleMeasure):
     @property
     def masses(self) -> Array:
         """Cell masses, which never change, shape (K, n1, ..., np)."""
-        return self.weights.reshape(self.nodes, *self.grid.shape)
+        return self.weights.reshape(self.levels, *self.grid.shape)
 
     @property
     def places(self) -> Array:
         """Where the centres are now, shape (K, n1, ..., np, p)."""
-        return self.theta.reshape(self.nodes, *self.grid.shape, self.dim)
+        return self.theta.reshape(self.levels, *self.grid.shape, self.dim)
 
     def jacobian(self) -> Array:
         """Dθ_t at the centres, (K, n1, ..., np, p, p): entry [i, j] is ∂θ_i/∂(reference_j).
@@ -118,7 +118,7 @@ class MovingGrid(ParticleMeasure):
         from scipy import special
 
         values = special.xlogy(self.masses, self.masses) - self.masses * np.log(self._volumes())
-        return values.reshape(self.nodes, -1).sum(axis=1)
+        return values.reshape(self.levels, -1).sum(axis=1)
 
     def distortion(self) -> Array:
         """Longest over shortest semi-axis of a small ball carried along, (K, n1, ..., np), >= 1.
@@ -149,9 +149,9 @@ class MovingGrid(ParticleMeasure):
         for i, (axis, new) in enumerate(zip(self.grid.axes, fine.axes, strict=True), start=1):
             places = _monotone(axis, places, i, new.centres)
             density = np.maximum(_monotone(axis, density, i, new.centres), 0.0)
-        masses = (density * fine.volumes).reshape(self.nodes, -1)
+        masses = (density * fine.volumes).reshape(self.levels, -1)
         masses /= masses.sum(axis=1, keepdims=True)
-        return MovingGrid(places.reshape(self.nodes, -1, self.dim), self.depth, masses, fine)
+        return MovingGrid(places.reshape(self.levels, -1, self.dim), self.depth, masses, fine)
 
     def to_grid(
         self,
@@ -182,7 +182,7 @@ class MovingGrid(ParticleMeasure):
         )
 
     def __repr__(self) -> str:
-        return f"MovingGrid({self.grid!r} carried along at {self.nodes} depths of {self.depth})"
+        return f"MovingGrid({self.grid!r} carried along at {self.levels} depths of {self.depth})"
 
 
 def _slope(axis: Axis, values: Array, along: int) -> Array:

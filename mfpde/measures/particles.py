@@ -101,7 +101,7 @@ class ParticleMeasure:
         return cls(np.stack(theta), depth, np.stack(weights), dtype=dtype)
 
     @property
-    def nodes(self) -> int:
+    def levels(self) -> int:
         """K, the number of depth nodes."""
         return int(self.theta.shape[0])
 

@@ -154,7 +154,7 @@ def _shl(problem: Problem, block: SHL, rho: ParticleMeasure) -> SHLConstants:
     states = propagate.forward(layers(problem, rho), problem.start()).path[:-1]
     squares = np.square(states).sum(axis=(1, 2))
     count = problem.size
-    trace, least = np.empty(rho.nodes), np.empty(rho.nodes)
+    trace, least = np.empty(rho.levels), np.empty(rho.levels)
     for k, x in enumerate(states):
         features = block.activation(x @ w[k].T + b[k]) * np.sqrt(rho.weights[k])
         gram = features @ features.T
@@ -216,7 +216,7 @@ def _norm(vectors: Array, weights: Array) -> Array:
 
 
 def _safety(problem: Problem, rho: ParticleMeasure, stretch: float) -> float:
-    n = rho.nodes * (rho.count + problem.size + problem.block.dim)
+    n = rho.levels * (rho.count + problem.size + problem.block.dim)
     return float(32.0 * np.finfo(np.float64).eps * n * np.exp(min(stretch, 200.0)))
 
 

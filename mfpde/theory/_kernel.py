@@ -74,7 +74,7 @@ def depth_kernel(problem: Problem, rho: ParticleMeasure, node: int) -> Array:
     |grad E|² = ∫₀¹ P(t)ᵀK(t)P(t) dt, P stacked with its 1/N: an identity for Euler; other
     integrators read several stage states at a node, and K(t_k) is taken at their mean.
     """
-    nodes = rho.nodes
+    nodes = rho.levels
     if not -nodes <= node < nodes:
         raise ValueError(f"node must be in 0..{nodes - 1}; given {node}")
     passed = propagate.forward(layers(problem, rho), problem.start())
@@ -95,7 +95,7 @@ def hidden_kernel(problem: Problem, rho: ParticleMeasure, states: Array, node: i
 def node_states(rho: ParticleMeasure, passed: propagate.Forward) -> Array:
     """X_i(t_k) at every node, (K, N, d): the b-weighted mean of the stage states read there."""
     depth = rho.depth
-    out = np.zeros((rho.nodes, *passed.end.shape))
+    out = np.zeros((rho.levels, *passed.end.shape))
     for (step, i), k in np.ndenumerate(depth.stage_nodes):
         out[k] += depth.tableau.b[i] * depth.step / depth.weights[k] * passed.stages[step, i]
     return out

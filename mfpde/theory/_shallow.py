@@ -84,7 +84,7 @@ def shallow_comparison(problem: Problem, rho: ParticleMeasure) -> ShallowCompari
 
 def _node_adjoint(rho: ParticleMeasure, back: propagate.Adjoint) -> Array:
     """P_i(t_k) as the first variation reads it, Σ_e Q_e/ω_k, (K, N, d)."""
-    out = np.zeros((rho.nodes, *back.path.shape[1:]))
+    out = np.zeros((rho.levels, *back.path.shape[1:]))
     for (step, i), k in np.ndenumerate(rho.depth.stage_nodes):
         out[k] += back.cotangents[step, i] / rho.depth.weights[k]
     return out

@@ -24,7 +24,7 @@ class Potential:
         passed = propagate.forward(stack, problem.start())
         back = propagate.adjoint(stack, passed, terminal_cotangent(problem, passed.end))
         self._block, self._penalty = problem.block, problem.penalty
-        self._reads: list[list[tuple[Array, Array]]] = [[] for _ in range(rho.nodes)]
+        self._reads: list[list[tuple[Array, Array]]] = [[] for _ in range(rho.levels)]
         for (step, i), k in np.ndenumerate(rho.depth.stage_nodes):
             scaled = back.cotangents[step, i] / rho.depth.weights[k]
             self._reads[k].append((passed.stages[step, i], scaled))
@@ -92,9 +92,9 @@ def stationarity(
     potential = Potential(problem, rho)
     found = [
         _minimise(potential, k, np.concatenate([points, _inside(rho, k, limits)]), limits, starts)
-        for k in range(rho.nodes)
+        for k in range(rho.levels)
     ]
-    means = [float(rho.weights[k] @ potential.value(k, rho.theta[k])) for k in range(rho.nodes)]
+    means = [float(rho.weights[k] @ potential.value(k, rho.theta[k])) for k in range(rho.levels)]
     per_depth = np.array(means) - np.array([value for value, _ in found])
     minimisers = np.array([theta for _, theta in found])
     best = int(per_depth.argmax())

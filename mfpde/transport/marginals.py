@@ -53,7 +53,7 @@ class _Marginals:
         self.grid = value if isinstance(value, GridMeasure) else None
         if self.grid is not None:
             self.marginals = [self.grid.marginal(i).masses for i in range(self.grid.dim)]
-            corner = np.zeros((self.grid.nodes, 1, self.grid.dim))  # depths matter, atoms do not
+            corner = np.zeros((self.grid.levels, 1, self.grid.dim))  # depths matter, atoms do not
             value = (self.grid.depth, corner)
         self.depths: ConditionalMeasure = as_measure(name, value)
 

@@ -72,7 +72,7 @@ def test_gradient_norm_is_a_quadratic_form_of_either_kernel():
     path = mfpde.passes.propagate.adjoint(stack, passed, terminal).path
     parts = [
         path[k + 1].ravel() @ theory.depth_kernel(problem, rho, k) @ path[k + 1].ravel()
-        for k in range(rho.nodes)
+        for k in range(rho.levels)
     ]
     assert rho.depth.weights @ parts == pytest.approx(norm2, 1e-12)
 

@@ -66,7 +66,7 @@ def test_potential_agrees_with_the_first_variation_and_its_gradient(method):
     points = rng.standard_normal((6, 5))
     potential, v = theory.Potential(problem, rho), mfpde.first_variation(problem, rho, points)
     gradient = mfpde.gradient(problem, rho)
-    for k in range(rho.nodes):
+    for k in range(rho.levels):
         assert np.abs(potential.value(k, points) - v[k]).max() < 1e-13
         assert np.abs(potential.gradient(k, rho.theta[k]) - gradient[k]).max() < 1e-13
 
