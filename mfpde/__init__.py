@@ -4,7 +4,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from mfpde import data, entropic, laws
-from mfpde._limit import Limit, limit
+from mfpde.limits import Limit, limit
 from mfpde.blocks import SHL, Block, Linear, Meshed, check_block
 from mfpde.depth import Depth
 from mfpde.entropic.solve import stationary
