@@ -59,4 +59,4 @@ def judged(
 
 def exhausted(control: Control) -> bool:
     """Whether the step has fallen to rounding."""
-    return control.h <= 16 * np.finfo(np.float64).eps * max(control.s, 1e-300)
+    return bool(control.h <= 16 * np.finfo(np.float64).eps * max(control.s, 1e-300))
