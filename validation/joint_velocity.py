@@ -166,8 +166,8 @@ def growth(mode: int, window: float, layers: int) -> tuple[float, float]:
 
     pairs = zip(*(run.states for run in runs), strict=True)
     sizes = [np.linalg.norm(amplitude(moved) - amplitude(base)) for base, moved in pairs]
-    late = runs[0].state_s > 1.5 / rate
-    return rate, float(np.polyfit(runs[0].state_s[late], np.log(sizes)[late], 1)[0])
+    late = runs[0].saved_s > 1.5 / rate
+    return rate, float(np.polyfit(runs[0].saved_s[late], np.log(sizes)[late], 1)[0])
 
 
 def main(argv: list[str] | None = None) -> int:
