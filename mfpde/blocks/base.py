@@ -15,6 +15,9 @@ from mfpde.depth import Depth
 Array = NDArray[Any]
 TorchField = Callable[[Any, Any], Any]
 
+# How far x or θ moves in the differences of a block that has no second derivatives of its own.
+DIFFERENCE = 1e-3
+
 
 class Block(Honest, ABC):
     """A residual block f: R^d × R^p → R^d; subclass it for your own.
@@ -102,6 +105,70 @@ class Block(Honest, ABC):
             parameter = np.einsum("nmp,m,mp->n", self.pull_parameter(x, theta, q), a, dtheta)
             out[:, c] = (state * dx).sum(axis=1) + parameter
         return out
+
+    # -- second order: C directions (dx, dθ, dq, da) at once, each array with C in front --------
+
+    def tangents(
+        self, x: Array, theta: Array, a: Array, dx: Array, dtheta: Array, da: Array | None
+    ) -> Array:
+        """``tangent`` along dx (C, N, d), dθ (C, M, p), plus Σ_j da_j f(x_i, θ_j); (C, N, d)."""
+        out = np.stack(
+            [self.tangent(x, theta, a, *one) for one in zip(dx, dtheta, strict=True)], axis=0
+        )
+        if da is not None:
+            out += np.einsum("nmd,cm->cnd", self.value(x, theta), da)
+        return out
+
+    def backward_tangents(
+        self,
+        x: Array,
+        theta: Array,
+        a: Array,
+        q: Array,
+        dx: Array,
+        dtheta: Array,
+        dq: Array,
+        da: Array | None,
+    ) -> tuple[Array, Array, Array]:
+        """How ``backward`` moves, (C, N, d) and (C, M, p), and ``potential`` at fixed θ, (C, M).
+
+        Along dx (C, N, d), dθ (C, M, p), dq (C, N, d), da (C, M) or none. Here by central
+        differences of order 4 along the direction: the relative error is about 1e−11 for blocks
+        that vary on the scale 1 in x and θ. ``SHL`` and ``Linear`` have exact forms.
+        """
+        found = [
+            self._differences(
+                x, theta, a, q, dx[c], dtheta[c], dq[c], None if da is None else da[c]
+            )
+            for c in range(len(dx))
+        ]
+        pulls, gradients, potentials = zip(*found, strict=True)
+        return np.stack(pulls), np.stack(gradients), np.stack(potentials)
+
+    def _differences(
+        self,
+        x: Array,
+        theta: Array,
+        a: Array,
+        q: Array,
+        dx: Array,
+        dtheta: Array,
+        dq: Array,
+        da: Array | None,
+    ) -> tuple[Array, Array, Array]:
+        size = max(float(np.abs(dx).max()), float(np.abs(dtheta).max()))
+        h = DIFFERENCE / size if size > 0.0 else 1.0
+        pull, gradient = np.zeros_like(x), np.zeros_like(theta)
+        potential = np.zeros(len(theta), theta.dtype)
+        for factor in (-2.0, -1.0, 1.0, 2.0):
+            e = factor * h
+            weight = (8.0 if abs(factor) == 1.0 else -1.0) * np.sign(factor) / (12.0 * h)
+            mass = a if da is None else a + e * da
+            state, change = self.backward(x + e * dx, theta + e * dtheta, mass, q + e * dq)
+            pull += weight * state
+            gradient += weight * change
+            potential += weight * self.potential(x + e * dx, theta, q + e * dq)
+        return pull, gradient, potential
 
     def sensitivity(self, x: Array, theta: Array, a: Array, q: Array) -> tuple[Array, Any]:
         """For many cotangents q (N, C, d): D_xFᵀq (N, C, d), and a factor that ``gram`` reads."""

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from mfpde import checks
 from mfpde.activations import Activation, get_activation
+from mfpde.blocks import curvature
 from mfpde.blocks.base import Block
 from mfpde.depth import Depth
 from mfpde.kernels import activate, chain, gram, shl, shl_tangent
@@ -105,6 +106,27 @@ class SHL(Block):
         s, t = self._sigma_slope(x, theta)
         t *= dx @ w.T + x @ dw.T + db
         return s @ (a[:, None] * du) + t @ (a[:, None] * u)
+
+    def tangents(
+        self, x: Array, theta: Array, a: Array, dx: Array, dtheta: Array, da: Array | None
+    ) -> Array:
+        s, ds = self._sigma_slope(x, theta)
+        return curvature.tangents(self, x, theta, a, s, ds, dx, dtheta, da)
+
+    def backward_tangents(
+        self,
+        x: Array,
+        theta: Array,
+        a: Array,
+        q: Array,
+        dx: Array,
+        dtheta: Array,
+        dq: Array,
+        da: Array | None,
+    ) -> tuple[Array, Array, Array]:
+        z = self._preactivation(x, theta)
+        sigma = [v.reshape(z.shape) for v in activate.three(self.activation.code, z.ravel())]
+        return curvature.backward_tangents(self, x, theta, a, q, sigma, dx, dtheta, dq, da)
 
     def sensitivity(self, x: Array, theta: Array, a: Array, q: Array) -> tuple[Array, Factor]:
         u, w, _ = self.split(theta)

@@ -65,7 +65,7 @@ def _write(solution: Solution, file: h5py.File) -> None:
     file["control/watch"] = control.watch
     for name in SERIES:
         file["series/" + name] = getattr(solution, name)
-    file["states/s"] = solution.state_s
+    file["states/s"] = solution.saved_s
     file["states/values"] = np.array(solution.states)
 
 
