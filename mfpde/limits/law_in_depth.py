@@ -10,6 +10,7 @@ from mfpde.laws import DepthLaw, Law, at_depth
 from mfpde.limits.sizes import DEPTH_STEPS
 
 Array = NDArray[np.float64]
+Flags = NDArray[np.bool_]
 
 EVEN, RANDOM = 256, 256
 # Interpolation error of the law, RMS over depth and relative to its size, that counts as seen.
@@ -36,8 +37,8 @@ class LawInDepth:
                     f"law must be on R^{size}, the parameters of the block; at t = {t:g} it is on "
                     f"R^{one.dim}"
                 )
-        self.random = np.array([[m.random for m in one.marginals] for one in found]).any(axis=0)
-        self.smooth = np.array([[m.smooth for m in one.marginals] for one in found]).any(axis=0)
+        self.random: Flags = np.any([[m.random for m in one.marginals] for one in found], axis=0)
+        self.smooth: Flags = np.any([[m.smooth for m in one.marginals] for one in found], axis=0)
         self.constant = isinstance(law, Law)
 
     def least_steps(self) -> int:

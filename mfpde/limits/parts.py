@@ -7,6 +7,7 @@ depend on how finely the law is resolved. The search checks that few were enough
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -97,8 +98,8 @@ def _rounding(study: Study, rtol: float) -> Part:
 
 def _shared(one: Array, other: Array) -> float:
     """The part of the way that two runs cover by the very same steps."""
-    steps = {(a, b) for a, b in zip(other[:-1], other[1:], strict=True)}
-    same = [b - a for a, b in zip(one[:-1], one[1:], strict=True) if (a, b) in steps]
+    steps = set(pairwise(other.tolist()))
+    same = [b - a for a, b in pairwise(one.tolist()) if (a, b) in steps]
     return float(sum(same) / one[-1])
 
 

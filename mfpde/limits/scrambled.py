@@ -7,6 +7,7 @@ measure would not have, is read from a mean over sets of a quarter of the size.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,7 +21,7 @@ from mfpde.problem import Problem
 
 Array = NDArray[np.float64]
 
-FIRST = Scrambles(256, 8)
+FIRST, TRIAL = Scrambles(256, 8), Scrambles(64, 8)
 # Sets of a quarter of the points: a bias like 1/M changes by three times what is left of it.
 COARSER = 4
 # Scrambles are added up to this many (their runs are kept); beyond, sets grow (theirs are not).
@@ -60,6 +61,9 @@ class Spread:
         )
 
 
+Assessed = tuple[Scrambles, Mean, Spread]
+
+
 def quantile(count: int, sure: float) -> float:
     """Student's factor of a mean over ``count`` independent values."""
     from scipy.special import stdtrit
@@ -67,20 +71,18 @@ def quantile(count: int, sure: float) -> float:
     return float(stdtrit(count - 1, 0.5 + 0.5 * sure))
 
 
-def settle_width(
-    study: Study, depth_steps: int, rtol: float, share: float
-) -> tuple[Scrambles, Mean, Spread]:
-    """The smallest sizes tried whose error is within ``share``, or the largest allowed."""
+def settle_width(study: Study, depth_steps: int, rtol: float, share: float) -> Iterator[Assessed]:
+    """Sizes of falling error, up to the first within ``share`` or the largest allowed."""
     sizes = FIRST
-    while True:
-        mean, spread = assess(study, sizes, depth_steps, rtol)
-        excess = study.yardstick.size(spread.gap) / share
-        finer = grown(sizes, excess)
-        if excess <= 1.0 or finer.total > MOST_PARTICLES:
-            return sizes, mean, spread
-        if not study.affords(_specs(finer, depth_steps, rtol)):
-            return sizes, mean, spread
-        sizes = finer
+    while sizes.total <= MOST_PARTICLES:
+        found = assess(study, sizes, depth_steps, rtol)
+        yield found
+        excess = study.yardstick.size(found[2].gap) / share
+        if excess <= 1.0:
+            return
+        sizes = grown(sizes, excess)
+        if sizes.total <= MOST_PARTICLES:
+            study.require(_specs(sizes, depth_steps, rtol))
 
 
 def grown(sizes: Scrambles, excess: float) -> Scrambles:
@@ -94,9 +96,7 @@ def _specs(sizes: Scrambles, depth_steps: int, rtol: float) -> list[Spec]:
     return [Spec(points, depth_steps, rtol) for points in sizes.sets]
 
 
-def assess(
-    study: Study, sizes: Scrambles, depth_steps: int, rtol: float
-) -> tuple[Mean, Spread]:
+def assess(study: Study, sizes: Scrambles, depth_steps: int, rtol: float) -> Assessed:
     """The mean over scrambles and its error."""
     means = []
     for count in (sizes.count // COARSER, sizes.count):
@@ -104,7 +104,7 @@ def assess(
         study.announce(f"width, {sizes}", specs)
         means.append(average(study, [study.run(spec) for spec in specs]))
     coarse, fine = means
-    return fine, Spread(_gap(study, fine, coarse), fine, coarse)
+    return sizes, fine, Spread(_gap(study, fine, coarse), fine, coarse)
 
 
 def average(study: Study, runs: list[Run]) -> Mean:

@@ -10,10 +10,9 @@ from numpy.typing import NDArray
 
 from mfpde.blocks.base import Block
 from mfpde.limits import scrambled, tensor
-from mfpde.limits.gaps import total
 from mfpde.limits.law_in_depth import LawInDepth
-from mfpde.limits.parts import Part, depth_part, part, settle_depth, settle_time, time_part
-from mfpde.limits.scrambled import Spread
+from mfpde.limits.parts import Part, part, settle_depth, settle_time
+from mfpde.limits.scrambled import Mean, Spread
 from mfpde.limits.sizes import (
     MOST_PARTICLES,
     Points,
@@ -71,18 +70,16 @@ def candidates(study: Study, view: LawInDepth, rtol: float) -> Iterator[Candidat
     tensorial = int(view.random.sum()) <= TENSOR_DIM and smooth(study.problem.block)
     light: Points = tensor.anchor(view.random) if tensorial else Scramble(256, 0, tied=True)
     settled = _settle(study, light, view.least_steps(), min(1e-3, rtol / 3.0), rtol)
-    if tensorial:
-        yield _first(study, settled, view)
+    yield _first(study, settled)
     for _ in range(3):
         share = _width_share(study, settled, rtol)
-        if tensorial:
-            found = _by_tensor(study, settled, view, share)
-            tensorial = found is not None
-        if not tensorial:
-            found = _by_scrambles(study, settled, share)
-        assert found is not None
-        yield found
-        closer = _closer(study, settled, found)
+        best = _by_tensor(study, settled, view, share) if tensorial else None
+        tensorial = best is not None
+        for found in [best] if best else _by_scrambles(study, settled, share):
+            best = found
+            yield found
+        assert best is not None
+        closer = _closer(study, settled, best)
         if closer is None:
             return
         settled = _settle(study, closer, settled.depth_steps, settled.rtol, rtol)
@@ -106,14 +103,14 @@ def _width_share(study: Study, settled: Settled, rtol: float) -> float:
     return max(rtol - size(settled.depth.gap) - size(settled.time.gap), 0.5 * rtol)
 
 
-def _first(study: Study, settled: Settled, view: LawInDepth) -> Candidate:
+def _first(study: Study, settled: Settled) -> Candidate:
     """Something to return should the study be stopped soon: the few particles themselves."""
-    light = settled.points
-    assert isinstance(light, Tensor)
-    spec = Spec(light, settled.depth_steps, settled.rtol)
-    fewer = Tensor(tuple(max(n - 1, 1) for n in light.orders), light.rules)
-    width = part(study, [(study_spec, other, 1.0) for study_spec, other in [
-        (spec, spec._replace(points=fewer))]])
+    points = settled.points
+    spec = Spec(points, settled.depth_steps, settled.rtol)
+    if not isinstance(points, Tensor):
+        return _of_scrambles(settled, *scrambled.assess(study, scrambled.TRIAL, *spec[1:]))
+    fewer = Tensor(tuple(max(n - 1, 1) for n in points.orders), points.rules)
+    width = part(study, [(spec, spec._replace(points=fewer), 1.0)])
     return _of_run(study, spec, settled, width)
 
 
@@ -121,15 +118,11 @@ def _of_run(study: Study, spec: Spec, settled: Settled, width: Part) -> Candidat
     run = study.run(spec)
     assert isinstance(spec.points, Tensor)
     sizes = Sizes(spec.points, spec.depth_steps, spec.rtol)
-    parts: dict[str, Part | Spread] = {
-        "width": width, "depth": settled.depth, "time": settled.time
-    }
+    parts: dict[str, Part | Spread] = {"width": width, "depth": settled.depth, "time": settled.time}
     return Candidate(sizes, run.outputs, run.loss, (run,), parts)
 
 
-def _by_tensor(
-    study: Study, settled: Settled, view: LawInDepth, share: float
-) -> Candidate | None:
+def _by_tensor(study: Study, settled: Settled, view: LawInDepth, share: float) -> Candidate | None:
     """The tensor rule of an error within ``share``; None where scrambles are the cheaper way."""
     base = tensor.anchor(view.random)
     runs = Lines(study, base, settled.depth_steps, settled.rtol)
@@ -168,20 +161,24 @@ def _worth_it(study: Study, settled: Settled, points: Tensor, share: float) -> b
     """Whether a tensor rule costs less than scrambles would, by a small trial of those."""
     if points.total <= SMALL:
         return True
-    trial = Scrambles(64, scrambled.FIRST.scrambles)
-    _, spread = scrambled.assess(study, trial, settled.depth_steps, settled.rtol)
+    trial, _, spread = scrambled.assess(study, scrambled.TRIAL, settled.depth_steps, settled.rtol)
     excess = max(study.yardstick.size(spread.gap) / share, 1.0)
     # Independent points at every depth: the error falls like the number of points to the −.6.
     return 2.0 * points.total <= 1.25 * trial.total * excess ** (1 / 0.6)
 
 
-def _by_scrambles(study: Study, settled: Settled, share: float) -> Candidate:
-    points, mean, spread = scrambled.settle_width(
-        study, settled.depth_steps, settled.rtol, share
-    )
+def _by_scrambles(study: Study, settled: Settled, share: float) -> Iterator[Candidate]:
+    """Averages over ever more points, the last within ``share`` or of the largest size."""
+    for found in scrambled.settle_width(study, settled.depth_steps, settled.rtol, share):
+        yield _of_scrambles(settled, *found)
+
+
+def _of_scrambles(settled: Settled, points: Scrambles, mean: Mean, spread: Spread) -> Candidate:
     sizes = Sizes(points, settled.depth_steps, settled.rtol)
     parts: dict[str, Part | Spread] = {
-        "width": spread, "depth": settled.depth, "time": settled.time
+        "width": spread,
+        "depth": settled.depth,
+        "time": settled.time,
     }
     return Candidate(sizes, mean.outputs, mean.loss, mean.runs, parts)
 

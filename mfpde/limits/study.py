@@ -68,6 +68,7 @@ class Study:
         self._began = time.monotonic()
         self._scale = float(np.sqrt(np.mean(np.square(problem.y)))) or 1.0
         self._gradients = 0
+        self._pace = self._largest = 0.0
 
     @property
     def seconds(self) -> float:
@@ -90,15 +91,16 @@ class Study:
         """Work that the runs not yet done will take, by the gradients of the last one."""
         return float(sum(self._levels(s) * self._gradients for s in specs if s not in self.runs))
 
-    def affords(self, specs: Iterable[Spec]) -> bool:
-        """Whether the runs not yet done fit into what is left of the budgets."""
+    def require(self, specs: Iterable[Spec]) -> None:
+        """Raise Stopped unless the runs not yet done fit into what is left of the budgets."""
         cost = self.cost(specs)
-        pace = self.seconds / max(self.work, 1)
-        return self.work + cost <= self.max_work and self.seconds + pace * cost <= self.max_seconds
+        late = self.seconds + self._pace * cost > self.max_seconds
+        if late or self.work + cost > self.max_work:
+            raise Stopped(Status.BUDGET_SPENT)
 
     def announce(self, part: str, specs: Iterable[Spec] = ()) -> None:
         """Tell the display what is refined now, and how long the runs named will take."""
-        self.display.show(part, self.cost(specs) * self.seconds / max(self.work, 1))
+        self.display.show(part, self.cost(specs) * self._pace)
 
     def gap(self, one: Run, other: Run) -> Gap:
         """Absolute differences of two runs along s."""
@@ -118,12 +120,24 @@ class Study:
         """ρ_0 of a run."""
         depth, points = Depth(spec.depth_steps, "rk4"), spec.points
         if isinstance(points, Tensor):
-            how = (points.orders, points.rules, "tied", np.random.SeedSequence(self.seed))
+            sets = quadrature.over_depth(
+                self.law,
+                depth.nodes,
+                points.orders,
+                points.rules,
+                "tied",
+                np.random.SeedSequence(self.seed),
+            )
         else:
-            stream = np.random.SeedSequence(self.seed, spawn_key=(points.number,))
-            how = (points.count, "sobol", "tied" if points.tied else "independent", stream)
-        theta, weights = quadrature.over_depth(self.law, depth.nodes, *how)
-        return ParticleMeasure(theta, depth, weights)
+            sets = quadrature.over_depth(
+                self.law,
+                depth.nodes,
+                points.count,
+                "sobol",
+                "tied" if points.tied else "independent",
+                np.random.SeedSequence(self.seed, spawn_key=(points.number,)),
+            )
+        return ParticleMeasure(sets[0], depth, sets[1])
 
     def _compute(self, spec: Spec) -> Run:
         self._check()
@@ -138,8 +152,7 @@ class Study:
             callback=self._watch,
             progress=False,
         )
-        self._gradients = int(solution.stats.get("gradients", 0))
-        self.work += self._levels(spec) * self._gradients
+        self._count(spec, solution)
         self._stop_if(solution)
         measures = [solution.at(float(s)) for s in self.s]
         outputs = np.array([predict(self.problem, rho) for rho in measures])
@@ -149,6 +162,16 @@ class Study:
         ]
         loss = self.loss_of(outputs, np.array(penalty))
         return Run(outputs, np.array(penalty), loss, measures[-1], solution.s)
+
+    def _count(self, spec: Spec, solution: Solution) -> None:
+        """Work done, and what a unit of it takes in the largest runs (small ones are overhead)."""
+        self._gradients = int(solution.stats.get("gradients", 0))
+        work = self._levels(spec) * self._gradients
+        self.work += work
+        if work >= self._largest:
+            spent = solution.stats["seconds"]
+            self._pace = (spent["total"] - spent["compilation"]) / max(work, 1)
+            self._largest = work
 
     def _levels(self, spec: Spec) -> int:
         """Particles × depth nodes of a run."""
@@ -170,4 +193,3 @@ class Study:
             raise Stopped(Status.INTERRUPTED)
         if solution.status is Status.STOPPED:
             raise Stopped(Status.BUDGET_SPENT)
-
