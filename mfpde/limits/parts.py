@@ -73,13 +73,13 @@ def settle_time(
         tightest = rtol <= TIGHTEST
         if tightest or (found is not None and study.yardstick.size(found.gap) <= share):
             break
-        rtol = max(rtol / 10.0, TIGHTEST)
+        rtol = max(_decade(rtol, -1), TIGHTEST)
     return rtol, found or _rounding(study, rtol)
 
 
 def time_part(study: Study, points: Points, steps: int, rtol: float) -> Part | None:
     """The error of ``rtol`` from runs at 10 and 100 times it; None where steps do not tell."""
-    specs = [Spec(points, steps, min(rtol * 10.0**k, LOOSEST)) for k in range(3)]
+    specs = [Spec(points, steps, min(_decade(rtol, k), LOOSEST)) for k in range(3)]
     fine, coarse, _ = (study.run(spec) for spec in specs)
     shared = _shared(fine.grid, coarse.grid)
     if shared > SHARED:
@@ -87,6 +87,11 @@ def time_part(study: Study, points: Points, steps: int, rtol: float) -> Part | N
     last, before = (study.distance(specs[k], specs[k + 1]) for k in (0, 1))
     factor = geometric(last, before) / (1.0 - shared)
     return part(study, [(specs[0], specs[1], factor)])
+
+
+def _decade(rtol: float, k: int) -> float:
+    """rtol · 10^k, the same number by whichever way it is reached: runs are found by it."""
+    return float(f"{rtol * 10.0**k:.2e}")
 
 
 def _rounding(study: Study, rtol: float) -> Part:

@@ -27,10 +27,10 @@ from mfpde.limits.tensor import Line, Lines
 
 Array = NDArray[np.float64]
 
-# Tensor rules up to this many random coordinates; scrambled Sobol points beyond.
-TENSOR_DIM = 5
-# A tensor rule of up to this many particles is taken without asking what scrambles would cost.
-SMALL = 1500
+# Tensor rules without question up to this many random coordinates; scrambled Sobol points from
+# the other one on; between them where scrambles would take more points than a tensor rule does.
+SURELY_TENSOR, NEVER_TENSOR = 3, 6
+MANY = 8000
 # Shares of the tolerance that depth and time may use; width has the rest.
 DEPTH_SHARE, TIME_SHARE = 1 / 8, 1 / 8
 # Few particles speak for many where their results differ by no more than this (relative).
@@ -67,10 +67,16 @@ def candidates(study: Study, view: LawInDepth, rtol: float) -> Iterator[Candidat
 
     Raises Stopped when the budget is spent or the user asks.
     """
-    tensorial = int(view.random.sum()) <= TENSOR_DIM and smooth(study.problem.block)
-    light: Points = tensor.anchor(view.random) if tensorial else Scramble(256, 0, tied=True)
-    settled = _settle(study, light, view.least_steps(), min(1e-3, rtol / 3.0), rtol)
-    yield _first(study, settled)
+    free, kinks = int(view.random.sum()), not smooth(study.problem.block)
+    few: Points = Scramble(256, 0, tied=True)
+    if free <= SURELY_TENSOR and not kinks:
+        few = tensor.anchor(view.random)
+    settled = _settle(study, few, view.least_steps(), float(f"{min(1e-3, rtol / 3.0):.2e}"), rtol)
+    first = _first(study, settled)
+    yield first
+    tensorial = not kinks and (
+        free <= SURELY_TENSOR or (free < NEVER_TENSOR and _points_needed(study, first, rtol) > MANY)
+    )
     for _ in range(3):
         share = _width_share(study, settled, rtol)
         best = _by_tensor(study, settled, view, share) if tensorial else None
@@ -133,7 +139,7 @@ def _by_tensor(study: Study, settled: Settled, view: LawInDepth, share: float) -
             return found
         chosen = tensor.allot(lines, aim)
         points = tensor.combine(base, lines, chosen)
-        if points.total > MOST_PARTICLES or not _worth_it(study, settled, points, share):
+        if points.total > MOST_PARTICLES:
             return found
         width = tensor.width_part(runs, lines, chosen, points)
         found = _of_run(study, runs.spec(points), settled, width)
@@ -157,14 +163,11 @@ def _lines(runs: Lines, view: LawInDepth, aim: float) -> list[Line] | None:
     return lines
 
 
-def _worth_it(study: Study, settled: Settled, points: Tensor, share: float) -> bool:
-    """Whether a tensor rule costs less than scrambles would, by a small trial of those."""
-    if points.total <= SMALL:
-        return True
-    trial, _, spread = scrambled.assess(study, scrambled.TRIAL, settled.depth_steps, settled.rtol)
-    excess = max(study.yardstick.size(spread.gap) / share, 1.0)
+def _points_needed(study: Study, first: Candidate, rtol: float) -> float:
+    """Points that scrambles need for ``rtol``, by a small trial of them."""
+    excess = max(2.0 * study.yardstick.size(first.parts["width"].gap) / rtol, 1.0)
     # Independent points at every depth: the error falls like the number of points to the −.6.
-    return 2.0 * points.total <= 1.25 * trial.total * excess ** (1 / 0.6)
+    return float(first.sizes.particles * excess ** (1 / 0.6))
 
 
 def _by_scrambles(study: Study, settled: Settled, share: float) -> Iterator[Candidate]:
