@@ -21,9 +21,11 @@ from mfpde.problem import Problem
 
 Array = NDArray[np.float64]
 
-FIRST, TRIAL = Scrambles(256, 8), Scrambles(64, 8)
+TRIAL = Scrambles(64, 8)
 # Sets of a quarter of the points: a bias like 1/M changes by three times what is left of it.
 COARSER = 4
+# Fresh points at every depth: errors fall like the number of points to this power, about.
+SLOPE, BOLDEST = 0.6, 2
 # Scrambles are added up to this many (their runs are kept); beyond, sets grow (theirs are not).
 MOST_SCRAMBLES = 32
 # Two-sided confidence of the bars: of a root mean square over many outputs, and of one number.
@@ -73,7 +75,7 @@ def quantile(count: int, sure: float) -> float:
 
 def settle_width(study: Study, depth_steps: int, rtol: float, share: float) -> Iterator[Assessed]:
     """Sizes of falling error, up to the first within ``share`` or the largest allowed."""
-    sizes = FIRST
+    sizes = TRIAL
     while sizes.total <= MOST_PARTICLES:
         found = assess(study, sizes, depth_steps, rtol)
         yield found
@@ -89,7 +91,8 @@ def grown(sizes: Scrambles, excess: float) -> Scrambles:
     """The next sizes for an error that is ``excess`` times too large."""
     if excess <= 2.0 and 2 * sizes.scrambles <= MOST_SCRAMBLES:
         return Scrambles(sizes.count, 2 * sizes.scrambles)
-    return Scrambles(COARSER * sizes.count, FIRST.scrambles)
+    fold = np.ceil(np.log(excess) / SLOPE / np.log(COARSER) - 0.2)
+    return Scrambles(sizes.count * COARSER ** int(np.clip(fold, 1, BOLDEST)), TRIAL.scrambles)
 
 
 def _specs(sizes: Scrambles, depth_steps: int, rtol: float) -> list[Spec]:

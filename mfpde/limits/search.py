@@ -30,7 +30,7 @@ Array = NDArray[np.float64]
 # Tensor rules without question up to this many random coordinates; scrambled Sobol points from
 # the other one on; between them where scrambles would take more points than a tensor rule does.
 SURELY_TENSOR, NEVER_TENSOR = 3, 6
-MANY = 8000
+MANY = 30_000
 # Shares of the tolerance that depth and time may use; width has the rest.
 DEPTH_SHARE, TIME_SHARE = 1 / 8, 1 / 8
 # Few particles speak for many where their results differ by no more than this (relative).
@@ -165,9 +165,8 @@ def _lines(runs: Lines, view: LawInDepth, aim: float) -> list[Line] | None:
 
 def _points_needed(study: Study, first: Candidate, rtol: float) -> float:
     """Points that scrambles need for ``rtol``, by a small trial of them."""
-    excess = max(2.0 * study.yardstick.size(first.parts["width"].gap) / rtol, 1.0)
-    # Independent points at every depth: the error falls like the number of points to the −.6.
-    return float(first.sizes.particles * excess ** (1 / 0.6))
+    excess = max(study.yardstick.size(first.parts["width"].gap) / rtol, 1.0)
+    return float(first.sizes.particles * excess ** (1.0 / scrambled.SLOPE))
 
 
 def _by_scrambles(study: Study, settled: Settled, share: float) -> Iterator[Candidate]:
