@@ -28,8 +28,10 @@ COARSER = 4
 SLOPE, BOLDEST = 0.6, 2
 # Scrambles are added up to this many (their runs are kept); beyond, sets grow (theirs are not).
 MOST_SCRAMBLES = 32
-# Two-sided confidence of the bars: of a root mean square over many outputs, and of one number.
-SURE_OF_MANY, SURE_OF_ONE = 0.95, 0.98
+# Two-sided confidence of the bars. A root mean square over data is no surer than one number: a
+# wrong mean of the law moves all outputs together. Sizes grow until the bar is small enough, which
+# favours bars that are small by luck.
+SURE = 0.99
 
 
 @dataclass(frozen=True)
@@ -55,7 +57,7 @@ class Spread:
             np.array([predict(problem, run.final, x) for run in mean.runs])
             for mean in (self.fine, self.coarse)
         )
-        bar = quantile(len(fine), SURE_OF_ONE) * _standard_error(fine)
+        bar = quantile(len(fine)) * _standard_error(fine)
         return bar + _bias(
             np.abs(fine.mean(axis=0) - coarse.mean(axis=0)),
             _standard_error(fine),
@@ -66,11 +68,11 @@ class Spread:
 Assessed = tuple[Scrambles, Mean, Spread]
 
 
-def quantile(count: int, sure: float) -> float:
+def quantile(count: int) -> float:
     """Student's factor of a mean over ``count`` independent values."""
     from scipy.special import stdtrit
 
-    return float(stdtrit(count - 1, 0.5 + 0.5 * sure))
+    return float(stdtrit(count - 1, 0.5 + 0.5 * SURE))
 
 
 def settle_width(study: Study, depth_steps: int, rtol: float, share: float) -> Iterator[Assessed]:
@@ -89,7 +91,7 @@ def settle_width(study: Study, depth_steps: int, rtol: float, share: float) -> I
 
 def grown(sizes: Scrambles, excess: float) -> Scrambles:
     """The next sizes for an error that is ``excess`` times too large."""
-    if excess <= 2.0 and 2 * sizes.scrambles <= MOST_SCRAMBLES:
+    if excess <= 1.6 and 2 * sizes.scrambles <= MOST_SCRAMBLES:
         return Scrambles(sizes.count, 2 * sizes.scrambles)
     fold = np.ceil(np.log(excess) / SLOPE / np.log(COARSER) - 0.2)
     return Scrambles(sizes.count * COARSER ** int(np.clip(fold, 1, BOLDEST)), TRIAL.scrambles)
@@ -120,10 +122,10 @@ def average(study: Study, runs: list[Run]) -> Mean:
 def _gap(study: Study, fine: Mean, coarse: Mean) -> Gap:
     errors = [_rms(_standard_error([run.outputs for run in m.runs])) for m in (fine, coarse)]
     jumps = _rms(fine.outputs - coarse.outputs)
-    noise = quantile(len(fine.runs), SURE_OF_MANY) * errors[0]
+    noise = quantile(len(fine.runs)) * errors[0]
     outputs = noise + _bias(jumps, *errors)
     losses = [_jackknife(study, mean) for mean in (fine, coarse)]
-    loss = quantile(len(fine.runs), SURE_OF_ONE) * losses[0]
+    loss = quantile(len(fine.runs)) * losses[0]
     loss = loss + _bias(np.abs(fine.loss - coarse.loss), *losses)
     # Where the slope of the loss vanishes, its curvature remains.
     return Gap(loss + 0.5 * study.problem.outputs * outputs**2, outputs)
