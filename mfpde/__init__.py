@@ -8,7 +8,7 @@ from mfpde._limit import Limit, limit
 from mfpde.blocks import SHL, Block, Linear, Meshed, check_block
 from mfpde.depth import Depth
 from mfpde.entropic.solve import stationary
-from mfpde.evaluate import first_variation, gradient, loss, predict
+from mfpde.evaluate import first_variation, gradient, loss, predict, trajectories
 from mfpde.flows.solve import resume, solve
 from mfpde.measures import (
     GridMeasure,
@@ -64,6 +64,7 @@ __all__ = [
     "stationary",
     "sweep",
     "theory",
+    "trajectories",
     "transport",
     "warmup",
 ]

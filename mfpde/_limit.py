@@ -15,10 +15,10 @@ from numpy.typing import NDArray
 
 from mfpde import checks
 from mfpde.depth import Depth
-from mfpde.evaluate import loss_from, predict
 from mfpde.flows.solve import solve
 from mfpde.laws import DepthLaw, Law, at_depth
 from mfpde.measures.particles import ParticleMeasure
+from mfpde.passes import operator
 from mfpde.problem import Problem
 
 Array = NDArray[np.float64]
@@ -202,9 +202,9 @@ class _Study:
             progress=False,
         )
         measures = [solution.at(float(s)) for s in self.s]
-        outputs = np.array([predict(self.problem, rho) for rho in measures])
-        pairs = zip(measures, outputs, strict=True)
-        losses = [loss_from(self.problem, rho, z) for rho, z in pairs]
+        passes = operator(self.problem, rho0)
+        carried = [passes.carry(rho.state, keep=False) for rho in measures]
+        outputs, losses = np.array([c.outputs for c in carried]), [c.loss for c in carried]
         gradients = int(solution.stats.get("gradients", 0))
         self.work += sizes.total * rho0.levels * gradients
         return Run(np.array(losses), outputs, measures[-1], gradients)
