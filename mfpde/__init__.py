@@ -3,7 +3,7 @@
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from mfpde import data, entropic, laws
+from mfpde import data, entropic, laws, paths
 from mfpde._limit import Limit, limit
 from mfpde.blocks import SHL, Block, Linear, Meshed, check_block
 from mfpde.depth import Depth
@@ -19,6 +19,8 @@ from mfpde.measures import (
     ParticleMeasure,
 )
 from mfpde.problem import Problem
+from mfpde.response.hessian import hessian_product
+from mfpde.response.sensitivity import Sensitivity, sensitivity
 from mfpde.runs.solution import Solution
 from mfpde.runs.status import SolveError, Status
 from mfpde.warm import warmup
@@ -43,6 +45,7 @@ __all__ = [
     "OrderedBlocks",
     "ParticleMeasure",
     "Problem",
+    "Sensitivity",
     "Solution",
     "SolveError",
     "Status",
@@ -53,13 +56,16 @@ __all__ = [
     "entropic",
     "first_variation",
     "gradient",
+    "hessian_product",
     "images",
     "laws",
     "limit",
     "loss",
+    "paths",
     "predict",
     "resnet",
     "resume",
+    "sensitivity",
     "solve",
     "stationary",
     "sweep",

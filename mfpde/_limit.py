@@ -18,7 +18,7 @@ from mfpde.depth import Depth
 from mfpde.flows.solve import solve
 from mfpde.laws import DepthLaw, Law, at_depth
 from mfpde.measures.particles import ParticleMeasure
-from mfpde.passes import operator
+from mfpde.passes import operator_of
 from mfpde.problem import Problem
 
 Array = NDArray[np.float64]
@@ -202,7 +202,7 @@ class _Study:
             progress=False,
         )
         measures = [solution.at(float(s)) for s in self.s]
-        passes = operator(self.problem, rho0)
+        passes = operator_of(self.problem, rho0)
         carried = [passes.carry(rho.state, keep=False) for rho in measures]
         outputs, losses = np.array([c.outputs for c in carried]), [c.loss for c in carried]
         gradients = int(solution.stats.get("gradients", 0))

@@ -10,7 +10,7 @@ from mfpde.measures import Measure
 from mfpde.measures.grid import GridMeasure
 from mfpde.measures.joint import PlacedBlocks
 from mfpde.measures.joint_grid import JointGrid
-from mfpde.passes import Trajectories, carry, operator
+from mfpde.passes import Trajectories, carry, operator_of
 from mfpde.problem import Problem
 
 Array = NDArray[np.float64]
@@ -19,7 +19,7 @@ OnGrid = GridMeasure | JointGrid
 
 def predict(problem: Problem, rho: Measure, x: ArrayLike | None = None) -> Array:
     """Outputs B X_i(1), shape (N, k), for the problem's data or for ``x`` (N, d_in)."""
-    passes = operator(problem, rho)
+    passes = operator_of(problem, rho)
     start = None if x is None else problem.start(x).astype(passes.start.dtype)
     outputs: Array = passes.carry(rho.state, start, keep=False).outputs
     return outputs
@@ -27,7 +27,7 @@ def predict(problem: Problem, rho: Measure, x: ArrayLike | None = None) -> Array
 
 def loss(problem: Problem, rho: Measure) -> float:
     """E(ρ) = (1/N) Σ_i ℓ(B X_i(1), y_i) + ∫∫ r(θ) dρ, without the entropy."""
-    return float(operator(problem, rho).carry(rho.state, keep=False).loss)
+    return float(operator_of(problem, rho).carry(rho.state, keep=False).loss)
 
 
 def gradient(problem: Problem, rho: Measure) -> Array:

@@ -179,7 +179,7 @@ def test_dense_output_of_rk45_and_exact_landing_of_the_others(problem):
     times = [0.3, 1.1, 1.7]
     dense = mfpde.solve(problem, rho0, s_end=2.0, method="rk45", rtol=1e-8, save=times)
     landed = mfpde.solve(problem, rho0, s_end=2.0, method="rk4", step=0.02, save=times)
-    np.testing.assert_array_equal(dense.state_s, [0, *times])
+    np.testing.assert_array_equal(dense.saved_s, [0, *times])
     for t in times:
         np.testing.assert_allclose(dense.at(t).theta, landed.at(t).theta, atol=1e-6)
     assert not np.isin(times, dense.s).any()
@@ -189,7 +189,7 @@ def test_dense_output_of_rk45_and_exact_landing_of_the_others(problem):
 def test_linear_between_states_and_every_step_on_request(problem):
     rho0 = gaussian_measure(problem, DEPTH)
     run = mfpde.solve(problem, rho0, s_end=1.0, method="rk4", step=0.05, save="steps")
-    np.testing.assert_array_equal(run.state_s, run.s)
+    np.testing.assert_array_equal(run.saved_s, run.s)
     middle = 0.5 * (run.at(run.s[3]).theta + run.at(run.s[4]).theta)
     np.testing.assert_allclose(run.at(0.5 * (run.s[3] + run.s[4])).theta, middle, atol=1e-14)
     with pytest.raises(ValueError, match="s must be in"):

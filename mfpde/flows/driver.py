@@ -9,18 +9,18 @@ from typing import Any
 
 import numpy as np
 
+from mfpde.flows import control as steps
 from mfpde.flows import stability
 from mfpde.flows.flow import Flow
 from mfpde.flows.schemes import Step
 from mfpde.kernels import serial_blas
 from mfpde.runs.interrupt import Interruptible
 from mfpde.runs.progress import Progress
-from mfpde.runs.solution import Solution
+from mfpde.runs.solution import Control, Solution
 from mfpde.runs.status import Status
 
 Callback = Callable[[Solution], bool | None]
 
-SAFETY, SHRINK, GROW = 0.9, 0.2, 5.0
 # Steps between two looks at λ_max: one power iteration costs two gradients.
 WATCH_EVERY = 20
 # A run without s_end that gets this far has nowhere left to go.
@@ -43,7 +43,7 @@ class Driver:
         progress: bool | str = "auto",
     ) -> None:
         self.solution, self.flow = solution, flow
-        self.options, self.control = solution.options, solution.control
+        self.options = solution.options
         self.scheme = flow.scheme(self.options)
         self.callback = callback
         self.checkpoint, self.checkpoint_every = checkpoint, checkpoint_every
@@ -52,6 +52,11 @@ class Driver:
         self.floor = float(ROUNDING**2 * (1.0 + np.mean(np.square(flow.problem.y))))
         self.interrupt = Interruptible()
         self._saved_at = time.monotonic()
+
+    @property
+    def control(self) -> Control:
+        """What the next step depends on; it lives in the solution."""
+        return self.solution.control
 
     def run(self) -> None:
         """Advance until a status is reached; the solution then carries it."""
@@ -100,7 +105,8 @@ class Driver:
         if self.scheme.stability is not None and (status := self._watch()) is not None:
             return status
         while True:
-            h, target = self._proposal()
+            longest = self._longest()
+            h, target = steps.proposal(self.control, self.options, self.scheme, longest)
             step = self.scheme.step(self.flow, self.point, h)
             if not self.scheme.adaptive:
                 status = self._judge_fixed(step)
@@ -110,28 +116,15 @@ class Driver:
             if self._judge_adaptive(step, h):
                 self._accept(step, h, target)
                 return None
-            if self.control.h <= 16 * np.finfo(np.float64).eps * max(self.control.s, 1e-300):
+            if steps.exhausted(self.control):
                 return Status.STEP_TOO_SMALL
-
-    def _proposal(self) -> tuple[float, float]:
-        """The step to try, shortened to land on the next stop, and where it lands."""
-        control, options = self.control, self.options
-        longest = self._longest()
-        stops = [] if self.scheme.dense else [t for t in options.times if t > control.s]
-        stop = min([*stops, options.s_end])
-        h = min(control.h, longest)
-        if control.s + h * (1 + 1e-9) >= stop:
-            return stop - control.s, stop
-        return h, control.s + h
 
     def _longest(self) -> float:
         """What a scheme without error estimate allows: its own limit and stability."""
         if self.scheme.longest is None:
             return np.inf
         limit = self.scheme.longest(self.flow, self.point)
-        if self.scheme.stability is not None and self.control.rate > 0.0:
-            limit = min(limit, SAFETY * self.scheme.stability / self.control.rate)
-        return limit
+        return min(limit, steps.stable(self.control, self.scheme))
 
     def _judge_fixed(self, step: Step) -> Status | None:
         if not step.point.finite:
@@ -139,22 +132,10 @@ class Driver:
         return Status.LOSS_ROSE if self._rose(step.point) else None
 
     def _judge_adaptive(self, step: Step, h: float) -> bool:
-        """Accept or not, and set the next proposal (an integral controller)."""
-        control, order = self.control, self.scheme.error_order or 1
+        """Accept or not, and set the next proposal."""
         error = self._relative_error(step)
-        accepted = error <= 1.0 and not self._rose(step.point)
-        if not np.isfinite(error):
-            factor = SHRINK
-        elif not accepted and error <= 1.0:
-            factor = 0.5  # the energy rose
-        else:
-            factor = float(np.clip(SAFETY * max(error, 1e-10) ** (-1.0 / order), SHRINK, GROW))
-        # After a rejection the step may not grow at once; a step cut to land on a stop says
-        # nothing against the longer one that was proposed.
-        limit = 1.0 if control.rejected_last and accepted else factor
-        proposal = h * min(factor, limit)
-        control.h = max(proposal, control.h) if accepted and h < control.h else proposal
-        control.rejected_last = not accepted
+        rose = error <= 1.0 and self._rose(step.point)
+        accepted, self.solution.control = steps.judged(self.control, self.scheme, h, error, rose)
         self.flow.clock.counts["rejected"] += not accepted
         return accepted
 

@@ -16,8 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mfpde.measures import Measure
-from mfpde.passes import operator
-from mfpde.passes.operator import Carried
+from mfpde.passes import operator_of
+from mfpde.passes.interface import Carried
 from mfpde.penalty import Penalty
 from mfpde.problem import Problem
 from mfpde.runs.clock import Clock
@@ -48,7 +48,7 @@ class Flow(ABC):
         self.problem, self.rho = problem, rho
         self.clock = clock or Clock()
         self.vanishing_decay = vanishing_decay
-        self.operator = operator(problem, rho)
+        self.operator = operator_of(problem, rho)
 
     @property
     def rows(self) -> int:

@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 from mfpde.passes.grid import GridOperator, JointGridOperator
+from mfpde.passes.interface import Carried, Operator, Trajectories
 from mfpde.passes.joint import JointOperator
-from mfpde.passes.operator import Carried, Operator, Trajectories
 from mfpde.passes.ordered import OrderedOperator
 from mfpde.passes.particles import ParticleOperator
 from mfpde.problem import Problem
 
-__all__ = ["OPERATORS", "Carried", "Operator", "Trajectories", "carry", "operator"]
+__all__ = ["OPERATORS", "Carried", "Operator", "Trajectories", "carry", "operator_of"]
 
 OPERATORS: dict[str, Any] = {
     "particles": ParticleOperator,
@@ -23,7 +23,7 @@ OPERATORS: dict[str, Any] = {
 }
 
 
-def operator(problem: Problem, rho: Any) -> Any:
+def operator_of(problem: Problem, rho: Any) -> Any:
     """The problem on the fixed part of a measure, by the measure's ``kind``.
 
     Raises TypeError for what is no measure, ValueError where block and measure do not fit.
@@ -38,4 +38,4 @@ def operator(problem: Problem, rho: Any) -> Any:
 
 def carry(problem: Problem, rho: Any) -> Any:
     """The problem's data carried through a measure."""
-    return operator(problem, rho).carry(rho.state)
+    return operator_of(problem, rho).carry(rho.state)

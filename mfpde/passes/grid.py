@@ -9,9 +9,9 @@ import numpy as np
 from mfpde.measures.grid import GridMeasure
 from mfpde.passes import mobility, propagate
 from mfpde.passes.cell_sums import on_grid
+from mfpde.passes.interface import Array, Operator
 from mfpde.passes.layered import LayeredCarried
 from mfpde.passes.mobility import Mobility
-from mfpde.passes.operator import Array, Operator
 from mfpde.passes.propagate import Layers
 from mfpde.penalty import Penalty
 from mfpde.problem import Problem

@@ -44,7 +44,7 @@ from numpy.typing import NDArray
 
 from mfpde.kernels.depth_average import deposit, exchange
 from mfpde.measures.joint import JointMeasure
-from mfpde.passes.operator import Array
+from mfpde.passes.interface import Array
 from mfpde.passes.placed import PlacedOperator
 from mfpde.problem import Problem
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from mfpde.kernels.gram import mirror
 from mfpde.passes import propagate
-from mfpde.passes.operator import Array, Carried, Operator, Trajectories
+from mfpde.passes.interface import Array, Carried, Operator, Trajectories
 from mfpde.passes.propagate import Adjoint, Forward, Layers
 
 

@@ -27,7 +27,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from mfpde.passes.operator import Array
+from mfpde.passes.interface import Array
 from mfpde.passes.placed import PlacedOperator
 
 

@@ -9,8 +9,8 @@ import numpy as np
 
 from mfpde.measures.particles import ParticleMeasure
 from mfpde.passes import propagate
+from mfpde.passes.interface import Array, Operator
 from mfpde.passes.layered import LayeredCarried
-from mfpde.passes.operator import Array, Operator
 from mfpde.passes.propagate import Layers
 from mfpde.penalty import Penalty
 from mfpde.problem import Problem
@@ -30,10 +30,14 @@ class ParticleOperator(Operator):
         self.per_node = depth_weights[:, :, None]
         self.mass = (depth_weights * weights)[:, :, None]
 
+    def layers(self, theta: Array) -> Layers:
+        """What the passes read."""
+        return self._layers._replace(theta=theta)
+
     def carry(
         self, state: Array, start: Array | None = None, *, keep: bool = True
     ) -> ParticlesCarried:
-        return ParticlesCarried(self, state, self._layers._replace(theta=state), start, keep)
+        return ParticlesCarried(self, state, self.layers(state), start, keep)
 
     def inner(self, left: Array, right: Array) -> float:
         """∫∫ ⟨left, right⟩ dρ of two fields (K, M, p), the COT inner product, in fixed order."""

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mfpde.measures.joint import PlacedBlocks
-from mfpde.passes.operator import Array, Carried, Operator, Trajectories
+from mfpde.passes.interface import Array, Carried, Operator, Trajectories
 from mfpde.penalty import Penalty
 from mfpde.problem import Problem
 

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mfpde import checks
+from mfpde.blocks.inheritance import computes
 from mfpde.blocks.linear import Linear
 from mfpde.measures.particles import ParticleMeasure
 from mfpde.passes import carry
@@ -145,7 +146,7 @@ def _last_radius(found: Constants) -> float:
 def _excess(carried: ParticlesCarried, safety: float) -> tuple[float, float]:
     """An upper bound of E(ρ_0) − E*, rounding of the outputs included, and E*."""
     problem, rho = carried.operator.problem, carried.operator.rho
-    least = gradient_domination(problem)[1] if isinstance(problem.block, Linear) else 0.0
+    least = gradient_domination(problem)[1] if computes(problem.block, Linear) else 0.0
     size = 1.0 + rho.integrate(np.square(rho.theta).sum(axis=2))  # |f| ≤ 2 (1 + |θ|²)(1 + |x|)
     size *= 2.0 + 2.0 * float(np.linalg.norm(carried.passed.path, axis=2).max())
     error = safety * (float(np.linalg.norm(problem.readout, 2)) * size + np.abs(problem.y).max())
@@ -159,7 +160,7 @@ def _readout_scale(carried: ParticlesCarried, needed: float) -> float:
     m scales with c², so the condition is ½ mean|BX − y/c|² ≤ needed: quadratic in 1/c.
     """
     problem = carried.operator.problem
-    linear = isinstance(problem.block, Linear)
+    linear = computes(problem.block, Linear)
     output, target = carried.outputs, best_linear_fit(problem) if linear else problem.y
     a, b, c = (
         0.5 * float((left * right).sum()) / problem.size

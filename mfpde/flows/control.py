@@ -1,0 +1,62 @@
+"""How long the next step is: pure functions of a run's ``Control``, which remembers for them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from mfpde.runs.options import Options
+from mfpde.runs.solution import Control
+from mfpde.runs.step import Scheme
+
+SAFETY, SHRINK, GROW = 0.9, 0.2, 5.0
+
+
+def proposal(
+    control: Control, options: Options, scheme: Scheme, longest: float
+) -> tuple[float, float]:
+    """The step to try, shortened to land on the next stop, and where it lands."""
+    stops = [] if scheme.dense else [t for t in options.times if t > control.s]
+    stop = min([*stops, options.s_end])
+    h = min(control.h, longest)
+    if control.s + h * (1 + 1e-9) >= stop:
+        return stop - control.s, stop
+    return h, control.s + h
+
+
+def stable(control: Control, scheme: Scheme) -> float:
+    """The longest step that the last look at λ_max allows a scheme."""
+    if scheme.stability is None or control.rate <= 0.0:
+        return float("inf")
+    return SAFETY * scheme.stability / control.rate
+
+
+def judged(
+    control: Control, scheme: Scheme, h: float, error: float, rose: bool
+) -> tuple[bool, Control]:
+    """Whether a step of length h is accepted, and the control with the next proposal (integral).
+
+    ``error`` is relative to what is allowed, inf where the step is refused; ``rose`` says that the
+    energy rose where it may not.
+    """
+    accepted = error <= 1.0 and not rose
+    if not np.isfinite(error):
+        factor = SHRINK
+    elif not accepted and error <= 1.0:
+        factor = 0.5  # the energy rose
+    else:
+        order = scheme.error_order or 1
+        factor = float(np.clip(SAFETY * max(error, 1e-10) ** (-1.0 / order), SHRINK, GROW))
+    # After a rejection the step may not grow at once; a step cut to land on a stop says nothing
+    # against the longer one that was proposed.
+    limit = 1.0 if control.rejected_last and accepted else factor
+    following = h * min(factor, limit)
+    if accepted and h < control.h:
+        following = max(following, control.h)
+    return accepted, replace(control, h=following, rejected_last=not accepted)
+
+
+def exhausted(control: Control) -> bool:
+    """Whether the step has fallen to rounding."""
+    return bool(control.h <= 16 * np.finfo(np.float64).eps * max(control.s, 1e-300))
