@@ -19,6 +19,8 @@ from mfpde.measures import (
     ParticleMeasure,
 )
 from mfpde.problem import Problem
+from mfpde.response.finite_result import FiniteSize
+from mfpde.response.finite_size import finite_size
 from mfpde.response.hessian import hessian_product
 from mfpde.response.sensitivity import Sensitivity, sensitivity
 from mfpde.runs.solution import Solution
@@ -35,6 +37,7 @@ __all__ = [
     "SHL",
     "Block",
     "Depth",
+    "FiniteSize",
     "GridMeasure",
     "JointGrid",
     "JointMeasure",
@@ -54,6 +57,7 @@ __all__ = [
     "cot_distance",
     "data",
     "entropic",
+    "finite_size",
     "first_variation",
     "gradient",
     "hessian_product",
