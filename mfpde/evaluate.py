@@ -65,7 +65,7 @@ def loss(problem: Problem, rho: AnyMeasure) -> float:
 
 def loss_from(problem: Problem, rho: AnyMeasure, outputs: Array) -> float:
     """E(ρ) from outputs (N, k) that are known already."""
-    fit = float(np.mean(problem.loss.value(outputs, problem.y)))
+    fit = problem.fit(outputs)
     return fit + rho.integrate(problem.penalty.value(_points(rho))) if problem.penalty else fit
 
 
@@ -139,8 +139,8 @@ def _at_cells(problem: Problem, rho: OnGrid) -> Array:
 
 
 def terminal_cotangent(problem: Problem, end: Array) -> Array:
-    """(1/N) Bᵀ ∂ℓ(B X_i(1), y_i), shape (N, d), in the precision of ``end``."""
-    slope = problem.loss.gradient(end @ problem.readout.T, problem.y) / problem.size
+    """(1/N) w_i Bᵀ ∂ℓ(B X_i(1), y_i), shape (N, d), in the precision of ``end``."""
+    slope = problem.loss_gradient(end @ problem.readout.T) / problem.size
     cotangent: Array = (slope @ problem.readout).astype(end.dtype)
     return cotangent
 

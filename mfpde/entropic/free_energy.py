@@ -88,7 +88,7 @@ class FreeEnergy:
         with np.errstate(over="ignore", invalid="ignore"):  # a trial may be far out: J is then inf
             passed = propagate.forward(layers, self._start, keep=True)
             outputs = passed.end @ self.problem.readout.T
-            fit = float(np.mean(self.problem.loss.value(outputs, self.problem.y)))
+            fit = self.problem.fit(outputs)
         return layers, passed, fit
 
     def potential(self, layers: Layers, passed: Forward) -> Array:

@@ -74,7 +74,7 @@ class ProblemPoint(ABC):
     def _fit(self) -> float:
         problem = self.flow.problem
         with np.errstate(all="ignore"):
-            return float(np.mean(problem.loss.value(self.outputs, problem.y)))
+            return float(problem.fit(self.outputs))
 
     def _mean(self, penalty: Penalty) -> float:
         if not penalty:
@@ -84,13 +84,13 @@ class ProblemPoint(ABC):
 
     @cached_property
     def slope(self) -> Array:
-        """∂ℓ/∂z at the outputs, (N, k)."""
-        return self.flow.problem.loss.gradient(self.outputs, self.flow.problem.y)
+        """w ∂ℓ/∂z at the outputs, (N, k)."""
+        return self.flow.problem.loss_gradient(self.outputs)
 
     @cached_property
     def hessian(self) -> Array | None:
-        """∂²ℓ/∂z² at the outputs, (N, k, k), or None for the identity."""
-        return self.flow.problem.loss.hessian(self.outputs, self.flow.problem.y)
+        """w ∂²ℓ/∂z² at the outputs, (N, k, k), or None for the identity."""
+        return self.flow.problem.loss_hessian(self.outputs)
 
     @property
     def finite(self) -> bool:

@@ -75,7 +75,7 @@ class Linearised:
         problem, outputs = self.problem, self.outputs
         stages, end = forward_tangents(self.layers, self._passed, directions)
         moved = end @ problem.readout.T
-        hessian = problem.loss.hessian(outputs, problem.y)
+        hessian = problem.loss_hessian(outputs)
         slope = np.stack([losses.apply(hessian, one) for one in moved]) / problem.size
         found = adjoint_tangents(
             self.layers,

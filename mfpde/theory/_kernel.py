@@ -133,7 +133,7 @@ def kernel_spectrum(
     ``largest`` = None decomposes K in full (N·k up to several thousand); an integer finds that
     many largest modes by matrix-free Lanczos.
     """
-    residual = problem.loss.gradient(predict(problem, rho), problem.y).ravel()
+    residual = problem.loss_gradient(predict(problem, rho)).ravel()
     n = residual.size
     if largest is None:
         values, vectors = np.linalg.eigh(tangent_kernel(problem, rho))
@@ -171,7 +171,7 @@ def kernel_evolution(
         kernel = tangent_kernel(problem, rho)
         first = kernel if first is None else first
         drift.append(np.linalg.norm(kernel - first) / np.linalg.norm(first))
-        residual = problem.loss.gradient(predict(problem, rho), problem.y).ravel()
+        residual = problem.loss_gradient(predict(problem, rho)).ravel()
         values, vectors = np.linalg.eigh(kernel)
         power = np.square(vectors.T @ residual)[::-1]
         spectra.append((values[::-1] / problem.size, power / max(power.sum(), 1e-300)))

@@ -140,8 +140,8 @@ def gradient_domination(problem: Problem) -> tuple[float, float]:
     κ is the least *positive* σ(B)² times that of (1/N) Σ (Ax_i)(Ax_i)ᵀ; ℓ* is the least loss of
     any linear map. Raises ValueError unless the loss is squared.
     """
-    if problem.loss.name != "squared":
-        raise ValueError(f"gradient_domination needs loss='squared'; given {problem.loss.name!r}")
+    if problem.loss.name != "squared" or problem.weights is not None:
+        raise ValueError(f"gradient_domination needs loss='squared', unweighted; given {problem!r}")
     least = 0.5 * float(np.square(problem.y - best_linear_fit(problem)).sum()) / problem.size
     values = _least_positive(problem.readout), _least_positive(problem.start())
     return (values[0] * values[1]) ** 2 / problem.size, least
@@ -211,7 +211,7 @@ def _potential_matrix(problem: Problem, sigma: Array, depth: Depth) -> tuple[flo
     theta = np.ascontiguousarray(sigma[:, d:, :d]).reshape(nodes, 1, d * d)
     layers = Layers(_Matrix(d), depth, theta, np.ones((nodes, 1)))
     passed = propagate.forward(layers, problem.start())
-    loss = float(np.mean(problem.loss.value(passed.end @ problem.readout.T, problem.y)))
+    loss = problem.fit(passed.end @ problem.readout.T)
     back = propagate.adjoint(layers, passed, terminal_cotangent(problem, passed.end))
     return loss, back.gradient.reshape(nodes, d, d) / depth.weights[:, None, None]
 
