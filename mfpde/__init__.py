@@ -3,7 +3,7 @@
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from mfpde import data, entropic, laws
+from mfpde import data, entropic, laws, paths
 from mfpde._limit import Limit, limit
 from mfpde.blocks import SHL, Block, Linear, Meshed, check_block
 from mfpde.depth import Depth
@@ -20,6 +20,7 @@ from mfpde.measures import (
 )
 from mfpde.problem import Problem
 from mfpde.response.hessian import hessian_product
+from mfpde.response.sensitivity import Sensitivity, sensitivity
 from mfpde.runs.solution import Solution
 from mfpde.runs.status import SolveError, Status
 from mfpde.warm import warmup
@@ -44,6 +45,7 @@ __all__ = [
     "OrderedBlocks",
     "ParticleMeasure",
     "Problem",
+    "Sensitivity",
     "Solution",
     "SolveError",
     "Status",
@@ -59,9 +61,11 @@ __all__ = [
     "laws",
     "limit",
     "loss",
+    "paths",
     "predict",
     "resnet",
     "resume",
+    "sensitivity",
     "solve",
     "stationary",
     "sweep",

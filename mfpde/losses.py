@@ -44,6 +44,18 @@ class Loss(ABC):
     def hessian(self, z: Array, y: Array) -> Array | None:
         """∂²ℓ/∂z², shape (N, k, k); None stands for the identity."""
 
+    def target_gradient(self, z: Array, y: Array) -> Array:
+        """∂ℓ/∂y, shape (N, k), the targets free of constraints; by default differences."""
+        units = np.eye(y.shape[1])
+        columns = [_differences(lambda y: self.value(z, y)[:, None], y, unit) for unit in units]
+        return np.concatenate(columns, axis=1)
+
+    def target_push(self, z: Array, y: Array, v: Array) -> Array:
+        """Σ_a v_ia ∂²ℓ/∂z_a∂y_b for v (..., N, k), like v; by default differences."""
+        units = np.eye(y.shape[1])
+        mixed = [_differences(lambda y: self.gradient(z, y), y, unit) for unit in units]
+        return np.einsum("...na,bna->...nb", v, np.stack(mixed))
+
     def torch_value(self, torch: Any) -> Callable[[Any, Any], Any] | None:
         """ℓ on tensors z, y (..., k), shape (...,); None: torch's engines refuse the loss."""
         return None
@@ -67,6 +79,12 @@ class Loss(ABC):
         ``most`` is the largest k that the problem's readout allows. Raises ValueError.
         """
         return checks.array("y", y[:, None] if y.ndim == 1 else y, ("N", "k"))
+
+
+def _differences(f: Callable[[Array], Array], y: Array, unit: Array, h: float = 1e-3) -> Array:
+    """The derivative of f along ``unit``, central and of order 4."""
+    near, far = ((f(y + e * unit) - f(y - e * unit)) / (2 * e) for e in (h, 2 * h))
+    return (4.0 * near - far) / 3.0
 
 
 def _autograd(torch: Any, value: Callable[[Any, Any], Any], z: Any, y: Any) -> Any:
@@ -97,6 +115,12 @@ class Squared(Loss):
     def hessian(self, z: Array, y: Array) -> None:
         return None
 
+    def target_gradient(self, z: Array, y: Array) -> Array:
+        return y - z
+
+    def target_push(self, z: Array, y: Array, v: Array) -> Array:
+        return -v
+
     def torch_form(self, torch: Any) -> TorchForm:
         return TorchForm(lambda z, y: 0.5 * (z - y).square().sum(-1), lambda z, y: z - y)
 
@@ -117,6 +141,12 @@ class CrossEntropy(Loss):
         p = self._softmax(z)
         diagonal: Array = p[:, :, None] * np.eye(p.shape[1])
         return diagonal - p[:, :, None] * p[:, None, :]
+
+    def target_gradient(self, z: Array, y: Array) -> Array:
+        return -z
+
+    def target_push(self, z: Array, y: Array, v: Array) -> Array:
+        return -v
 
     def torch_form(self, torch: Any) -> TorchForm:
         return TorchForm(
@@ -188,6 +218,13 @@ class Logistic(Loss):
         p = self._chance(-y * z)
         return (p * (1.0 - p))[:, :, None]
 
+    def target_gradient(self, z: Array, y: Array) -> Array:
+        return -z * self._chance(-y * z)
+
+    def target_push(self, z: Array, y: Array, v: Array) -> Array:
+        p = self._chance(-y * z)
+        return v * (y * z * p * (1.0 - p) - p)
+
     def torch_form(self, torch: Any) -> TorchForm:
         return TorchForm(
             lambda z, y: torch.nn.functional.softplus(-y * z, threshold=40.0).sum(-1),
@@ -234,6 +271,12 @@ class Huber(Loss):
     def hessian(self, z: Array, y: Array) -> Array:
         inside = (np.abs(z - y) <= self.delta).astype(np.float64)
         return inside[:, :, None] * np.eye(z.shape[1])
+
+    def target_gradient(self, z: Array, y: Array) -> Array:
+        return -self.gradient(z, y)
+
+    def target_push(self, z: Array, y: Array, v: Array) -> Array:
+        return -v * (np.abs(z - y) <= self.delta)
 
     def torch_form(self, torch: Any) -> TorchForm:
         huber, delta = torch.nn.functional.huber_loss, self.delta

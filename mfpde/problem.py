@@ -118,6 +118,16 @@ class Problem:
         weighted: Array = self.weights[:, None, None] * base
         return weighted
 
+    def target_gradient(self, z: Array) -> Array:
+        """w_i ∂ℓ/∂y, shape (N, k)."""
+        slope = self.loss.target_gradient(z, self.y)
+        return slope if self.weights is None else self.weights[:, None] * slope
+
+    def target_push(self, z: Array, v: Array) -> Array:
+        """w_i Σ_a v_ia ∂²ℓ/∂z_a∂y_b for v (..., N, k), like v."""
+        moved = self.loss.target_push(z, self.y, v)
+        return moved if self.weights is None else self.weights[:, None] * moved
+
     @property
     def size(self) -> int:
         """N, the number of data."""
