@@ -204,7 +204,8 @@ def _weights(weights: Any, n: int) -> Array:
     out = _numbers("weights", weights, (n,))
     if not np.all(out > 0):
         raise ValueError(f"weights must be positive; the smallest is {out.min():g}")
-    scaled: Array = out / out.mean()
+    mean = out.mean()
+    scaled: Array = out if abs(mean - 1.0) <= 1e-14 else out / mean  # a file's stay as they are
     return scaled
 
 
