@@ -47,11 +47,15 @@ def _share() -> np.ndarray:
     return np.array([0.1, 0.3, 0.2, 0.4])[:, None, None]
 
 
+def _still() -> mfpde.GridMeasure:
+    return mfpde.GridMeasure(_masses(3), mfpde.Depth(2, "heun"), _grid())
+
+
 MEASURES = {
     "particles": lambda: mfpde.ParticleMeasure(_theta(3, 4), mfpde.Depth(3, "euler")),
     "weighted": _weighted,
-    "grid": lambda: mfpde.GridMeasure(_masses(3), mfpde.Depth(2, "heun"), _grid()),
-    "moving": lambda: mfpde.GridMeasure(_masses(3), mfpde.Depth(2, "heun"), _grid()).moving(),
+    "grid": _still,
+    "moving": lambda: mfpde.MovingGrid.from_grid(_still()),
     "joint": lambda: mfpde.JointMeasure(_theta(7), np.linspace(0.9, 0.1, 7), beta=BETA, window=0.4),
     "joint_grid": lambda: mfpde.JointGrid(
         _masses(4) * [[[0.1]], [[0.3]], [[0.2]], [[0.4]]], _grid(), beta=BETA
