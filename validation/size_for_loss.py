@@ -291,7 +291,8 @@ def claims(study: Study) -> list[Claim]:
             "Predicted sizes reach the probability asked for, and a quarter of them does not.",
             "; ".join(
                 f"{size.coupling}, L = {size.layers}, M = {size.width} "
-                f"[{size.width_interval[0]:.0f}, {size.width_interval[1]:.0f}]: P = {full[0]:.3f} [{full[1]:.3f}, {full[2]:.3f}] "
+                f"[{size.width_interval[0]:.0f}, {size.width_interval[1]:.0f}]: "
+                f"P = {full[0]:.3f} [{full[1]:.3f}, {full[2]:.3f}] "
                 f"for {1 - size.eta:g}, quarter {quarter[0]:.3f}"
                 for size, full, quarter in study.predictions
             ),
