@@ -51,7 +51,8 @@ class Part:
     def at(self, problem: Problem, x: Array | None) -> Array:
         """Error of each output at new points, (n, k)."""
         parts = [pair.at(problem, x) for pair in self.pairs]
-        return np.sum(parts, axis=0) if parts else np.zeros((1, problem.outputs))
+        floor = np.full((1, problem.outputs), 0.0 if parts else self.gap.outputs[-1])
+        return floor + np.sum(parts, axis=0)
 
 
 def part(study: Study, pairs: list[tuple[Spec, Spec, float]]) -> Part:
@@ -92,6 +93,12 @@ def time_part(study: Study, points: Points, steps: int, rtol: float) -> Part | N
 def _decade(rtol: float, k: int) -> float:
     """rtol · 10^k, the same number by whichever way it is reached: runs are found by it."""
     return float(f"{rtol * 10.0**k:.2e}")
+
+
+def unknown(study: Study) -> Part:
+    """An error of which nothing is known yet."""
+    never = np.full(study.s.size, np.inf)
+    return Part(Gap(never, never), ())
 
 
 def _rounding(study: Study, rtol: float) -> Part:

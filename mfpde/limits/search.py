@@ -11,7 +11,15 @@ from numpy.typing import NDArray
 from mfpde.blocks.base import Block
 from mfpde.limits import scrambled, tensor
 from mfpde.limits.law_in_depth import LawInDepth
-from mfpde.limits.parts import Part, part, settle_depth, settle_time
+from mfpde.limits.parts import (
+    Part,
+    depth_part,
+    part,
+    settle_depth,
+    settle_time,
+    time_part,
+    unknown,
+)
 from mfpde.limits.scrambled import Mean, Spread
 from mfpde.limits.sizes import (
     MOST_PARTICLES,
@@ -71,9 +79,10 @@ def candidates(study: Study, view: LawInDepth, rtol: float) -> Iterator[Candidat
     few: Points = Scramble(256, 0, tied=True)
     if free <= SURELY_TENSOR and not kinks:
         few = tensor.anchor(view.random)
-    settled = _settle(study, few, view.least_steps(), float(f"{min(1e-3, rtol / 3.0):.2e}"), rtol)
-    first = _first(study, settled)
+    start, steps = float(f"{min(1e-3, rtol / 3.0):.2e}"), view.least_steps()
+    first = _first(study, few, steps, start)
     yield first
+    settled = _settle(study, few, steps, start, rtol)
     tensorial = not kinks and (
         free <= SURELY_TENSOR or (free < NEVER_TENSOR and _points_needed(study, first, rtol) > MANY)
     )
@@ -93,12 +102,11 @@ def candidates(study: Study, view: LawInDepth, rtol: float) -> Iterator[Candidat
 
 def smooth(block: Block) -> bool:
     """Whether the block is known not to have kinks (a user's own block is taken to have none)."""
-    activation = getattr(block, "activation", None)
+    activation = getattr(getattr(block, "block", block), "activation", None)
     return activation is None or bool(np.isfinite(activation.curvature))
 
 
 def _settle(study: Study, light: Points, steps: int, start: float, rtol: float) -> Settled:
-    study.run(Spec(light, steps, start))
     tight, time = settle_time(study, light, steps, start, TIME_SHARE * rtol)
     steps, depth = settle_depth(study, light, steps, tight, DEPTH_SHARE * rtol)
     return Settled(light, steps, tight, depth, time)
@@ -109,13 +117,16 @@ def _width_share(study: Study, settled: Settled, rtol: float) -> float:
     return max(rtol - size(settled.depth.gap) - size(settled.time.gap), 0.5 * rtol)
 
 
-def _first(study: Study, settled: Settled) -> Candidate:
-    """Something to return should the study be stopped soon: the few particles themselves."""
-    points = settled.points
-    spec = Spec(points, settled.depth_steps, settled.rtol)
+def _first(study: Study, points: Points, steps: int, rtol: float) -> Candidate:
+    """Something to return should the study be stopped soon: few particles, as they are."""
+    study.announce("start")
+    study.run(Spec(points, steps, rtol))
+    time = time_part(study, points, steps, rtol) or unknown(study)
+    settled = Settled(points, steps, rtol, depth_part(study, points, steps, rtol), time)
     if not isinstance(points, Tensor):
-        return _of_scrambles(settled, *scrambled.assess(study, scrambled.TRIAL, *spec[1:]))
+        return _of_scrambles(settled, *scrambled.assess(study, scrambled.TRIAL, steps, rtol))
     fewer = Tensor(tuple(max(n - 1, 1) for n in points.orders), points.rules)
+    spec = Spec(points, steps, rtol)
     width = part(study, [(spec, spec._replace(points=fewer), 1.0)])
     return _of_run(study, spec, settled, width)
 
