@@ -5,15 +5,13 @@ layers, width M and dimension D is within O(1/L + sqrt(D)/sqrt(LM)) of one limit
 with L, M = 1 included. Published: the RMS error over 5 repetitions is fitted by
 .22 sqrt(D)/sqrt(LM) + .15/L for L, M in {1, 3, ..., 316}, against a network of L = M = 1000.
 
-Here, their setting: D = N = 10, 100 steps. Their data are one random draw that is not published,
+Here, their setting, D = N = 10, 100 steps. Their data are one random draw that is not published,
 but its losses are: of 12 draws the one whose losses come closest is studied, chosen before any
-error is seen (what the draw changes: published_draws.py). Width scatters outputs with mean zero
-about the shift that depth causes, so in an RMS the squares of the two terms add: the fit is that
-of sqrt(a^2 D/(LM) + b^2/L^2), and the plain sum is fitted beside it.
+error is seen (published_draws.py has the others). Width scatters outputs with mean zero about the
+shift that depth causes, so in an RMS squares add: sqrt(a^2 D/(LM) + b^2/L^2) is fitted.
 
 Prediction: a = .22 and b = .15 within 25 %; exponents -1/2 of LM and -1 of L where their term
-rules; networks of width 1 converge to the same limit at the same rate.
-Takes 4 minutes on one core, --quick 15 seconds.
+rules; width 1 the same limit at the same rate. Takes 4 minutes on one core, --quick 15 seconds.
 """
 
 from __future__ import annotations

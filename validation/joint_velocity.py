@@ -2,15 +2,14 @@
 
 Theorems. In the joint flow of Lu et al. 2020 blocks move by −∂_t V, but the loss of n blocks of
 equal mass is piecewise constant in their depths. (a) The derivative averaged over a depth window
-converges to ∂_t V as n -> inf, window -> 0; (b) the loss falls by ∫|∇_(θ,t) V|² dρ, as for a
-smooth loss; (c) the loss does not see a change of the depth axis, so that ∫ ∂_t V ρ(t, dθ) = 0:
-blocks change places, their density in depth stays (Noether).
+converges to ∂_t V as n -> inf, window -> 0; (b) the loss falls by ∫|∇_(θ,t) V|² dρ; (c) it does not
+see a change of the depth axis, so that ∫ ∂_t V ρ(t, dθ) = 0: blocks change places, their density in
+depth stays (Noether).
 
-Here. A law of linear blocks in R² whose paths are matrix exponentials, with non-uniform depth
-marginal; i.i.d. and Sobol blocks, window n^(−1/3).
-
-Prediction: (a) order 2/3 or better (Sobol), 1/3 (i.i.d.); (b) ratio -> 1; (c) the marginal moves
-less and less as n grows, while the blocks move. Takes about 10 seconds on one core, --quick three.
+Here. Linear blocks in R² whose paths are matrix exponentials, dX/dt = c(t) G X with c the density
+of the depths; i.i.d. and Sobol blocks, window n^(−1/3). Prediction: (a) order 2/3 or better
+(Sobol), 1/3 (i.i.d.); (b) ratio -> 1; (c) the marginal moves less and less as n grows, while the
+blocks move. Takes about 10 seconds on one core, --quick three.
 """
 
 from __future__ import annotations
@@ -30,11 +29,8 @@ from mfpde import laws
 from mfpde.measures import quadrature
 
 Array = NDArray[np.float64]
-
 FULL = {"counts": (256, 512, 1024, 2048, 4096, 8192), "run_counts": (256, 1024, 4096)}
 QUICK = {"counts": (256, 1024, 4096), "run_counts": (128, 512)}
-
-# dX/dt = c(t) G X with c the density of the depths.
 G = np.array([[0.3, -2.0], [2.0, -0.1]])
 
 
