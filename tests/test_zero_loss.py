@@ -29,7 +29,7 @@ def test_figure_draws_the_data(out):
     module = script("figures", "zero_loss")
     assert module.main(["--data", str(out)]) == 0
     assert (out / "zero_loss.pdf").stat().st_size > 5000
-    left, middle, right = module.draw(out).axes[:3]
+    left, _, middle, right = module.draw(out).axes
     curve = left.lines[0].get_ydata()
     assert curve[0] / curve[-1] > 1e9
     assert len(middle.lines) == 7  # three depths with their fits, and the slope
