@@ -12,6 +12,7 @@ from pathlib import Path
 from string import ascii_lowercase
 
 import numpy as np
+from matplotlib import pyplot
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import NullFormatter
@@ -61,6 +62,7 @@ def script(
         letters(figure)
         uncrowd(figure)
         save(figure, data, name)
+        pyplot.close(figure)
         return 0
 
     return main

@@ -40,9 +40,8 @@ QUICK = {"blocks": 256, "s_end": 3.0, "saves": 13}
 
 def wrong_order(blocks: int) -> tuple[mfpde.Problem, mfpde.JointMeasure]:
     """Steep blocks before flat ones; the target is the opposite order."""
-    start = mfpde.JointMeasure.from_law(
-        lambda t: STEEP if t < 0.5 else FLAT, count=blocks, beta=BETA
-    )
+    how = {"count": blocks, "beta": BETA}
+    start = mfpde.JointMeasure.from_law(lambda t: STEEP if t < 0.5 else FLAT, **how)
     x = np.linspace(-1.0, 1.0, 32)[:, None]
     turned = mfpde.JointMeasure(start.theta, 1.0 - start.t)
     target = mfpde.predict(mfpde.Problem(x, x, block=BLOCK), turned)
@@ -64,22 +63,16 @@ def observe(run: mfpde.Solution, name: str) -> Iterable[tuple[object, ...]]:
         here, there = (type(rho)(m.theta[thin], m.t[thin]) for m in (start, rho))
         share = 2 * start.exchanges(rho) / (rho.count * (rho.count - 1))
         marginal = float(np.abs(np.sort(rho.t) - np.sort(start.t)).mean())
-        loss = float(np.interp(s, run.s, run.loss))
-        yield (
-            name,
-            float(s),
-            loss,
-            share,
-            marginal,
-            transport.joint_distance(here, there, beta=BETA),
-        )
+        motion = share, marginal, transport.joint_distance(here, there, beta=BETA)
+        yield name, float(s), float(np.interp(s, run.s, run.loss)), *motion
 
 
 def compare(case: str, size: Sizes, out: Path) -> dict[str, mfpde.Solution]:
     """All flows of one case; writes series and paths."""
     problem, start = {"wrong_order": wrong_order, "one_kind": one_kind}[case](size.blocks)
     how = {"s_end": size.s_end, "save": np.geomspace(1e-2, size.s_end, size.saves)}
-    fixed, places = mfpde.JointMeasure(start.theta, start.t, beta=np.inf), start.even(start.count)
+    fixed = mfpde.JointMeasure(start.theta, start.t, beta=np.inf)
+    places = mfpde.OrderedBlocks.even(start.count)
     ordered = mfpde.OrderedBlocks(start.theta, places, beta=BETA * np.sqrt(start.count))
     runs, rows = {}, []
     for name, rho in {"fixed": fixed, "joint": start, "reordering": ordered}.items():
@@ -105,8 +98,7 @@ def measure(size: Sizes, out: Path) -> list[Claim]:
     same = losses[1]["joint"] / losses[1]["fixed"]
     sides = {name: (np.sort(r.final.t), np.sort(r.initial.t)) for name, r in runs.items()}
     drift = {name: float(np.abs(end - start).mean()) for name, (end, start) in sides.items()}
-    even = mfpde.JointMeasure.even(size.blocks)
-    moved = float(np.abs(runs["joint"].final.t - even).mean())
+    moved = float(np.abs(runs["joint"].final.t - mfpde.JointMeasure.even(size.blocks)).mean())
     return [
         Claim(
             "Blocks in the wrong order: free depth gains an order of magnitude.",

@@ -4,8 +4,8 @@ Theorems. The conditional-OT gradient flow of a mean-field ResNet reaches zero l
 start (Ding, Chen, Li, Wright 2021, Thm 2; Barboni, Peyre, Vialard 2024, Thm 4), and a network of L
 layers and width M with i.i.d. parameters stays within O(1/L + 1/sqrt(LM)) of it (Chizat 2025).
 
-Here. 128 handwritten digits, 10 classes, squared loss; 14 principal components beside 10
-coordinates for the readout (d = 24); u = 0 and (w, b) Gaussian at the start.
+Here. 128 handwritten digits, squared loss; 14 principal components beside 10 coordinates for the
+readout (d = 24); u = 0 and (w, b) Gaussian at the start.
  (a) the limit: quadrature particles, rk4 in depth, implicit in training time, to E <= 1e-10;
  (b) ResNets of L = 4..64 layers and width M = 4..256, 5 seeds, trained by gradient descent in an
      independent code path (torch autograd where it is installed) to the same s, against the limit
