@@ -73,12 +73,12 @@ def write(out: Path, x: np.ndarray, y: np.ndarray, found: dict, fine: object) ->
     points, curves = np.linspace(x.min() - 0.2, x.max() + 0.2, 121), []
     for (eps, name), (result, _) in found.items():
         if name == "newton":
-            values = mfpde.predict(study.entropic(x, y, eps), result.measure, points[:, None])
+            values = mfpde.predict(study.entropic(x, y, eps), result.final, points[:, None])
             curves += [
                 (eps, *pair) for pair in zip(points.tolist(), values[:, 0].tolist(), strict=True)
             ]
     study.write_csv(out / "curves.csv", ("eps", "x", "value"), curves)
-    part = fine.measure.marginal((0, 1))
+    part = fine.final.marginal((0, 1))
     densities = [
         (float(part.depth.nodes[k]), *a.tolist(), float(value))
         for k in (0, part.levels // 2, part.levels - 1)
@@ -116,7 +116,7 @@ def measure(size: Sizes, out: Path) -> list[Claim]:
     study.say(f"\n{size.fine}³ cells at eps = {size.levels[-1]:g}: {fine}")
 
     best = {eps: found[eps, "newton"][0] for eps in size.levels}
-    flat = max(variation(study.entropic(x, y, eps), one.measure) for eps, one in best.items())
+    flat = max(variation(study.entropic(x, y, eps), one.final) for eps, one in best.items())
     guarded = [r for (_, name), (r, _) in found.items() if name != "picard"]
     rises = max(
         float(np.diff([row.J for row in r.history if row.factor == c]).max(initial=-1.0))

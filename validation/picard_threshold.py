@@ -60,7 +60,7 @@ def measure(size: Sizes, out: Path) -> list[Claim]:
     near = mfpde.GridMeasure(0.999 * exact.masses + 0.001 * nu.masses, exact.depth, exact.grid)
     largest = 2 / (1 + of[LEAST])
     below, above = (
-        picard(problem, near, share * largest, max_iterations=300).residual for share in (0.9, 1.1)
+        picard(problem, near, share * largest, max_steps=300).residual for share in (0.9, 1.1)
     )
     shown = (f"ε = {eps:g}: λ = {value:.2f}, residual {end:.1e}" for eps, value, end, _ in rows)
     stable = [value < 2 / DAMPING - 1 for value in of.values()]
