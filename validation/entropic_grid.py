@@ -55,7 +55,7 @@ def solve_all(x: np.ndarray, y: np.ndarray, size: Sizes) -> dict[tuple, tuple]:
 
 def variation(problem: mfpde.Problem, rho: mfpde.GridMeasure, tol: float = 1e-12) -> float:
     """The largest variation of V + r + ε log ρ_t over the cells of a depth, ρ solved to ``tol``."""
-    exact = mfpde.stationary(problem, rho, tol=tol).measure
+    exact = mfpde.stationary(problem, rho, tol=tol).final
     total = mfpde.first_variation(problem, exact) + problem.temperature * np.log(exact.density)
     return float(np.ptp(total.reshape(exact.levels, -1), axis=1).max())
 

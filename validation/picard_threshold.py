@@ -50,7 +50,7 @@ def measure(size: Sizes, out: Path) -> list[Claim]:
     for eps in size.levels:
         problem = study.entropic(x, y, eps)
         nu = study.gibbs_prior(problem, size.cells, size.steps)
-        exact = mfpde.stationary(problem, nu, tol=1e-5, method="newton").measure
+        exact = mfpde.stationary(problem, nu, tol=1e-5, method="newton").final
         cold = picard(problem, nu, DAMPING, tol=1e-5)
         rows.append((eps, stiffness(problem, exact), float(cold.residual), int(cold.success)))
         known[eps] = problem, nu, exact
