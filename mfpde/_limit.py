@@ -96,6 +96,7 @@ class Limit:
         )
 
 
+@checks.typed
 def limit(
     problem: Problem,
     law: Law | DepthLaw,
@@ -122,7 +123,8 @@ def limit(
     checks.positive("s_end", s_end)
     if not 1e-10 <= checks.positive("rtol", rtol) <= 0.1:
         raise ValueError(f"rtol must be in [1e-10, 0.1]; given {rtol!r}")
-    s = np.linspace(0.0, s_end, checks.count("times", times) + 1)
+    checks.memory(f"times = {times}", 64.0 * checks.count("times", times), "take fewer")
+    s = np.linspace(0.0, s_end, times + 1)
     study = _Study(problem, law, s, method, seed)
     sizes = _first_sizes(at_depth(law, 0.0), rtol)
     while True:

@@ -41,6 +41,8 @@ def check_fit(problem: Problem, rho: ParticleMeasure | PlacedBlocks) -> None:
         )
 
 
+@checks.typed
+@checks.overflow("the outputs")
 def predict(problem: Problem, rho: AnyMeasure, x: ArrayLike | None = None) -> Array:
     """Outputs B X_i(1), shape (N, k), for the problem's data or for ``x`` (N, d_in)."""
     if isinstance(rho, PlacedBlocks):
@@ -58,6 +60,8 @@ def _through_blocks(problem: Problem, rho: PlacedBlocks, start: Array) -> Array:
     return end
 
 
+@checks.typed
+@checks.overflow("the loss")
 def loss(problem: Problem, rho: AnyMeasure) -> float:
     """E(ρ) = (1/N) Σ_i ℓ(B X_i(1), y_i) + ∫∫ r(θ) dρ, without the entropy."""
     return loss_from(problem, rho, predict(problem, rho))
@@ -74,7 +78,9 @@ def _points(rho: AnyMeasure) -> Array:
     return rho.grid.points if isinstance(rho, OnGrid) else rho.theta
 
 
-def gradient(problem: Problem, rho: ParticleMeasure | PlacedBlocks) -> Array:
+@checks.typed
+@checks.overflow("the gradient")
+def gradient(problem: Problem, rho: AnyMeasure) -> Array:
     """∇_θ V(t_k, θ_kj) at the particles, (K, M, p): the COT gradient of the discrete E_h, exactly.
 
     Equals (1/(ω_k a_kj)) ∂E_h/∂θ_kj (for Euler and equal weights the factor is L·M); a particle
@@ -102,9 +108,9 @@ def gradient(problem: Problem, rho: ParticleMeasure | PlacedBlocks) -> Array:
     return slope
 
 
-def first_variation(
-    problem: Problem, rho: ParticleMeasure | OnGrid, theta: ArrayLike | None = None
-) -> Array:
+@checks.typed
+@checks.overflow("the first variation")
+def first_variation(problem: Problem, rho: AnyMeasure, theta: ArrayLike | None = None) -> Array:
     """V(t_k, θ) at points ``theta``, (n, p) shared by all depths or (K, n, p); shape (K, n).
 
     V = (1/N) Σ_i ⟨P_i(t), f(X_i(t), θ)⟩ + r(θ), with the quadrature of the depth integrator.

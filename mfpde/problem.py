@@ -32,6 +32,7 @@ class Problem:
     Source: Ding et al. 2021 (1)–(3); Barboni et al. 2024 §2.
     """
 
+    @checks.typed
     def __init__(
         self,
         x: ArrayLike,
@@ -91,6 +92,7 @@ class Problem:
                 "mfpde.resnet.train(optimizer='langevin') for noisy training"
             )
 
+    @checks.typed
     def start(self, x: ArrayLike | None = None) -> Array:
         """Hidden states at depth 0, X_i(0) = A x_i, shape (N, d)."""
         data = self.x if x is None else checks.array("x", x, ("N", self.x.shape[1]))

@@ -44,6 +44,7 @@ def grid(**axes: Iterable[Any]) -> list[dict[str, Any]]:
     return [dict(zip(axes, point, strict=True)) for point in itertools.product(*values)]
 
 
+@checks.typed
 def map_runs(
     function: Callable[..., T],
     cases: Iterable[Case],
@@ -73,7 +74,7 @@ def map_runs(
     Raises SweepError that names the first case to fail, once those under way have ended and are
     kept; TypeError for a function or case that cannot be sent or named.
     """
-    listed = [dict(case) for case in cases]
+    listed = [dict(checks.instance(f"cases[{k}]", case, Mapping)) for k, case in enumerate(cases)]
     store = _Store(function, listed, folder)
     results: dict[int, T] = store.load()
     missing = [k for k in range(len(listed)) if k not in results]

@@ -16,6 +16,9 @@ Array = NDArray[Any]
 DIFFERENCE = 1e-3
 
 
+LARGEST_DIM = 2**20  # d of a block: each coordinate of θ has a name
+
+
 class Block(ABC):
     """A residual block f: R^d × R^p → R^d; subclass it for your own.
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
+from mfpde import checks
 from mfpde.blocks.base import Array, Block
 
 
+@checks.typed
 def check_block(block: Block, *, seed: int = 0, tol: float = 1e-6) -> float:
     """Largest relative error of a block's two derivatives against central differences.
 

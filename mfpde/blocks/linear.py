@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mfpde import checks
-from mfpde.blocks.base import Block
+from mfpde.blocks.base import LARGEST_DIM, Block
 
 Array = NDArray[Any]
 
@@ -22,8 +22,9 @@ class Linear(Block):
     Raises ValueError for a dimension below one.
     """
 
+    @checks.typed
     def __init__(self, dim: int) -> None:
-        self.dim = checks.count("Linear dim", dim)
+        self.dim = checks.count("Linear dim", dim, most=LARGEST_DIM)
         self.coordinates = tuple(f"{letter}{i}" for letter in "uv" for i in range(dim))
 
     def __repr__(self) -> str:

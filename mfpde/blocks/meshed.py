@@ -58,6 +58,7 @@ class Meshed(Block):
     coordinates (w, b) or a spacing that is not positive.
     """
 
+    @checks.typed
     def __init__(self, block: SHL, spacing: float) -> None:
         if type(block) is not SHL:
             raise TypeError(f"Meshed takes an SHL block; given {block!r}")

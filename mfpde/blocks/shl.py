@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from mfpde import checks
 from mfpde.activations import Activation, get_activation
 from mfpde.blocks import curvature
-from mfpde.blocks.base import Block
+from mfpde.blocks.base import LARGEST_DIM, Block
 from mfpde.depth import Depth
 from mfpde.kernels import activate, chain, gram, shl, shl_tangent
 
@@ -40,8 +40,9 @@ class SHL(Block):
     Raises ValueError for an unknown activation or a dimension below one.
     """
 
+    @checks.typed
     def __init__(self, dim: int, activation: str = "tanh", *, bias: bool = True) -> None:
-        self.dim = checks.count("SHL dim", dim)
+        self.dim = checks.count("SHL dim", dim, most=LARGEST_DIM)
         self.activation: Activation = get_activation(activation)
         self.bias = bool(bias)
         u, w = ([f"{letter}{i}" for i in range(dim)] for letter in "uw")

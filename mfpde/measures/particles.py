@@ -32,6 +32,7 @@ class ParticleMeasure:
 
     kind: ClassVar[str] = "particles"
 
+    @checks.typed
     def __init__(
         self,
         theta: ArrayLike,
@@ -40,8 +41,6 @@ class ParticleMeasure:
         *,
         dtype: DTypeLike | None = None,
     ) -> None:
-        if not isinstance(depth, Depth):
-            raise TypeError(f"depth must be a mfpde.Depth; given {type(depth).__name__}")
         if dtype is None:
             dtype = np.float32 if np.asarray(theta).dtype == np.float32 else np.float64
         checks.choice("dtype", np.dtype(dtype).name, PRECISIONS)
@@ -69,6 +68,7 @@ class ParticleMeasure:
         return a / sums[:, None] if off.max() > 1e-14 else a
 
     @classmethod
+    @checks.typed
     def from_law(
         cls,
         law: Law | DepthLaw,
@@ -89,6 +89,10 @@ class ParticleMeasure:
         orders of the p coordinates.
         """
         checks.choice("coupling", coupling, ("tied", "independent"))
+        if isinstance(count, int | np.integer):
+            needed = 24.0 * len(depth.nodes) * checks.count("count", count)
+            needed *= at_depth(law, 0.0).dim
+            checks.memory(f"count = {count} at {len(depth.nodes)} depths", needed, "take fewer")
         if rule in quadrature.TENSOR_RULES and coupling == "independent":
             raise ValueError(f"rule={rule!r} is deterministic: it has no coupling='independent'")
         theta, weights = [], []

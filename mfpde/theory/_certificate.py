@@ -69,6 +69,7 @@ class Certificate:
         )
 
 
+@checks.typed
 def certificate(
     problem: Problem, rho0: ParticleMeasure, *, criterion: str = "uniform"
 ) -> Certificate:

@@ -43,6 +43,7 @@ class Escape:
     message: str
 
 
+@checks.typed
 def escape(
     problem: Problem,
     rho: ParticleMeasure,
@@ -64,6 +65,9 @@ def escape(
     first-order minimum over the box). Source: Lu et al. 2020 (no bad local minima).
     """
     checks.positive("loss_below", loss_below)
+    checks.number("s_round", s_round)
+    if s_round <= 0.0:
+        raise ValueError(f"s_round must be > 0; given {s_round!r}")
     done: list[Round] = []
     message = f"{rounds} rounds were not enough: increase rounds, s_round or the box."
     for k in range(checks.count("rounds", rounds)):
@@ -84,11 +88,14 @@ def escape(
     return Escape(final <= loss_below, final, rho, tuple(done), message)
 
 
+@checks.typed
 def insert(rho: ParticleMeasure, direction: Stationarity, mass: float) -> ParticleMeasure:
     """ρ_k → (1−ε)ρ_k + εδ_{θ_k} at every depth where that lowers E to first order.
 
     Elsewhere the new particle has no weight: all depths hold the same number of particles.
     """
+    if not 0.0 <= mass <= 1.0:
+        raise ValueError(f"mass must be in [0, 1]; given {mass!r}")
     epsilon = np.where(direction.per_depth > 0.0, mass, 0.0)[:, None]
     theta = np.concatenate([rho.theta, direction.minimisers[:, None]], axis=1)
     weights = np.concatenate([(1.0 - epsilon) * rho.weights, epsilon], axis=1)

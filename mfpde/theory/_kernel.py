@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 Array = NDArray[np.float64]
 
 
+@runtime_checkable
 class Trajectory(Protocol):
     """What a run offers to theory: recorded series, and the measure at any s between them."""
 
@@ -32,6 +33,7 @@ class Trajectory(Protocol):
     def at(self, s: float) -> Any: ...
 
 
+@checks.typed
 def tangent_kernel(problem: Problem, rho: ParticleMeasure) -> Array:
     """K of the outputs z_i = B X_i(1), (N·k, N·k), row i·k + c for output c of datum i.
 
@@ -45,6 +47,7 @@ def tangent_kernel(problem: Problem, rho: ParticleMeasure) -> Array:
     return propagate.tangent_kernel(stack, passed, problem.readout)
 
 
+@checks.typed
 def tangent_operator(problem: Problem, rho: ParticleMeasure) -> LinearOperator:
     """v ↦ K v without K: one adjoint and one tangent pass a product, O(state) memory.
 
@@ -68,6 +71,7 @@ def tangent_operator(problem: Problem, rho: ParticleMeasure) -> LinearOperator:
     return LinearOperator((n, n), matvec=product, rmatvec=product, dtype=np.float64)
 
 
+@checks.typed
 def depth_kernel(problem: Problem, rho: ParticleMeasure, node: int) -> Array:
     """K(t_k) of the hidden states: ∫ D_θf(X_i, θ) D_θf(X_j, θ)ᵀ ρ_t(dθ), (N·d, N·d), row i·d + c.
 
@@ -125,6 +129,7 @@ class KernelSpectrum:
         return float(self.eigenvalues @ self.alignment)
 
 
+@checks.typed
 def kernel_spectrum(
     problem: Problem, rho: ParticleMeasure, *, largest: int | None = None
 ) -> KernelSpectrum:
@@ -160,6 +165,7 @@ class KernelEvolution:
     drift: Array
 
 
+@checks.typed
 def kernel_evolution(
     problem: Problem, sol: Trajectory, s: Sequence[float] | Array
 ) -> KernelEvolution:

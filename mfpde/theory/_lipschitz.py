@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from mfpde import checks
 from mfpde.evaluate import layers
 from mfpde.measures.particles import ParticleMeasure
 from mfpde.passes import propagate
@@ -14,6 +15,7 @@ from mfpde.theory._kernel import node_states
 Array = NDArray[np.float64]
 
 
+@checks.typed
 def lipschitz(problem: Problem, rho: ParticleMeasure) -> Array:
     """Lip(t_k) = sup_i ‖∫ D_x f(X_i(t_k), θ) ρ_t(dθ)‖₂ over the data, shape (K,)."""
     passed = propagate.forward(layers(problem, rho), problem.start())
@@ -31,6 +33,7 @@ def _layer(problem: Problem, rho: ParticleMeasure, states: Array, node: int) -> 
     return float(np.linalg.norm(jacobian, 2, axis=(1, 2)).max())
 
 
+@checks.typed
 def adjoint_bounds(rho: ParticleMeasure, lip: Array) -> tuple[Array, Array]:
     """Bounds of |P_i(t_k)|/|P_i(1)| from Lip (K,): lower and upper, both (K,).
 
@@ -38,7 +41,7 @@ def adjoint_bounds(rho: ParticleMeasure, lip: Array) -> tuple[Array, Array]:
     Π_{m>k} (1 ∓ h Lip_m), the lower one cut at 0. Other integrators: exp(∓∫_t^1 Lip), the bound
     of the continuous depth, with the integrator's own quadrature.
     """
-    parts = rho.depth.weights * lip
+    parts = rho.depth.weights * checks.array("lip", lip, (rho.levels,))
     if rho.depth.method == "euler":
         with np.errstate(divide="ignore"):
             down, up = np.log(np.maximum(1.0 - parts, 0.0)), np.log1p(parts)

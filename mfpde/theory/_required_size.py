@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -90,6 +91,7 @@ class RequiredSize:
         )
 
 
+@checks.typed
 def required_size(
     problem: Problem,
     law: Law | DepthLaw,
@@ -225,7 +227,7 @@ def _fastest(problem: Problem, rho: ParticleMeasure) -> float:
 def _shapes(pilots: Sequence[Shape]) -> tuple[Shape, ...]:
     shapes = tuple(
         (checks.count("pilots L", depth), checks.count("pilots M", width))
-        for depth, width in pilots
+        for depth, width in map(_pair, pilots)
     )
     fewest = min(len(set(axis)) for axis in zip(*shapes, strict=True)) if shapes else 0
     if len(set(shapes)) < 4 or fewest < 2:
@@ -233,6 +235,12 @@ def _shapes(pilots: Sequence[Shape]) -> tuple[Shape, ...]:
             f"pilots must hold at least 4 shapes, of 2 depths and 2 widths; given {shapes}"
         )
     return shapes
+
+
+def _pair(shape: Any) -> Any:
+    if not isinstance(shape, Sequence | np.ndarray) or len(shape) != 2:
+        raise TypeError(f"pilots must hold pairs (L, M); given {checks.brief(shape)}")
+    return shape
 
 
 def _share(name: str, value: float) -> float:

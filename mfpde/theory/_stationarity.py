@@ -60,6 +60,7 @@ class Stationarity:
     minimisers: Array
 
 
+@checks.typed
 def stationarity(
     problem: Problem,
     rho: ParticleMeasure,

@@ -47,6 +47,7 @@ class SampleDistance:
         )
 
 
+@checks.typed
 def sample_distance(
     mu: Any,
     nu: Any,
