@@ -20,6 +20,7 @@ from mfpde.measures import (
 )
 from mfpde.problem import Problem
 from mfpde.response.hessian import hessian_product
+from mfpde.response.sensitivity import Sensitivity, sensitivity
 from mfpde.runs.solution import Solution
 from mfpde.runs.status import SolveError, Status
 from mfpde.warm import warmup
@@ -44,6 +45,7 @@ __all__ = [
     "OrderedBlocks",
     "ParticleMeasure",
     "Problem",
+    "Sensitivity",
     "Solution",
     "SolveError",
     "Status",
@@ -62,6 +64,7 @@ __all__ = [
     "predict",
     "resnet",
     "resume",
+    "sensitivity",
     "solve",
     "stationary",
     "sweep",

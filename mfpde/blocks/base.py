@@ -3,29 +3,33 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import Any
+from collections.abc import Callable
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
+from mfpde.blocks.inheritance import Honest
 from mfpde.depth import Depth
 
 Array = NDArray[Any]
+TorchField = Callable[[Any, Any], Any]
 
 # How far x or θ moves in the differences of a block that has no second derivatives of its own.
 DIFFERENCE = 1e-3
 
-
 LARGEST_DIM = 2**20  # d of a block: each coordinate of θ has a name
 
 
-class Block(ABC):
+class Block(Honest, ABC):
     """A residual block f: R^d × R^p → R^d; subclass it for your own.
 
     Write ``value``, ``pull_state`` and ``pull_parameter`` for x (N, d) and θ (M, p), set ``dim``
     (d) and ``coordinates`` (p names), and hand the block to ``check_block``. Everything below
     these three is a sum over particles with weights a (M,) or over data, which the base class
-    forms from them; ``SHL`` and ``Linear`` override the sums by faster kernels.
+    forms from them; ``SHL`` and ``Linear`` override the sums by faster kernels. A subclass of
+    such a block that changes anything of its formula gets the base class's sums again, save those
+    that it writes itself (see ``mfpde.blocks.inheritance``).
 
         class Cubic(mfpde.Block):                       # f(x, (u, w)) = u (w x)³ on R
             dim, coordinates = 1, ("u", "w")
@@ -52,8 +56,13 @@ class Block(ABC):
         return f"{type(self).__name__}(dim={self.dim})"
 
     def spec(self) -> dict[str, Any] | None:
-        """What rebuilds the block from a run file; None for a block the package does not know."""
+        """What rebuilds the block: its registered kind, and what ``from_spec`` takes; or None."""
         return None
+
+    @classmethod
+    def from_spec(cls, **fields: Any) -> Self:
+        """The block of a run file or case file, from what ``spec`` returned beside its kind."""
+        return cls(**fields)
 
     # -- what a user writes -----------------------------------------------------------------
 
@@ -235,4 +244,8 @@ class Block(ABC):
         self, depth: Depth, theta: Array, weights: Array, stages: Array, change: Array, kept: Any
     ) -> Array | None:
         """The change of X(1) to first order in one of θ; None: let the package loop."""
+        return None
+
+    def torch_field(self, torch: Any) -> TorchField | None:
+        """x (S, N, d), θ (S, M, p) ↦ (1/M) Σ_j f(x_i, θ_j), (S, N, d), in torch; None: unknown."""
         return None

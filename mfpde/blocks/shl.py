@@ -150,20 +150,14 @@ class SHL(Block):
     # -- passes through single blocks -----------------------------------------------------------
 
     def chain_forward(self, theta: Array, steps: Array, start: Array) -> Array:
-        if not self._own():
-            return super().chain_forward(theta, steps, start)
         return chain.forward(self.activation.code, int(self.bias), theta, steps, start)
 
     def chain_adjoint(
         self, theta: Array, steps: Array, path: Array, terminal: Array
     ) -> tuple[Array, Array, Array]:
-        if not self._own():
-            return super().chain_adjoint(theta, steps, path, terminal)
         return chain.adjoint(self.activation.code, int(self.bias), theta, steps, path, terminal)
 
     def chain_rows(self, theta: Array, path: Array, back: Array) -> Array:
-        if not self._own():
-            return super().chain_rows(theta, path, back)
         return chain.rows(self.activation.code, int(self.bias), theta, path, back)
 
     # -- whole passes ---------------------------------------------------------------------------
@@ -194,12 +188,7 @@ class SHL(Block):
 
     def _fused(self) -> bool:
         """Whether one compiled sweep pays."""
-        return self._own() and self.dim <= FUSED_TO
-
-    def _own(self) -> bool:
-        """Whether no subclass has changed what a compiled sweep would compute."""
-        sums = ("field", "backward", "tangent")
-        return all(getattr(type(self), name) is getattr(SHL, name) for name in sums)
+        return self.dim <= FUSED_TO
 
     def _sigma(self, x: Array, theta: Array) -> Array:
         z = self._preactivation(x, theta)

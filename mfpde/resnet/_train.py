@@ -248,11 +248,11 @@ def _start(
         raise ValueError("law must be given, or explicit parameters start (S, L, M, p)")
     names = check_seeds(seeds, None)
     checks.choice("coupling", coupling, COUPLINGS)
-    depth, count = Depth(checks.count("layers", layers), "euler"), checks.count("width", width)
-    needed = 32.0 * len(names) * depth.steps * count * size
+    needed = 32.0 * len(names) * checks.count("layers", layers) * checks.count("width", width)
     checks.memory(
-        f"{len(names)} seeds of {layers} layers of width {width}", needed, "take fewer at a time"
+        f"{len(names)} seeds of layers = {layers} and width = {width}", needed * size, "take fewer"
     )
+    depth, count = Depth(checks.count("layers", layers), "euler"), checks.count("width", width)
     theta = np.stack([_sample(law, depth, count, coupling, seed) for seed in names])
     if theta.shape[-1] != size:
         raise ValueError(

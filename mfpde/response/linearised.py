@@ -90,17 +90,18 @@ class Linearised:
             gradient += self.penalty.bend(self.layers.theta, directions.theta)
         return Response(gradient, found.potential / self._omega[:, :, 0], moved, found.start)
 
-    def pull(self, v: Array) -> tuple[Array, Array, Array]:
-        """Derivatives of ⟨v_c, outputs⟩ for v (C, N, k), as ``Response`` has those of E.
+    def pull(self, v: Array, start: Array | None = None) -> tuple[Array, Array, Array]:
+        """Derivatives of ⟨v_c, outputs⟩ for v (C, N, k), at the data or from X(0) = start.
 
         The COT gradient in θ (C, K, M, p), the first variation at the particles (C, K, M), and
         the gradient in X(0) (C, N, d).
         """
+        passed = self._passed if start is None else propagate.forward(self.layers, start)
         gradients, potentials, starts = [], [], []
         for one in v:
-            back = propagate.adjoint(self.layers, self._passed, one @ self.problem.readout)
+            back = propagate.adjoint(self.layers, passed, one @ self.problem.readout)
             gradients.append(back.gradient / self._omega)
-            potentials.append(_potential(self.layers, self._passed.stages, back.cotangents))
+            potentials.append(_potential(self.layers, passed.stages, back.cotangents))
             starts.append(back.path[0])
         return np.stack(gradients), np.stack(potentials), np.stack(starts)
 

@@ -15,6 +15,8 @@ replaced by something wrong. Each call is one of
 from __future__ import annotations
 
 import argparse
+import dataclasses
+import enum
 import functools
 import inspect
 import os
@@ -38,14 +40,10 @@ SECONDS = 10.0  # for one call
 LONG = {("limit", "s_end", "1e300")}  # a valid request that no machine can fulfil
 CLEAR = (TypeError, ValueError, OSError, ImportError)
 
-# Classes that verbs return, and bases: nobody constructs them.
-MADE_BY_VERBS = """
-    Barycentre Certificate ConditionalMeasure CotResult Ending Envelope Escape FiniteSizeFit Iterate
-    KernelEvolution KernelSpectrum Limit LinearFlow LossLaw PolyakLojasiewicz Potential Rate
-    RequiredSize SampleDistance ShallowComparison Snapshot Solution SolveError Stationarity
-    Stationary Status SweepError Training TrainingError Block Law Marginal Measure Assignment
-    OneDim SameIndex Shortlist GradientDescent
-"""
+# Classes that verbs return, and a base: nobody constructs them. So are dataclasses that do not
+# check their fields; errors, enumerations, tuples, protocols and abstract classes are left out too.
+MADE_BY_VERBS = ("Law", "Potential", "Snapshot", "Solution")
+LEFT_OUT = (BaseException, enum.Enum, tuple)
 
 
 class Case(NamedTuple):
@@ -231,14 +229,9 @@ def functions() -> dict[str, Callable[..., Any]]:
         for name in getattr(module, "__all__", None) or vars(module):
             item = getattr(module, name)
             own = getattr(item, "__module__", "").startswith(module.__name__)
-            if (
-                not name[0].isalpha()
-                or not callable(item)
-                or not own
-                or name in MADE_BY_VERBS.split()
-            ):
-                if name == "Solution":
-                    found["Solution.load"] = item.load
+            if name == "Solution":
+                found["Solution.load"] = item.load
+            if not name[0].isalpha() or not callable(item) or not own or made(name, item):
                 continue
             if found.get(name, item) is not item:
                 name = f"{module.__name__.rpartition('.')[2]}.{name}"
@@ -246,7 +239,16 @@ def functions() -> dict[str, Callable[..., Any]]:
             for method in CONSTRUCTORS if isinstance(item, type) else ():
                 if hasattr(item, method):
                     found[f"{name}.{method}"] = getattr(item, method)
-    return {name: found[name] for name in sorted(found) if name not in ("warmup", "Status")}
+    return {name: found[name] for name in sorted(found) if name != "warmup"}
+
+
+def made(name: str, item: Any) -> bool:
+    """Whether nobody but the package makes objects of this class."""
+    if not isinstance(item, type):
+        return False
+    plain = dataclasses.is_dataclass(item) and not hasattr(item.__init__, "__wrapped__")
+    abstract = inspect.isabstract(item) or getattr(item, "_is_protocol", False)
+    return name in MADE_BY_VERBS or plain or abstract or issubclass(item, LEFT_OUT)
 
 
 def valid(name: str) -> dict[str, Any]:

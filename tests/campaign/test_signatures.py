@@ -32,6 +32,15 @@ def test_no_hostile_call_is_silent_and_hardly_any_unclear():
     assert counts["clear"] > CALLS / 2
 
 
+def test_every_public_verb_checks_its_signature():
+    unchecked = []
+    for name, function in signatures.functions().items():
+        verb = getattr(function, "__init__", None) if isinstance(function, type) else function
+        if signatures.parameters(function) and not hasattr(verb, "__wrapped__"):
+            unchecked.append(name)
+    assert unchecked == []  # @mfpde.checks.typed above its def
+
+
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("name", signatures.functions())
 def test_the_calls_are_valid_before_one_argument_is_replaced(name):
