@@ -80,7 +80,7 @@ def _csv(path: Path, inputs: Any, targets: Any) -> tuple[NDArray[Any], NDArray[A
     for name in (*inputs, *targets):
         if name not in header:
             raise ValueError(
-                f"data: {path.name} has no column {name!r}, of inputs or targets; it has "
+                f"data inputs and targets: {path.name} has no column {name!r}; it has "
                 + ", ".join(header)
                 + checks.nearest(name, header)
             )

@@ -42,7 +42,7 @@ class SweepError(RuntimeError):
 def grid(**axes: Iterable[Any]) -> list[dict[str, Any]]:
     """All combinations as cases, the last name fastest: ``grid(layers=[2, 4], seed=range(5))``."""
     for name, axis in axes.items():
-        if isinstance(axis, str) or not isinstance(axis, Iterable):
+        if not isinstance(axis, Iterable):
             raise TypeError(f"{name} must hold the values to take; given {checks.brief(axis)}")
     values = [list(axis) for axis in axes.values()]
     return [dict(zip(axes, point, strict=True)) for point in itertools.product(*values)]

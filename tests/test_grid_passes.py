@@ -175,5 +175,5 @@ def test_misfits_are_named():
         mfpde.predict(other, rho)
     with pytest.raises(TypeError, match="first_variation"):
         mfpde.gradient(problem, rho)
-    with pytest.raises(TypeError, match="ParticleMeasure or a GridMeasure"):
+    with pytest.raises(TypeError, match="rho must be a ParticleMeasure, .*a GridMeasure"):
         mfpde.predict(problem, rho.masses)
