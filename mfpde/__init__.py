@@ -3,7 +3,7 @@
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from mfpde import data, entropic, laws
+from mfpde import data, entropic, laws, paths
 from mfpde._limit import Limit, limit
 from mfpde.blocks import SHL, Block, Linear, Meshed, check_block
 from mfpde.depth import Depth
@@ -61,6 +61,7 @@ __all__ = [
     "laws",
     "limit",
     "loss",
+    "paths",
     "predict",
     "resnet",
     "resume",

@@ -13,6 +13,7 @@ from mfpde import checks
 from mfpde.depth import Depth
 from mfpde.laws import DepthLaw, Law, at_depth
 from mfpde.measures import quadrature
+from mfpde.paths import Path
 
 Array = NDArray[np.float64]
 
@@ -76,7 +77,7 @@ class ParticleMeasure:
         *,
         count: int | Sequence[int],
         rule: str = "sobol",
-        coupling: str = "tied",
+        coupling: str | Path = "tied",
         seed: int = 0,
         dtype: DTypeLike = np.float64,
     ) -> ParticleMeasure:
@@ -84,10 +85,14 @@ class ParticleMeasure:
 
         ``rule`` is "iid", "sobol", "gauss" or "spectral" (``mfpde.measures.quadrature.points``);
         ``coupling`` is "tied" (the same points of the unit cube at every node: t ↦ θ is as smooth
-        as the law) or "independent" (fresh points at node k, from
-        ``SeedSequence(seed, spawn_key=(k,))``). For tensor rules ``count`` may be the
+        as the law), "independent" (fresh points at node k, from
+        ``SeedSequence(seed, spawn_key=(k,))``) or a law of paths of ``mfpde.paths``, by which a
+        particle's parameters at two nodes hang together. For tensor rules ``count`` may be the
         orders of the p coordinates.
         """
+        if isinstance(coupling, Path):
+            points = quadrature.paths(law, depth.nodes, coupling, count, rule, seed)
+            return cls(points, depth, dtype=dtype)
         checks.choice("coupling", coupling, ("tied", "independent"))
         if isinstance(count, int | np.integer):
             needed = 24.0 * len(depth.nodes) * checks.count("count", count)

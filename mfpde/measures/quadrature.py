@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mfpde import checks
-from mfpde.laws import Law
+from mfpde.laws import DepthLaw, Law, at_depth
+from mfpde.paths import Path, mixing
 
 Array = NDArray[np.float64]
 
@@ -41,6 +42,34 @@ def points(
     if free:
         v[:, free] = _uniform(len(free), count, rule, seed)
     return law.quantiles(v), np.full(count, 1.0 / count)
+
+
+def paths(
+    law: Law | DepthLaw,
+    nodes: Array,
+    path: Path,
+    count: int | Sequence[int],
+    rule: str,
+    seed: int,
+) -> Array:
+    """Particles θ (K, M, p) with the law at every node, correlated over nodes as ``path`` says.
+
+    ``rule`` "iid" or "sobol", in as many dimensions as independent numbers make a path.
+    """
+    if rule not in ("iid", "sobol"):
+        raise ValueError(f"rule must be 'iid' or 'sobol' for paths in depth; given {rule!r}")
+    from scipy import special
+
+    count, mix = checks.count("count", count), mixing(path, nodes)
+    laws = [at_depth(law, float(t)) for t in nodes]
+    free = [i for i in range(laws[0].dim) if any(one.marginals[i].random for one in laws)]
+    v = np.full((len(nodes), count, laws[0].dim), 0.5)
+    if free:
+        stream = np.random.SeedSequence(seed, spawn_key=(0,))
+        normal = special.ndtri(_uniform(mix.shape[1] * len(free), count, rule, stream))
+        xi = np.einsum("kr,mrp->kmp", mix, normal.reshape(count, mix.shape[1], len(free)))
+        v[:, :, free] = np.clip(special.ndtr(xi), 2.0**-53, 1.0 - 2.0**-53)
+    return np.stack([one.quantiles(each) for one, each in zip(laws, v, strict=True)])
 
 
 def _uniform(dim: int, count: int, rule: str, seed: np.random.SeedSequence) -> Array:
