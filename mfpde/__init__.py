@@ -4,12 +4,12 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from mfpde import data, entropic, laws, paths
-from mfpde._limit import Limit, limit
 from mfpde.blocks import SHL, Block, Linear, Meshed, check_block
 from mfpde.depth import Depth
 from mfpde.entropic.solve import stationary
 from mfpde.evaluate import first_variation, gradient, loss, predict
 from mfpde.flows.solve import resume, solve
+from mfpde.limits import Limit, limit
 from mfpde.measures import (
     GridMeasure,
     JointGrid,

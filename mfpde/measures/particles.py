@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from mfpde import checks
 from mfpde.depth import Depth
-from mfpde.laws import DepthLaw, Law, at_depth
+from mfpde.laws import DepthLaw, Law
 from mfpde.measures import quadrature
 from mfpde.paths import Path
 
@@ -100,14 +100,9 @@ class ParticleMeasure:
             checks.memory(f"count = {count} at {len(depth.nodes)} depths", needed, "take fewer")
         if rule in quadrature.TENSOR_RULES and coupling == "independent":
             raise ValueError(f"rule={rule!r} is deterministic: it has no coupling='independent'")
-        theta, weights = [], []
-        for k, t in enumerate(depth.nodes):
-            key = (k,) if coupling == "independent" else (0,)
-            stream = np.random.SeedSequence(seed, spawn_key=key)
-            points, a = quadrature.points(at_depth(law, float(t)), count, rule, stream)
-            theta.append(points)
-            weights.append(a)
-        return cls(np.stack(theta), depth, np.stack(weights), dtype=dtype)
+        stream = np.random.SeedSequence(seed)
+        theta, weights = quadrature.over_depth(law, depth.nodes, count, rule, coupling, stream)
+        return cls(theta, depth, weights, dtype=dtype)
 
     @property
     def levels(self) -> int:
