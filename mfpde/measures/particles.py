@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from mfpde import checks
 from mfpde.depth import Depth
-from mfpde.laws import DepthLaw, Law
+from mfpde.laws import DepthLaw, Law, at_depth
 from mfpde.measures import quadrature
 from mfpde.paths import Path
 
