@@ -135,6 +135,13 @@ def _is_nan(value: Any) -> bool:
     return isinstance(value, float | np.floating) and bool(np.isnan(value))
 
 
+def share(name: str, value: Any) -> float:
+    """A number in (0, 1)."""
+    if not 0.0 < positive(name, value) < 1.0:
+        raise ValueError(f"{name} must lie in (0, 1); given {value!r}")
+    return float(value)
+
+
 def whole(name: str, value: Any) -> int:
     """A whole number, of either sign."""
     if not isinstance(value, Integral) or isinstance(value, bool) or abs(int(value)) > LARGEST:

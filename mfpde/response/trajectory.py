@@ -20,11 +20,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mfpde.depth import EULER, HEUN, RK4
-from mfpde.evaluate import layers
 from mfpde.flows.schemes import dormand_prince
 from mfpde.flows.schemes.explicit import descend
 from mfpde.flows.solve import solve
 from mfpde.measures.particles import ParticleMeasure
+from mfpde.passes import operator_of
 from mfpde.passes.second_order import Directions
 from mfpde.problem import Problem
 from mfpde.response.linearised import Linearised
@@ -72,7 +72,7 @@ class Trajectory:
     def __init__(self, problem: Problem, rho0: ParticleMeasure, method: str, s: Array) -> None:
         self.problem, self.method, self.s = problem, method, s
         self.rho0 = rho0
-        self._layers = layers(problem, rho0)
+        self._layers = operator_of(problem, rho0).layers(rho0.theta)
         self._start = problem.start()
         self._rows, self._b = METHODS[method]
         self._mass = (rho0.depth.weights[:, None] * rho0.weights)[:, :, None]
