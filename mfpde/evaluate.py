@@ -84,6 +84,7 @@ def first_variation(problem: Problem, rho: Measure, theta: ArrayLike | None = No
     return out + problem.penalty.value(points)
 
 
+@checks.typed
 def trajectories(problem: Problem, rho: Measure) -> Trajectories:
     """Hidden states X_i(t) and adjoint states P_i(t) of the data along depth.
 
