@@ -110,7 +110,7 @@ def test_overflow_is_an_error():
     huge = rho.with_state(1e200 * rho.theta)
     for verb, what in (
         (mfpde.predict, "the outputs"),
-        (mfpde.loss, "the outputs"),
+        (mfpde.loss, "the loss"),
         (mfpde.gradient, "the gradient"),
         (mfpde.first_variation, "the first variation"),
     ):

@@ -90,6 +90,7 @@ class ParticleMeasure:
         particle's parameters at two nodes hang together. For tensor rules ``count`` may be the
         orders of the p coordinates.
         """
+        checks.choice("rule", rule, quadrature.RULES)
         if isinstance(coupling, Path):
             points = quadrature.paths(law, depth.nodes, coupling, count, rule, seed)
             return cls(points, depth, dtype=dtype)
