@@ -161,7 +161,7 @@ def special() -> dict[str, dict[str, Any]]:
         "envelope": these(s=[0.0, 0.1]),
         "hessian_product": these(direction=w["theta"]),
         "escape": these(rounds=1, s_round=0.1, loss_below=10.0),
-        "required_size": these(s_end=0.1, step=0.1, seeds=2, epsilon=2.0),
+        "required_size": these(s_end=0.1, step=0.1, epsilon=2.0),
         "map_runs": these(workers=0, function=dict),
         "as_measure": these(value=w["rho"]),
     }
