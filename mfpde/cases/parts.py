@@ -28,6 +28,8 @@ LAWS: dict[str, Callable[..., Law]] = {
     "gaussian": laws.Gaussian,
     "uniform": laws.Uniform,
     "dirac": laws.Dirac,
+    "correlated": laws.Correlated,
+    "empirical": laws.Empirical,
 }
 
 
