@@ -96,7 +96,7 @@ def test_missing_torn_and_foreign_files_are_named(tmp_path):
     for length in (0, 10, len(whole) // 2):
         torn = tmp_path / f"torn{length}.h5"
         torn.write_bytes(whole[:length])
-        with pytest.raises(ValueError, match="is not a whole run file"):
+        with pytest.raises(ValueError, match="not a whole run file"):
             mfpde.resume(torn)
     with h5py.File(tmp_path / "other.h5", "w") as file:
         file["x"] = 1
@@ -104,7 +104,7 @@ def test_missing_torn_and_foreign_files_are_named(tmp_path):
         mfpde.resume(tmp_path / "other.h5")
     with h5py.File(path, "a") as file:
         file.attrs["schema"] = 99
-    with pytest.raises(ValueError, match="schema 99"):
+    with pytest.raises(ValueError, match="damaged"):
         mfpde.resume(path)
     with pytest.raises(FileNotFoundError, match="does not exist"):
         start("gd", checkpoint=tmp_path / "nowhere" / "run.h5")

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
-from pathlib import Path
+from typing import Any
 
 from mfpde import checks
 from mfpde.flows import birth_death
@@ -15,12 +14,12 @@ from mfpde.flows.driver import Callback, Driver
 from mfpde.flows.flow import Flow, build, flow_class
 from mfpde.measures import Measure
 from mfpde.problem import Problem
+from mfpde.runs.atomic import PathLike
+from mfpde.runs.checkpoint import Checkpoint
 from mfpde.runs.clock import Clock
 from mfpde.runs.options import Options, Save
-from mfpde.runs.solution import Solution
+from mfpde.runs.solution import Control, Solution
 from mfpde.runs.status import SolveError, Status
-
-PathLike = str | os.PathLike[str]
 
 
 def solve(
@@ -94,18 +93,20 @@ def solve(
     )
     if rate := checks.positive("reaction", reaction, zero=True):
         birth_death.check(rho0, options, checkpoint)
+    writer = Checkpoint(checkpoint, checkpoint_every)
     flow = build(problem, rho0, options, Clock())
     point = flow.at(rho0.state)
     if not point.finite:
         raise ValueError("the loss of rho0 is not finite: scale the data or the initial law down")
     options, control, note = flow.start(point, options)
     kind = BirthDeathSolution if rate else Solution
+    kind = BirthDeathSolution if rate else Solution
     return _run(
         kind(problem, rho0, options, control, note),
         flow,
+        point,
         callback,
-        checkpoint,
-        checkpoint_every,
+        writer,
         progress,
         raise_on_failure,
         make=partial(BirthDeathDriver, reaction=rate) if rate else Driver,
@@ -146,30 +147,34 @@ def resume(
         ),
     )
     solution.status = Status.RUNNING
+    writer = Checkpoint(path if checkpoint is None else checkpoint, checkpoint_every)
     flow = build(solution.problem, solution.final, solution.options, Clock())
-    target = path if checkpoint is None else checkpoint
-    return _run(solution, flow, callback, target, checkpoint_every, progress, raise_on_failure)
+    return _run(solution, flow, None, callback, writer, progress, raise_on_failure)
 
 
 def _run(
     solution: Solution,
     flow: Flow,
+    point: Any,
     callback: Callback | None,
-    checkpoint: PathLike | None,
-    checkpoint_every: float,
+    checkpoint: Checkpoint,
     progress: bool | str,
     raise_on_failure: bool,
     make: Callable[..., Driver] = Driver,
 ) -> Solution:
     make(
-        solution,
-        flow,
-        callback=callback,
-        checkpoint=None if checkpoint is None else Path(checkpoint),
-        checkpoint_every=checks.positive("checkpoint_every", checkpoint_every, zero=True),
-        progress=progress,
+        solution, flow, point=point, callback=callback, checkpoint=checkpoint, progress=progress
     ).run()
-    failed = not solution.success and solution.status is not Status.INTERRUPTED
-    if failed and raise_on_failure:
+    if solution.status.raises and raise_on_failure:
         raise SolveError(solution, solution.message)
     return solution
+
+
+def _replay(solution: Solution, mark: Control, s: float) -> Any:
+    """The state at s, from an earlier control of the run."""
+    again = Solution(solution.problem, solution.final, solution.options, replace(mark), "")
+    flow = build(again.problem, again.final, again.options, Clock())
+    return Driver(again, flow).reach(s)
+
+
+Solution.replay = staticmethod(_replay)
