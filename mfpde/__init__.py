@@ -19,6 +19,7 @@ from mfpde.measures import (
     ParticleMeasure,
 )
 from mfpde.problem import Problem
+from mfpde.response.hessian import hessian_product
 from mfpde.runs.solution import Solution
 from mfpde.runs.status import SolveError, Status
 from mfpde.warm import warmup
@@ -53,6 +54,7 @@ __all__ = [
     "entropic",
     "first_variation",
     "gradient",
+    "hessian_product",
     "images",
     "laws",
     "limit",

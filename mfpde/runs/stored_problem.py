@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mfpde.blocks import SHL, Block, Linear, Meshed
+from mfpde.blocks import Block, from_spec, spec_of
 from mfpde.problem import Problem
 
 Array = NDArray[Any]
@@ -20,7 +20,7 @@ ARRAYS = ("x", "y", "embed", "readout")
 def write(problem: Problem) -> tuple[dict[str, Any], dict[str, Array]]:
     """The plain values and the arrays of a problem."""
     values = {
-        "block": problem.block.spec(),
+        "block": spec_of(problem.block),
         "block_is": identity(problem.block),
         "loss": problem.loss.name,
         "penalty": asdict(problem.penalty),
@@ -81,7 +81,7 @@ def _sums(values: Array) -> list[float]:
 def _block(values: dict[str, Any], given: Any) -> Block:
     known, spec = values["block_is"], values["block"]
     if given is None and spec is not None:
-        given = _known(spec)
+        given = from_spec(spec)
     if not isinstance(given, Block):
         raise ValueError(
             f"block: the run used a block of the user's own, {known['repr']}; "
@@ -95,13 +95,6 @@ def _block(values: dict[str, Any], given: Any) -> Block:
             f"function than {given!r} of class {own['class']}"
         )
     return given
-
-
-def _known(spec: dict[str, Any]) -> Block:
-    fields = {key: value for key, value in spec.items() if key != "kind"}
-    makers: dict[str, Any] = {"shl": SHL, "linear": Linear, "meshed": Meshed.from_spec}
-    block: Block = makers[spec["kind"]](**fields)
-    return block
 
 
 def versions() -> dict[str, str]:

@@ -62,17 +62,17 @@ def test_interrupted_and_resumed_equals_straight_bit_for_bit(optimizer, engine, 
 
 def test_every_checkpoint_is_as_good_as_the_last(tmp_path, monkeypatch):
     """A copy of the file as it stood after each write resumes to the same run."""
-    from mfpde.resnet import run_file
+    from mfpde.runs.run_file import RunFile
 
     straight, path, copies = run(optimizer="adam"), tmp_path / "run.h5", []
-    write = run_file.save
+    write = RunFile.write
 
-    def keep(*given):
-        write(*given)
+    def keep(*given, **how):
+        write(*given, **how)
         copies.append(tmp_path / f"copy{len(copies)}.h5")
         copies[-1].write_bytes(path.read_bytes())
 
-    monkeypatch.setattr(run_file, "save", keep)
+    monkeypatch.setattr(RunFile, "write", keep)
     run(optimizer="adam", checkpoint=path, checkpoint_every=0.0)
     monkeypatch.undo()
     assert len(copies) == 21
