@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import itertools
-import multiprocessing
 import os
 import pickle
-import signal
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from concurrent.futures import Executor, Future, ProcessPoolExecutor, as_completed, wait
+from concurrent.futures import Executor, Future, as_completed, wait
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any, TypeVar
@@ -20,14 +18,12 @@ from threadpoolctl import threadpool_limits
 from mfpde import checks
 from mfpde.runs.atomic import replacing
 from mfpde.runs.fingerprint import fingerprint
+from mfpde.runs.pool import cores, spawned
 from mfpde.runs.progress import track
 
 T = TypeVar("T")
 Case = Mapping[str, Any]
 PathLike = str | os.PathLike[str]
-
-# Read by libraries when they are loaded; those loaded already are limited call by call.
-THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
 
 class SweepError(RuntimeError):
@@ -161,7 +157,7 @@ def _outcomes(
 
 @contextmanager
 def _pool(workers: int | None, function: Callable[..., Any], most: int) -> Iterator[Executor]:
-    """Spawned processes; on Ctrl-C or an error of ours, what they do is not waited for."""
+    """Spawned processes, for a function that can be sent to them."""
     try:
         pickle.dumps(function)
     except (pickle.PicklingError, AttributeError, TypeError) as error:
@@ -169,30 +165,9 @@ def _pool(workers: int | None, function: Callable[..., Any], most: int) -> Itera
             f"function must be importable, that is defined at the level of a module, to be sent "
             f"to other processes ({error}); workers=0 runs it here"
         ) from None
-    count = _cores() if workers is None else checks.count("workers", workers)
-    before = set(multiprocessing.active_children())
-    context = multiprocessing.get_context("spawn")
-    pool = ProcessPoolExecutor(min(count, most), context, initializer=_begin)
-    try:
+    count = cores() if workers is None else checks.count("workers", workers)
+    with spawned(min(count, most)) as pool:
         yield pool
-    except BaseException:
-        for child in set(multiprocessing.active_children()) - before:
-            child.terminate()
-        raise
-    finally:
-        pool.shutdown(cancel_futures=True)
-
-
-def _cores() -> int:
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
-
-
-def _begin() -> None:
-    """What a spawned worker does first; Ctrl-C is the parent's business."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    os.environ.update(dict.fromkeys(THREADS, "1"))
 
 
 def _call(function: Callable[..., T], case: Case) -> T:
@@ -231,8 +206,8 @@ class _Store:
 
     def keep(self, k: int, result: T) -> T:
         if self._paths:
-            with replacing(self._paths[k]) as temporary:
-                temporary.write_bytes(pickle.dumps(result))
+            with replacing(self._paths[k]) as file:
+                file.write(pickle.dumps(result))
         return result
 
     @staticmethod

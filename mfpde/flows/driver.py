@@ -25,8 +25,11 @@ WATCH_EVERY = 20
 # A run without s_end that gets this far has nowhere left to go.
 REST = 1e15
 # One without s_end is at rest where as much time again would lower the loss by this part of what
-# is missing, and the gradient has not grown for so many steps (it grows on the way off a saddle).
+# is missing and the gradient has not grown for so many steps: it grows on the way off a saddle.
 RESTING, STILL = 1e-15, 5
+# Explicit steps hover at a distance that their tolerance sets: there it is at rest where the loss,
+# too, has not fallen by this part (or rounding) of what is missing, for so many steps.
+STALLED, LONG = 1e-12, 20
 # A loss below this many squared roundings of the targets is zero: its changes are noise.
 ROUNDING = 64 * np.finfo(np.float64).eps
 
@@ -118,10 +121,16 @@ class Driver:
 
     def _rests(self) -> bool:
         """Whether nothing more happens, beside what the loss would still have to fall."""
-        recent = self.solution.latest("gradient_norm2", STILL + 1)
+        slopes = np.array(self.solution.latest("gradient_norm2", LONG + 1))
+        losses = self.solution.latest("loss", LONG + 1)
         missing = self.point.loss - (self.options.loss_below or 0.0)
-        still = len(recent) > STILL and recent[-1] <= recent[0]
-        return still and recent[-1] * self.control.s <= RESTING * missing
+        ahead = slopes * self.control.s / missing  # what as much time again would bring
+        if len(ahead) > STILL and ahead[-1] <= min(RESTING, ahead[-1 - STILL]):
+            return True
+        least = max(STALLED, 10 * float(np.finfo(self.control.state.dtype).eps))
+        fell, half = losses[0] - losses[-1] > least * missing, LONG // 2
+        grows = ahead[half + 1 :].max(initial=0.0) > ahead[: half + 1].max()
+        return len(ahead) > LONG and not fell and not grows and bool(ahead.min() <= least)
 
     def _advance(self) -> Status | None:
         """One accepted step, or the status that forbids it."""
@@ -160,7 +169,7 @@ class Driver:
         return accepted
 
     def _relative_error(self, step: Step) -> float:
-        if step.refused or not step.point.finite:
+        if step.refused or not _finite(step.point):
             return float("inf")
         if step.error is None:
             return 0.0

@@ -19,10 +19,9 @@ from mfpde.resnet.optimizers import Optimizer, get_optimizer
 from mfpde.resnet.plan import Plan, Save, check_rates, check_seeds, extended, save_steps, step_count
 from mfpde.resnet.result import Training, join
 from mfpde.resnet.run import Run
-from mfpde.runs.progress import Progress, track
 from mfpde.runs.atomic import PathLike
 from mfpde.runs.checkpoint import Checkpoint
-from mfpde.runs.status import Status
+from mfpde.runs.progress import Progress, track
 
 Array = NDArray[Any]
 

@@ -68,9 +68,8 @@ def check_writable(name: str, path: PathLike) -> Path:
         temporary, file = _create(target)
         file.close()
         temporary.unlink()
-        target.lstat()
-    except FileNotFoundError:
-        pass  # nothing there yet
+        with suppress(FileNotFoundError):  # nothing there yet
+            target.lstat()
     except OSError as error:
         raise OSError(error.errno, f"{name}: {error.strerror}", str(target)) from None
     return target

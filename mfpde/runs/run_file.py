@@ -10,7 +10,7 @@ that nothing opens.
 Once the parts that follow hold as many bytes as the first, and when a run ends, all of it is
 written anew as one part beside the file and renamed over it: h5py and other HDF5 programs, which
 see the first part only, see a whole run, of a finished run all of it, and all writing together is
-a small multiple of what there is to keep.
+at most about four times what there is to keep.
 
 A file may come from a stranger: no link but plain ones, no storage outside the file, no object but
 plain arrays is read, and no array larger than its bytes in the file can hold.
@@ -42,6 +42,9 @@ DENSEST = 1100
 # Groups of a run file hold arrays or groups of arrays.
 DEEPEST = 4
 
+# Of the versions of the HDF5 format, one that keeps small objects small.
+FORMATS = ("v110", "v110")
+
 Array = NDArray[Any]
 
 
@@ -50,7 +53,7 @@ class Record:
     """What a run file holds: plain values, arrays, and series that only grow, by their paths.
 
     ``fixed`` never changes during a run; ``config``, ``arrays`` and what is appended to ``rows``
-    do. Where rows are thinned out ``edition`` changes: the file is then written anew.
+    do.
     """
 
     format: str
@@ -59,7 +62,20 @@ class Record:
     fixed_arrays: dict[str, Array] = field(default_factory=dict)
     arrays: dict[str, Array] = field(default_factory=dict)
     rows: dict[str, Sequence[Any]] = field(default_factory=dict)
-    edition: int = 0
+
+
+class Thinned(Sequence[Any]):
+    """A series of which some rows are no longer kept: counted as all, read as those left."""
+
+    def __init__(self, rows: Sequence[tuple[int, Any]], count: int) -> None:
+        self._rows, self._count = rows, count
+
+    def __len__(self) -> int:
+        return self._count
+
+    def __getitem__(self, which: Any) -> Any:
+        first, stop, _ = which.indices(self._count)
+        return [value for k, value in self._rows if first <= k < stop]
 
 
 class RunFile:
@@ -68,7 +84,7 @@ class RunFile:
     def __init__(self, path: PathLike) -> None:
         self.path = Path(path)
         self._kept: dict[str, int] = {}
-        self._first, self._edition = 0, 0
+        self._first = 0
         self._file: tuple[int, int, int] | None = None  # device, inode and size as we left it
 
     def write(self, record: Record, *, whole: bool = False) -> None:
@@ -76,17 +92,16 @@ class RunFile:
 
         Raises OSError where that fails: the file is then as it was.
         """
-        ours = self._file is not None and self._file == _identity(self.path)
-        if not whole and ours and self._edition == record.edition:
+        if not whole and self._file is not None and self._file == _identity(self.path):
             part = _image(record, self._kept)
-            if os.stat(self.path).st_size + len(part) <= 2 * self._first:
+            if self.path.stat().st_size + len(part) <= 2 * self._first:
                 self._append(part)
                 self._note(record)
                 return
         with replacing(self.path) as file:
             write_whole(record, file)
         self._note(record)
-        self._first = os.stat(self.path).st_size
+        self._first = self.path.stat().st_size
 
     def _append(self, part: bytes) -> None:
         flags = os.O_WRONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
@@ -104,7 +119,7 @@ class RunFile:
 
     def _note(self, record: Record) -> None:
         self._kept = {name: len(values) for name, values in record.rows.items()}
-        self._file, self._edition = _identity(self.path), record.edition
+        self._file = _identity(self.path)
 
 
 def save(record: Record, path: PathLike) -> None:
@@ -154,7 +169,7 @@ def write_whole(record: Record, file: BinaryIO) -> None:
     import h5py
 
     sink = _Sink(file.fileno())
-    with h5py.File(sink, "w", userblock_size=sealed.HEADER) as image:
+    with h5py.File(sink, "w", libver=FORMATS, userblock_size=sealed.HEADER) as image:
         _fill(image, record, {})
     sink.check()
     length = os.fstat(file.fileno()).st_size - sealed.HEADER
@@ -172,7 +187,7 @@ def _image(record: Record, kept: Mapping[str, int]) -> bytes:
     import h5py
 
     with io.BytesIO() as memory:
-        with h5py.File(memory, "w") as image:
+        with h5py.File(memory, "w", libver=FORMATS) as image:
             _fill(image, record, kept)
         body = memory.getvalue()
     return sealed.header(len(body), hashlib.blake2b(body, digest_size=32).hexdigest()) + body
@@ -284,10 +299,12 @@ def _first(file: Any, part: sealed.Part, kind: str) -> Record:
     with h5py.File(file, "r") as image:
         if (found := image.attrs.get("format")) != kind:
             raise ValueError(f"not a run file of {kind} but of {found}")
-        arrays = dict(_arrays(image, part.length))
+        arrays = _arrays(image, part.length)
     values = json.loads(arrays.pop("config").tobytes())
     rows = {name: arrays.pop(name) for name in list(arrays) if name.startswith("rows/")}
-    plain = {name.removeprefix("rows/"): list(values) for name, values in rows.items()}
+    plain: dict[str, Sequence[Any]] = {
+        name.removeprefix("rows/"): list(values) for name, values in rows.items()
+    }
     return Record(kind, values.get("fixed", {}), values["config"], {}, arrays, plain)
 
 
@@ -299,20 +316,29 @@ def _extend(record: Record, new: Record) -> None:
         record.rows[name] = [*record.rows[name], *values]
 
 
-def _arrays(group: h5py.Group, room: int, path: str = "", depth: int = 0) -> Iterator[Any]:
+def _arrays(image: h5py.File, room: int) -> dict[str, Array]:
     """Every array of an image by its path, after a look at what it claims to be."""
+    found = list(_datasets(image, ""))
+    if (claimed := sum(item.nbytes for _, item in found)) > memory():
+        raise ValueError(f"it claims {claimed} bytes, more than this machine's memory")
+    for where, item in found:
+        _check_dataset(item, where, room)
+    return {where: item[()] for where, item in found}
+
+
+def _datasets(group: h5py.Group, path: str) -> Iterator[tuple[str, h5py.Dataset]]:
     import h5py
 
     for name in group:
         where = f"{path}/{name}".lstrip("/")
-        if not isinstance(group.get(name, getlink=True), h5py.HardLink) or depth > DEEPEST:
+        plain = isinstance(group.get(name, getlink=True), h5py.HardLink)
+        if not plain or where.count("/") > DEEPEST:
             raise ValueError(f"{where} is a link, which no run file holds")
         item = group[name]
         if isinstance(item, h5py.Group):
-            yield from _arrays(item, room, where, depth + 1)
+            yield from _datasets(item, where)
         elif isinstance(item, h5py.Dataset):
-            _check_dataset(item, where, room)
-            yield where, item[()]
+            yield where, item
         else:
             raise ValueError(f"{where} is no array")
 
@@ -322,7 +348,7 @@ def _check_dataset(item: h5py.Dataset, where: str, room: int) -> None:
         raise ValueError(f"{where} is not an array of numbers inside the file")
     stored = item.id.get_storage_size()
     densest = DENSEST if item.chunks else 1
-    if stored > room or item.nbytes > max(densest * stored, 64) or item.nbytes > memory():
+    if stored > room or item.nbytes > max(densest * stored, 64):
         raise ValueError(f"{where} claims {item.nbytes} bytes, of which the file holds {stored}")
 
 

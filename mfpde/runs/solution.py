@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -16,7 +17,7 @@ from mfpde.problem import Problem
 from mfpde.runs import run_file, stored_problem
 from mfpde.runs.atomic import PathLike
 from mfpde.runs.options import Options
-from mfpde.runs.run_file import Record
+from mfpde.runs.run_file import Record, Thinned
 from mfpde.runs.status import Status
 
 if TYPE_CHECKING:
@@ -70,7 +71,8 @@ class Solution:
         self._series: dict[str, list[float]] = {name: [] for name in SERIES}
         self._saved_s: list[float] = []
         self.states: list[NDArray[Any]] = []
-        self._marks: list[Control] = []
+        self._marks: list[tuple[int, Control]] = []  # numbered, those dropped included
+        self._marked = 0
 
     # -- written by the driver ----------------------------------------------------------------
 
@@ -89,18 +91,14 @@ class Solution:
 
     def mark(self) -> None:
         """Keep the present control to start from again: of all steps, one in every ``stride``."""
-        self._marks.append(replace(self.control))
-        stride = self._stride()
-        self._marks = [mark for mark in self._marks if mark.steps % stride == 0]
+        self._keep_mark(replace(self.control))
 
-    def _stride(self) -> int:
-        """The least power of two at which the marks are few enough."""
-        last = self._marks[-1]
-        most = MARKED_BYTES // max(last.state.nbytes + last.watch.nbytes, 1)
-        most, stride = min(max(most, 2), MOST_MARKS), 1
-        while last.steps // stride >= most:
-            stride *= 2
-        return stride
+    def _keep_mark(self, mark: Control) -> None:
+        stride = _stride(mark)
+        self._marks = [(k, old) for k, old in self._marks if old.steps % stride == 0]
+        if mark.steps % stride == 0:
+            self._marks.append((self._marked, mark))
+            self._marked += 1
 
     def close(self, status: Status, stats: dict[str, Any]) -> None:
         self.status, self.stats = status, stats
@@ -183,7 +181,7 @@ class Solution:
         k = int(np.searchsorted(self._saved_s, s))
         if k < len(self._saved_s) and self._saved_s[k] == s:
             return self._rho.with_state(self.states[k])
-        mark = [mark for mark in self._marks if mark.s <= s][-1]
+        mark = [mark for _, mark in self._marks if mark.s <= s][-1]
         return self._rho.with_state(type(self).replay(self, mark, float(s)))
 
     # -- files ----------------------------------------------------------------------------------
@@ -208,31 +206,46 @@ class Solution:
 
     def record_of_all(self) -> Record:
         """All that a run file holds of the run."""
-        rho, control, options = self._rho, self.control, asdict(self.options)
-        problem, arrays = stored_problem.write(self.problem)
-        measure, fixed = rho.spec()
+        control, (fixed, fixed_arrays) = self.control, self._fixed
         own = {"s": control.s, "steps": control.steps, "h": control.h, "rate": control.rate}
         return Record(
             FORMAT,
-            {**problem, "measure": {"kind": rho.kind, **measure}},
+            {**fixed, "options": asdict(self.options), "versions": stored_problem.versions()},
             {
                 "status": self.status.name,
                 "control": {**own, "rejected_last": control.rejected_last},
                 "note": self.note,
-                "options": options,
                 "stats": self.stats,
-                "versions": stored_problem.versions(),
             },
-            {**arrays, **{"measure/fixed/" + name: array for name, array in fixed.items()}},
-            {"measure/state": control.state, "control/watch": control.watch},
+            fixed_arrays,
+            {"control/watch": control.watch, **self._unsaved()},
             {
                 **{"series/" + name: values for name, values in self._series.items()},
                 "states/s": self._saved_s,
                 "states/values": self.states,
-                **{"marks/" + k: [getattr(m, k) for m in self._marks] for k in MARKS},
+                **self._marks_as_rows(),
             },
-            self._stride() if self._marks else 1,
         )
+
+    @cached_property
+    def _fixed(self) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
+        """What a run file holds of problem and measure."""
+        problem, arrays = stored_problem.write(self.problem)
+        measure, fixed = self._rho.spec()
+        own = {"measure/fixed/" + name: array for name, array in fixed.items()}
+        return {**problem, "measure": {"kind": self._rho.kind, **measure}}, {**arrays, **own}
+
+    def _unsaved(self) -> dict[str, NDArray[Any]]:
+        """The present state, where it is not the last of the saved ones."""
+        saved = self._saved_s and self._saved_s[-1] == self.control.s
+        return {} if saved else {"measure/state": self.control.state}
+
+    def _marks_as_rows(self) -> dict[str, Thinned]:
+        saved = set(self._saved_s)  # their states are in the file already
+        own = [(k, mark) for k, mark in self._marks if mark.s not in saved]
+        rows = {name: [(k, getattr(m, name)) for k, m in self._marks] for name in MARKS}
+        rows["state"] = [(k, mark.state) for k, mark in own]
+        return {"marks/" + name: Thinned(values, self._marked) for name, values in rows.items()}
 
     def plot(self) -> Figure:
         """Loss and gradient norm over training time, as a matplotlib figure."""
@@ -263,45 +276,62 @@ def _read(kind: type[Solution], found: Record, block: Any) -> Solution:
     """The solution of a record that makes sense."""
     config, arrays = found.config, found.arrays
     problem = stored_problem.read(found.fixed, arrays, block)
-    state, measure = arrays["measure/state"], dict(found.fixed["measure"])
+    rows, measure = found.rows, dict(found.fixed["measure"])
+    saved = dict(zip(rows["states/s"], rows["states/values"], strict=True))
+    s = config["control"]["s"]
+    state = saved[s] if s in saved else arrays["measure/state"]
     fixed = {
         name.removeprefix("measure/fixed/"): array
         for name, array in arrays.items()
         if name.startswith("measure/fixed/")
     }
     rho = MEASURES[measure.pop("kind")].from_spec(measure, fixed, state)
-    options = Options(**{**config["options"], "times": tuple(config["options"]["times"])})
+    options = found.fixed["options"]
+    options = Options(**{**options, "times": tuple(options["times"])})
     control = Control(state=state, watch=arrays["control/watch"], **config["control"])
     solution = kind(problem, rho, options, control, config["note"])
-    rows = found.rows
     for row in zip(*(rows["series/" + name] for name in SERIES), strict=True):
         solution.record(*row)
-    for s, saved in zip(rows["states/s"], rows["states/values"], strict=True):
-        solution.save_state(s, saved)
-    for values in zip(*(rows["marks/" + name] for name in MARKS), strict=True):
-        solution._marks.append(_plain(Control(*values)))
+    for one in zip(rows["states/s"], rows["states/values"], strict=True):
+        solution.save_state(*one)
+    for mark in _marks(rows, saved):
+        solution._keep_mark(mark)
     solution.close(Status[config["status"]], config["stats"])
     _check(solution)
     return solution
 
 
-def _plain(mark: Control) -> Control:
-    """A control of Python's own numbers, as a run makes them."""
-    h, rate, steps = float(mark.h), float(mark.rate), int(mark.steps)
-    rejected = bool(mark.rejected_last)
-    return replace(mark, s=float(mark.s), h=h, rate=rate, steps=steps, rejected_last=rejected)
+def _marks(rows: Mapping[str, Sequence[Any]], saved: Mapping[Any, Any]) -> Iterator[Control]:
+    """The controls that the run kept, of Python's own numbers as it made them."""
+    others = iter(rows["marks/state"])
+    names = ("s", "h", "steps", "rejected_last", "rate", "watch")
+    for s, h, steps, rejected, rate, watch in zip(
+        *(rows["marks/" + name] for name in names), strict=True
+    ):
+        state = saved[s] if s in saved else next(others)
+        yield Control(float(s), state, float(h), int(steps), bool(rejected), float(rate), watch)
+
+
+def _stride(last: Control) -> int:
+    """The least power of two such that one mark in so many steps is few enough."""
+    most = MARKED_BYTES // max(last.state.nbytes + last.watch.nbytes, 1)
+    most, stride = min(max(most, 2), MOST_MARKS), 1
+    while last.steps // stride >= most:
+        stride *= 2
+    return stride
 
 
 def _check(solution: Solution) -> None:
     """Raise ValueError for a run that could not have been written."""
     s, control = solution.s, solution.control
-    for one in (control, *solution._marks):
+    marks = [mark for _, mark in solution._marks]
+    for one in (control, *marks):
         numbers = (one.s, one.h, one.rate)
         if not np.all(np.isfinite(numbers)) or one.s < 0 or one.h <= 0 or one.rate < 0:
             raise ValueError(f"no run goes on from s = {one.s}, h = {one.h}, rate {one.rate}")
         if one.state.shape != control.state.shape or not np.all(np.isfinite(one.state)):
             raise ValueError(f"the state at s = {one.s:g} is not finite, or of another shape")
-    order = [s, solution.saved_s, np.array([mark.s for mark in solution._marks])]
+    order = [s, solution.saved_s, np.array([mark.s for mark in marks])]
     if any(np.any(~(np.diff(values) > 0)) or values[:1] != 0.0 for values in order):
         raise ValueError("training times do not rise from 0")
     if len(s) != control.steps + 1 or s[-1] != control.s:

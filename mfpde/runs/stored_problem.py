@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import platform
 from dataclasses import asdict
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -97,6 +98,7 @@ def _block(values: dict[str, Any], given: Any) -> Block:
     return given
 
 
+@cache
 def versions() -> dict[str, str]:
     """Versions of what a run's numbers depend on."""
     from importlib.metadata import version
