@@ -3,13 +3,13 @@
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from mfpde import data, entropic, laws
-from mfpde._limit import Limit, limit
+from mfpde import data, entropic, laws, paths
 from mfpde.blocks import SHL, Block, Linear, Meshed, check_block
 from mfpde.depth import Depth
 from mfpde.entropic.solve import stationary
-from mfpde.evaluate import first_variation, gradient, loss, predict
+from mfpde.evaluate import first_variation, gradient, loss, predict, trajectories
 from mfpde.flows.solve import resume, solve
+from mfpde.limits import Limit, limit
 from mfpde.measures import (
     GridMeasure,
     JointGrid,
@@ -19,7 +19,10 @@ from mfpde.measures import (
     ParticleMeasure,
 )
 from mfpde.problem import Problem
+from mfpde.response.finite_result import FiniteSize
+from mfpde.response.finite_size import finite_size
 from mfpde.response.hessian import hessian_product
+from mfpde.response.sensitivity import Sensitivity, sensitivity
 from mfpde.runs.solution import Solution
 from mfpde.runs.status import SolveError, Status
 from mfpde.warm import warmup
@@ -34,6 +37,7 @@ __all__ = [
     "SHL",
     "Block",
     "Depth",
+    "FiniteSize",
     "GridMeasure",
     "JointGrid",
     "JointMeasure",
@@ -44,6 +48,7 @@ __all__ = [
     "OrderedBlocks",
     "ParticleMeasure",
     "Problem",
+    "Sensitivity",
     "Solution",
     "SolveError",
     "Status",
@@ -52,6 +57,7 @@ __all__ = [
     "cot_distance",
     "data",
     "entropic",
+    "finite_size",
     "first_variation",
     "gradient",
     "hessian_product",
@@ -59,13 +65,16 @@ __all__ = [
     "laws",
     "limit",
     "loss",
+    "paths",
     "predict",
     "resnet",
     "resume",
+    "sensitivity",
     "solve",
     "stationary",
     "sweep",
     "theory",
+    "trajectories",
     "transport",
     "warmup",
 ]

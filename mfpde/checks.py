@@ -78,3 +78,10 @@ def positive(name: str, value: Any, *, zero: bool = False) -> float:
         sign = "finite and >= 0" if zero else "finite and > 0"
         raise ValueError(f"{name} must be {sign}; given {value!r}")
     return number
+
+
+def share(name: str, value: Any) -> float:
+    """A number in (0, 1)."""
+    if not 0.0 < positive(name, value) < 1.0:
+        raise ValueError(f"{name} must lie in (0, 1); given {value!r}")
+    return float(value)

@@ -90,7 +90,7 @@ CASES = [
     (lambda: solve(rho0=measure(np.zeros((2, 3, 7)))), "p = 5; given p = 7"),
     (
         lambda: mfpde.loss(problem(), "rho"),
-        "rho must be a ParticleMeasure or a GridMeasure; given str",
+        "rho must be a measure of mfpde; given str",
     ),
     (lambda: mfpde.predict(problem(), measure(), np.zeros((4, 3))), r"x must have shape \(N, 2\)"),
     (

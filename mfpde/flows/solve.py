@@ -11,7 +11,8 @@ from mfpde import checks
 from mfpde.flows import birth_death
 from mfpde.flows.birth_death import BirthDeathDriver, BirthDeathSolution
 from mfpde.flows.driver import Callback, Driver
-from mfpde.flows.flow import Flow, build, flow_class
+from mfpde.flows.flow import Flow
+from mfpde.flows.kinds import build, flow_class
 from mfpde.measures import Measure
 from mfpde.problem import Problem
 from mfpde.runs.atomic import PathLike

@@ -177,7 +177,7 @@ class JointMeasure(PlacedBlocks):
 
     where ρ(t, dθ) dt = ρ includes the density in depth, so that E depends on the order of the
     blocks only. The *Wasserstein* joint flow moves both coordinates, dθ_j/ds = −∇_θ V and
-    dt_j/ds = −β⁻² ∂_t V; see ``mfpde.flows.joint`` for what ∂_t V means where E is piecewise
+    dt_j/ds = −β⁻² ∂_t V; see ``mfpde.passes.joint`` for what ∂_t V means where E is piecewise
     constant in t, and for its limit. ``window`` in (0, 1] is the width in depth over which ∂_t V
     averages; n^(−1/3) by default.
 
@@ -256,7 +256,7 @@ class OrderedBlocks(PlacedBlocks):
     A block's depth decides its place *and* its step. Evenly placed blocks, t^l = (l + 1)/n, are
     the plain ResNet. As n → ∞ the pass tends to dX/dt = ∫ f(X, θ) ρ_t(dθ) with the *conditional*
     law ρ_t of θ at depth t, whatever the depth marginal: not the limit of ``JointMeasure``. See
-    ``mfpde.flows.reordering`` for its flow and for what happens where blocks change order.
+    ``mfpde.passes.ordered`` for its flow and for what happens where blocks change order.
 
     Raises ValueError for wrong shapes, non-finite entries, depths outside [0, 1] or a beta that is
     not positive. Source: Lu et al. 2020, Section 4.

@@ -91,6 +91,11 @@ class JointGrid:
         return self.grid.dim
 
     @property
+    def joint_axes(self) -> tuple[Axis, ...]:
+        """The axes of (t, θ) in the metric of the flow: depth is measured in β t."""
+        return (Axis.uniform(0.0, self.beta, self.levels), *self.grid.axes)
+
+    @property
     def slices(self) -> Array:
         """∫ ρ over a depth cell divided by its length: what the forward pass sees, like masses."""
         return self.masses * self.levels

@@ -11,8 +11,9 @@ from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from mfpde import checks
 from mfpde.depth import Depth
-from mfpde.laws import DepthLaw, Law, at_depth
+from mfpde.laws import DepthLaw, Law
 from mfpde.measures import quadrature
+from mfpde.paths import Path
 
 Array = NDArray[np.float64]
 
@@ -76,7 +77,7 @@ class ParticleMeasure:
         *,
         count: int | Sequence[int],
         rule: str = "sobol",
-        coupling: str = "tied",
+        coupling: str | Path = "tied",
         seed: int = 0,
         dtype: DTypeLike = np.float64,
     ) -> ParticleMeasure:
@@ -84,21 +85,20 @@ class ParticleMeasure:
 
         ``rule`` is "iid", "sobol", "gauss" or "spectral" (``mfpde.measures.quadrature.points``);
         ``coupling`` is "tied" (the same points of the unit cube at every node: t ↦ θ is as smooth
-        as the law) or "independent" (fresh points at node k, from
-        ``SeedSequence(seed, spawn_key=(k,))``). For tensor rules ``count`` may be the
+        as the law), "independent" (fresh points at node k, from
+        ``SeedSequence(seed, spawn_key=(k,))``) or a law of paths of ``mfpde.paths``, by which a
+        particle's parameters at two nodes hang together. For tensor rules ``count`` may be the
         orders of the p coordinates.
         """
+        if isinstance(coupling, Path):
+            points = quadrature.paths(law, depth.nodes, coupling, count, rule, seed)
+            return cls(points, depth, dtype=dtype)
         checks.choice("coupling", coupling, ("tied", "independent"))
         if rule in quadrature.TENSOR_RULES and coupling == "independent":
             raise ValueError(f"rule={rule!r} is deterministic: it has no coupling='independent'")
-        theta, weights = [], []
-        for k, t in enumerate(depth.nodes):
-            key = (k,) if coupling == "independent" else (0,)
-            stream = np.random.SeedSequence(seed, spawn_key=key)
-            points, a = quadrature.points(at_depth(law, float(t)), count, rule, stream)
-            theta.append(points)
-            weights.append(a)
-        return cls(np.stack(theta), depth, np.stack(weights), dtype=dtype)
+        stream = np.random.SeedSequence(seed)
+        theta, weights = quadrature.over_depth(law, depth.nodes, count, rule, coupling, stream)
+        return cls(theta, depth, weights, dtype=dtype)
 
     @property
     def levels(self) -> int:

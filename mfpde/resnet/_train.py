@@ -12,6 +12,7 @@ from mfpde import checks
 from mfpde.depth import Depth
 from mfpde.laws import DepthLaw, Law
 from mfpde.measures.particles import ParticleMeasure
+from mfpde.paths import Path
 from mfpde.problem import Problem
 from mfpde.resnet import engines, run_file
 from mfpde.resnet.observables import Observables
@@ -43,7 +44,7 @@ def train(
     layers: int | None = None,
     width: int | None = None,
     seeds: int | Sequence[int] | None = None,
-    coupling: str = "independent",
+    coupling: str | Path = "independent",
     start: ArrayLike | None = None,
     s_end: float,
     step: float,
@@ -66,9 +67,9 @@ def train(
 
     They start from i.i.d. parameters of ``law`` in ``layers`` layers of ``width`` M: seed q gives
     ``ParticleMeasure.from_law(law, Depth(L, "euler"), count=M, rule="iid", coupling=coupling,
-    seed=q)``, with ``coupling`` "independent" (fresh draws in every layer) or "tied" (one draw,
-    repeated over depth); ``seeds`` is S (default 5) or the names of the S networks. Or they start
-    from ``start`` (S, L, M, p), and no law is given.
+    seed=q)``, with ``coupling`` "independent" (fresh draws in every layer), "tied" (one draw,
+    repeated over depth) or a law of paths of ``mfpde.paths``; ``seeds`` is S (default 5) or the
+    names of the S networks. Or they start from ``start`` (S, L, M, p), and no law is given.
 
     ``optimizer``: "gd" is gradient descent with the mean-field factor, θ ← θ − ``step``·L·M·∂E/∂θ
     (penalties included), so that ``step`` and ``s_end`` are times of the limit's flow;
@@ -218,7 +219,7 @@ def _start(
     layers: int | None,
     width: int | None,
     seeds: int | Sequence[int] | None,
-    coupling: str,
+    coupling: str | Path,
     start: ArrayLike | None,
 ) -> tuple[Array, tuple[int, ...]]:
     """Initial parameters (S, L, M, p), and the names of the networks."""
@@ -233,7 +234,8 @@ def _start(
     if law is None:
         raise ValueError("law must be given, or explicit parameters start (S, L, M, p)")
     names = check_seeds(seeds, None)
-    checks.choice("coupling", coupling, COUPLINGS)
+    if not isinstance(coupling, Path):
+        checks.choice("coupling", coupling, COUPLINGS)
     depth, count = Depth(checks.count("layers", layers), "euler"), checks.count("width", width)
     theta = np.stack([_sample(law, depth, count, coupling, seed) for seed in names])
     if theta.shape[-1] != size:
@@ -244,7 +246,9 @@ def _start(
     return theta, names
 
 
-def _sample(law: Law | DepthLaw, depth: Depth, width: int, coupling: str, seed: int) -> Array:
+def _sample(
+    law: Law | DepthLaw, depth: Depth, width: int, coupling: str | Path, seed: int
+) -> Array:
     return ParticleMeasure.from_law(
         law, depth, count=width, rule="iid", coupling=coupling, seed=seed
     ).theta

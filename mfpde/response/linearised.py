@@ -18,7 +18,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mfpde import losses
-from mfpde.evaluate import terminal_cotangent
 from mfpde.passes import propagate
 from mfpde.passes.propagate import Layers
 from mfpde.passes.second_order import Directions, adjoint_tangents, forward_tangents
@@ -44,8 +43,8 @@ class Linearised:
         self.problem, self.layers, self.penalty = problem, layers, penalty
         self._omega = layers.depth.weights[:, None, None]
         self._passed = propagate.forward(layers, start, keep=True)
-        terminal = terminal_cotangent(problem, self._passed.end)
-        self._back = propagate.adjoint(layers, self._passed, terminal)
+        slope = problem.loss.gradient(self.outputs, problem.y) / problem.size
+        self._back = propagate.adjoint(layers, self._passed, slope @ problem.readout)
         self._passed = self._passed._replace(kept=None)  # the products read the states alone
 
     @property
@@ -90,17 +89,18 @@ class Linearised:
             gradient += self.penalty.bend(self.layers.theta, directions.theta)
         return Response(gradient, found.potential / self._omega[:, :, 0], moved, found.start)
 
-    def pull(self, v: Array) -> tuple[Array, Array, Array]:
-        """Derivatives of ⟨v_c, outputs⟩ for v (C, N, k), as ``Response`` has those of E.
+    def pull(self, v: Array, start: Array | None = None) -> tuple[Array, Array, Array]:
+        """Derivatives of ⟨v_c, outputs⟩ for v (C, N, k), at the data or from X(0) = start.
 
         The COT gradient in θ (C, K, M, p), the first variation at the particles (C, K, M), and
         the gradient in X(0) (C, N, d).
         """
+        passed = self._passed if start is None else propagate.forward(self.layers, start)
         gradients, potentials, starts = [], [], []
         for one in v:
-            back = propagate.adjoint(self.layers, self._passed, one @ self.problem.readout)
+            back = propagate.adjoint(self.layers, passed, one @ self.problem.readout)
             gradients.append(back.gradient / self._omega)
-            potentials.append(_potential(self.layers, self._passed.stages, back.cotangents))
+            potentials.append(_potential(self.layers, passed.stages, back.cotangents))
             starts.append(back.path[0])
         return np.stack(gradients), np.stack(potentials), np.stack(starts)
 

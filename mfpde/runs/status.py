@@ -70,6 +70,16 @@ class Status(Enum):
         "longer steps ('implicit').",
     )
 
+    TOLERANCE_MET = (True, "The error estimate is within rtol.")
+    TOLERANCE_MISSED = (
+        False,
+        "The error estimate is above rtol and the largest sizes are reached: use a larger rtol.",
+    )
+    BUDGET_SPENT = (
+        False,
+        "max_seconds or max_work is spent: the best result so far is kept.",
+    )
+
     @property
     def success(self) -> bool:
         return self.value[0]

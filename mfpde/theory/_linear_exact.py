@@ -29,9 +29,8 @@ from mfpde.blocks.base import Block
 from mfpde.blocks.inheritance import computes
 from mfpde.blocks.linear import Linear
 from mfpde.depth import Depth
-from mfpde.evaluate import terminal_cotangent
-from mfpde.passes import propagate
-from mfpde.passes.propagate import Layers
+from mfpde.measures.particles import ParticleMeasure
+from mfpde.passes.particles import ParticleOperator
 from mfpde.problem import Problem
 
 Array = NDArray[np.float64]
@@ -97,17 +96,19 @@ def linear_closure(
     if np.abs(sigma - sigma.swapaxes(1, 2)).max() > 1e-10 * (1.0 + np.abs(sigma).max()):
         raise ValueError("sigma0 must be symmetric at every depth")
 
+    layers = _Layers(problem, depth)
+
     def rate(_: float, y: Array) -> Array:
         now = y.reshape(sigma.shape)
         g = np.zeros_like(now)
-        g[:, d:, :d] = _potential_matrix(problem, now, depth)[1]
+        g[:, d:, :d] = layers.at(now)[1]
         g[:, :d, d:] = g[:, d:, :d].swapaxes(1, 2)
         product = g @ now
         return -(product + product.swapaxes(1, 2)).ravel()
 
     times = _times(s)
     path = _integrate(rate, sigma.ravel(), times, rtol).reshape(-1, *sigma.shape)
-    losses = np.array([_potential_matrix(problem, now, depth)[0] for now in path])
+    losses = np.array([layers.at(now)[0] for now in path])
     return LinearFlow(times, path, losses, depth)
 
 
@@ -205,15 +206,28 @@ class _Matrix(Block):
         return np.repeat(rows, len(theta), axis=1)
 
 
-def _potential_matrix(problem: Problem, sigma: Array, depth: Depth) -> tuple[float, Array]:
-    """E(ρ) and E_k (K, d, d) at second moments Σ (K, 2d, 2d)."""
-    d, nodes = problem.block.dim, len(depth.nodes)
-    theta = np.ascontiguousarray(sigma[:, d:, :d]).reshape(nodes, 1, d * d)
-    layers = Layers(_Matrix(d), depth, theta, np.ones((nodes, 1)))
-    passed = propagate.forward(layers, problem.start())
-    loss = float(np.mean(problem.loss.value(passed.end @ problem.readout.T, problem.y)))
-    back = propagate.adjoint(layers, passed, terminal_cotangent(problem, passed.end))
-    return loss, back.gradient.reshape(nodes, d, d) / depth.weights[:, None, None]
+class _Layers:
+    """E and its first variation as functions of second moments, for a problem and a depth."""
+
+    def __init__(self, problem: Problem, depth: Depth) -> None:
+        d, levels = problem.block.dim, len(depth.nodes)
+        matrices = Problem(
+            problem.x,
+            problem.y,
+            block=_Matrix(d),
+            embed=problem.embed,
+            readout=problem.readout,
+            loss=problem.loss.name,
+        )
+        rho = ParticleMeasure(np.zeros((levels, 1, d * d)), depth)
+        self._dim, self._operator = d, ParticleOperator(matrices, rho)
+
+    def at(self, sigma: Array) -> tuple[float, Array]:
+        """E(ρ) and E_k (K, d, d) at second moments Σ (K, 2d, 2d)."""
+        d = self._dim
+        theta = np.ascontiguousarray(sigma[:, d:, :d]).reshape(len(sigma), 1, d * d)
+        carried = self._operator.carry(theta)
+        return carried.fit, carried.variation.reshape(len(sigma), d, d)
 
 
 def _signed(sigma: Array) -> Array:

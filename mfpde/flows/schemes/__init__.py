@@ -32,6 +32,6 @@ def scheme(method: str, rtol: float, atol: float) -> Scheme:
     found = SCHEMES[method]
     if method != "implicit":
         return found
-    columns = implicit.columns_for(rtol)
-    step = partial(found.step, columns=columns, rtol=rtol, atol=atol)
-    return replace(found, order=columns, error_order=columns, step=step)
+    rows = implicit.rows_for(rtol)
+    step = partial(found.step, rows=rows, rtol=rtol, atol=atol)
+    return replace(found, order=len(rows), error_order=len(rows), step=step)
