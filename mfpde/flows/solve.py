@@ -63,11 +63,14 @@ def solve(
     ``stats`` reports the worst "mass_drift", "negative_mass" and "energy_rise" (relative).
 
     The run ends at ``s_end`` (``inf`` is allowed with ``loss_below``) or when the loss is at most
-    ``loss_below``. ``save``: None (first and last state), a number of equal intervals, an array
-    of times, or "steps". ``callback(solution)`` runs after each accepted step and stops the run by
-    returning True. ``checkpoint`` is a run file rewritten every ``checkpoint_every`` seconds
-    and at the end, from which ``mfpde.resume`` goes on. Ctrl-C ends the run after the step under
-    way and returns what there is.
+    ``loss_below``; one that reaches ``s_end`` first has the status GOAL_MISSED and is returned.
+    With ``s_end=inf`` it also ends where the loss has come to rest (AT_REST). ``save``: None (ρ_0),
+    a number of equal intervals, an array of times, or "steps": the states in ``states``;
+    ``Solution.at`` reaches any other s. ``callback(solution)`` runs after each accepted step and
+    stops the run by returning True. ``checkpoint`` is a run file brought up to date every
+    ``checkpoint_every`` seconds and at the end, from which ``mfpde.resume`` goes on; where it
+    cannot be written (a full disk) the run ends with the status NOT_WRITTEN and is returned. Ctrl-C
+    ends the run after the step under way and returns what there is.
 
     ``reaction`` = β > 0 adds birth–death within each depth, −β ρ_t (V − ∫V dρ_t), to the transport
     (the Wasserstein–Fisher–Rao flow, see ``mfpde.flows.birth_death``): the weights move as well,
@@ -77,7 +80,8 @@ def solve(
     2021): ``sol.energy`` holds the sum, which never rises; ``sol.loss``, E alone, may.
 
     Raises SolveError (its ``solution`` keeps the last good state) when the run fails, unless
-    ``raise_on_failure=False``; ValueError or TypeError for bad arguments.
+    ``raise_on_failure=False``; ValueError or TypeError for bad arguments; OSError, before the
+    first step, for a ``checkpoint`` that cannot be written.
     Source: Ding et al. 2021 (9); Barboni et al. 2024, Def. 6.
     """
     options = Options.check(
@@ -132,7 +136,8 @@ def resume(
     thread count). ``checkpoint`` defaults to ``path``; ``block`` hands over a block that the
     package does not know.
 
-    Raises FileNotFoundError or ValueError for a missing, torn or foreign file.
+    Raises FileNotFoundError for a missing file, ValueError for one that is torn, damaged, foreign
+    or at odds with itself, and for a block that is not the run's.
     """
     solution = Solution.load(path, block=block)
     options = solution.options
