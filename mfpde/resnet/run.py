@@ -117,7 +117,12 @@ class Run:
         return None
 
     def _diverged(self) -> bool:
-        """Whether a network ends far above its start and above outputs that are zero."""
+        """Whether a network ends far above its start and above outputs that are zero.
+
+        Noise of its own may well take one there.
+        """
+        if self.plan.optimizer.noisy:
+            return False
         loss, problem = self.records.loss, self.problem
         silent = problem.loss.value(np.zeros_like(problem.y), problem.y).mean()
         return bool(np.any(loss[-1] > DIVERGED * np.maximum(loss[0], silent)))
