@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
-for _folder in ("validation", "figures"):
+for _folder in ("tests", "validation", "figures"):
     sys.path.insert(0, str(ROOT / _folder))
 
 

@@ -107,14 +107,14 @@ def threshold(problem: mfpde.Problem, rho: mfpde.GridMeasure, largest: float) ->
     """Residuals of Picard from near ρ, with .9 and 1.1 times the largest damping of the theory."""
     nu = entropic.prior(problem, rho.depth, rho.grid)
     near = mfpde.GridMeasure(0.999 * rho.masses + 0.001 * nu.masses, rho.depth, rho.grid)
-    how = {"method": "picard", "max_iterations": 300, "raise_on_failure": False}
+    how = {"method": "picard", "max_steps": 300, "raise_on_failure": False}
     dampings = 0.9 * largest, 1.1 * largest
     return [mfpde.stationary(problem, near, damping=d, **how).residual for d in dampings]
 
 
 def constancy(problem: mfpde.Problem, rho: mfpde.GridMeasure, tol: float = 1e-12) -> float:
     """The largest variation of V + r + ε log ρ_t over the cells of a depth, ρ solved to ``tol``."""
-    exact = mfpde.stationary(problem, rho, tol=tol).measure
+    exact = mfpde.stationary(problem, rho, tol=tol).final
     total = mfpde.first_variation(problem, exact) + problem.temperature * np.log(exact.density)
     return float(np.ptp(total.reshape(exact.levels, -1), axis=1).max())
 
@@ -132,11 +132,11 @@ def write(out, x, y, found, fine, settings) -> None:
     points = np.linspace(x.min() - 0.2, x.max() + 0.2, 121)
     curves = []
     for eps in settings.levels:
-        rho = found[eps, "newton"][0].measure
+        rho = found[eps, "newton"][0].final
         values = mfpde.predict(problem_at(x, y, eps), rho, points[:, None])[:, 0]
         curves += [(eps, *pair) for pair in zip(points.tolist(), values.tolist(), strict=True)]
     write_csv(out / "curves.csv", ("eps", "x", "value"), curves)
-    part = fine.measure.marginal((0, 1))
+    part = fine.final.marginal((0, 1))
     densities = [
         (float(part.depth.nodes[k]), *a.tolist(), float(value))
         for k in (0, part.levels // 2, part.levels - 1)
@@ -198,15 +198,15 @@ def main(argv: list[str] | None = None) -> int:
 
     problems = {eps: problem_at(x, y, eps) for eps in settings.levels}
     best = {eps: found[eps, "newton"][0] for eps in settings.levels}
-    lambdas = {eps: stiffness(problems[eps], best[eps].measure) for eps in settings.levels}
-    flat = {eps: constancy(problems[eps], best[eps].measure) for eps in settings.levels}
+    lambdas = {eps: stiffness(problems[eps], best[eps].final) for eps in settings.levels}
+    flat = {eps: constancy(problems[eps], best[eps].final) for eps in settings.levels}
     print()
     largest = {eps: 2 / (1 + lambdas[eps]) for eps in settings.levels}
     rows = [(eps, lambdas[eps], largest[eps], flat[eps]) for eps in settings.levels]
     table(("eps", "lambda", "largest damping", "variation of V + eps log(rho/nu)"), rows)
 
     say(f"\n{settings.fine}³ cells at eps = {settings.levels[-1]:g}: {fine}")
-    below, above = threshold(problems[0.01], best[0.01].measure, largest[0.01])
+    below, above = threshold(problems[0.01], best[0.01].final, largest[0.01])
     guarded = [r for (_, name), (r, _) in found.items() if name != "picard"]
     rises = max(
         float(np.diff([row.J for row in r.history if row.factor == c]).max(initial=-1.0))

@@ -62,7 +62,10 @@ def joint(levels: list[int], largest_cot: int) -> list[tuple[float, ...]]:
         start = mfpde.GridMeasure.from_law(GAUSS2, depth, cells=n, box=((-6, 6),) * 2)
         runs = [mfpde.solve(ODD, start, method=name, **keys) for name in ("muscl", "upwind")]
         gaps = [float(np.abs(loss_curve(ODD, run) - curve).max()) for run in runs]
-        grid, moved = runs[0].final, mfpde.solve(ODD, start.moving(), **tight).final
+        grid, moved = (
+            runs[0].final,
+            mfpde.solve(ODD, mfpde.MovingGrid.from_grid(start), **tight).final,
+        )
         marginals = transport.marginal_distance(grid, moved.refined(8))
         cot = np.nan
         if n <= largest_cot:

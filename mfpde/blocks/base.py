@@ -244,6 +244,9 @@ class Block(Honest, ABC):
         """The change of X(1) to first order in one of θ; None: let the package loop."""
         return None
 
-    def torch_field(self, torch: Any) -> TorchField | None:
-        """x (S, N, d), θ (S, M, p) ↦ (1/M) Σ_j f(x_i, θ_j), (S, N, d), in torch; None: unknown."""
+    def torch_form(self) -> Callable[[Any], TorchField] | None:
+        """The block for torch's engines: torch ↦ ((x, θ) ↦ (1/M) Σ_j f(x_i, θ_j)); None: unknown.
+
+        x is (S, N, d), θ (S, M, p), the result (S, N, d), for S networks at once.
+        """
         return None

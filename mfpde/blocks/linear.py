@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mfpde import checks
-from mfpde.blocks.base import Block
+from mfpde.blocks.base import Block, TorchField
 
 Array = NDArray[Any]
 
@@ -31,6 +32,12 @@ class Linear(Block):
 
     def spec(self) -> dict[str, Any]:
         return {"kind": "linear", "dim": self.dim}
+
+    def torch_form(self) -> Callable[[Any], TorchField]:
+        d = self.dim
+        return lambda torch: (
+            lambda x, theta: x @ theta[..., :d].mT @ theta[..., d:] / theta.shape[1]
+        )
 
     def value(self, x: Array, theta: Array) -> Array:
         u, v = self._split(theta)

@@ -113,8 +113,7 @@ class Study:
 
     def loss_of(self, outputs: Array, penalty: Array) -> Array:
         """E at all times from outputs (n, N, k) and penalties (n,)."""
-        value, y = self.problem.loss.value, self.problem.y
-        return np.array([float(np.mean(value(z, y))) for z in outputs]) + penalty
+        return np.array([self.problem.fit(z) for z in outputs]) + penalty
 
     def measure(self, spec: Spec) -> ParticleMeasure:
         """ρ_0 of a run."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Sequence
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -16,9 +16,6 @@ from mfpde.laws import DepthLaw, Law, at_depth
 from mfpde.measures.axes import Axis, Grid
 from mfpde.measures.deposit import cloud_in_cell, default_box, law_masses
 from mfpde.measures.particles import ParticleMeasure
-
-if TYPE_CHECKING:
-    from mfpde.measures.moving import MovingGrid
 
 Array = NDArray[np.float64]
 
@@ -188,12 +185,6 @@ class GridMeasure:
         points = self.grid.points.reshape(-1, self.dim)[kept]
         theta = np.broadcast_to(points, (self.levels, *points.shape))
         return ParticleMeasure(theta, self.depth, weights / totals)
-
-    def moving(self) -> MovingGrid:
-        """The same cells, free to move: what a run to late times starts from."""
-        from mfpde.measures.moving import MovingGrid
-
-        return MovingGrid.from_grid(self)
 
     def marginal(self, coordinates: int | Sequence[int]) -> GridMeasure:
         """The law of one coordinate, or of several in the order given, on their axes."""

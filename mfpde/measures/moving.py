@@ -30,7 +30,7 @@ class MovingGrid(ParticleMeasure):
 
     ``theta`` (K, M, p) are the places of the centres, M = n1···np in the grid's order; ``weights``
     the cell masses (K, M) or (M,); ``grid`` the reference grid. Usually made by
-    ``MovingGrid.from_law`` or ``GridMeasure.moving()``.
+    ``MovingGrid.from_law`` or ``MovingGrid.from_grid``.
 
     Raises ValueError for shapes that do not fit, and as ``ParticleMeasure``.
     """

@@ -41,7 +41,9 @@ def on_grid(block: Block, grid: Grid) -> GridSums:
         raise ValueError(
             f"rho must hold parameters of {block!r}, p = {block.size}; given p = {grid.dim}"
         )
-    return SeparableSums(block, grid) if computes(block, SHL) else CellSums(block, grid)
+    if computes(block, SHL) and block.activation.compiled:
+        return SeparableSums(block, grid)
+    return CellSums(block, grid)
 
 
 class GridSums(Block):

@@ -87,10 +87,9 @@ class Carried(ABC):
 
     @cached_property
     def fit(self) -> float:
-        """(1/N) Σ_i ℓ(B X_i(1), y_i); NaN or inf where the state is."""
-        problem = self.operator.problem
+        """(1/N) Σ_i w_i ℓ(B X_i(1), y_i); NaN or inf where the state is."""
         with np.errstate(all="ignore"):
-            return float(np.mean(problem.loss.value(self.outputs, problem.y)))
+            return float(self.operator.problem.fit(self.outputs))
 
     @cached_property
     def loss(self) -> float:
@@ -103,15 +102,13 @@ class Carried(ABC):
 
     @cached_property
     def slope(self) -> Array:
-        """∂ℓ/∂z at the outputs, (N, k)."""
-        problem = self.operator.problem
-        return problem.loss.gradient(self.outputs, problem.y)
+        """w_i ∂ℓ/∂z at the outputs, (N, k)."""
+        return self.operator.problem.loss_gradient(self.outputs)
 
     @cached_property
     def hessian(self) -> Array | None:
-        """∂²ℓ/∂z² at the outputs, (N, k, k), or None for the identity."""
-        problem = self.operator.problem
-        return problem.loss.hessian(self.outputs, problem.y)
+        """w_i ∂²ℓ/∂z² at the outputs, (N, k, k), or None for the identity."""
+        return self.operator.problem.loss_hessian(self.outputs)
 
     @cached_property
     def variation(self) -> Array:

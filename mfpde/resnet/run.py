@@ -124,7 +124,7 @@ class Run:
         if self.plan.optimizer.noisy:
             return False
         loss, problem = self.records.loss, self.problem
-        silent = problem.loss.value(np.zeros_like(problem.y), problem.y).mean()
+        silent = problem.fit(np.zeros_like(problem.y))
         return bool(np.any(loss[-1] > DIVERGED * np.maximum(loss[0], silent)))
 
     def _pass(self, rows: NDArray[np.int64] | None) -> Pass | Descent:

@@ -251,7 +251,9 @@ class FiniteSize:
         problem, count = self.problem, len(rows)
         z = rows[:, : self._data].reshape(count * problem.size, problem.outputs)
         y = np.tile(problem.y, (count, 1))
-        found: Array = problem.loss.value(z, y).reshape(count, -1).mean(axis=1)
+        values = problem.loss.value(z, y).reshape(count, -1)
+        weighted = values if problem.weights is None else values * problem.weights
+        found: Array = weighted.mean(axis=1)
         return found + rows[:, -1] if problem.penalty else found
 
 

@@ -186,9 +186,7 @@ class _Study:
         for z in self._last:
             slope = np.zeros(self.rows.count)
             outputs = z[: self.rows.data].reshape(problem.y.shape)
-            slope[: self.rows.data] = (
-                problem.loss.gradient(outputs, problem.y) / problem.size
-            ).ravel()
+            slope[: self.rows.data] = (problem.loss_gradient(outputs) / problem.size).ravel()
             if problem.penalty:
                 slope[-1] = 1.0
             out.append(slope)

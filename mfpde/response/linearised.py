@@ -43,7 +43,7 @@ class Linearised:
         self.problem, self.layers, self.penalty = problem, layers, penalty
         self._omega = layers.depth.weights[:, None, None]
         self._passed = propagate.forward(layers, start, keep=True)
-        slope = problem.loss.gradient(self.outputs, problem.y) / problem.size
+        slope = problem.loss_gradient(self.outputs) / problem.size
         self._back = propagate.adjoint(layers, self._passed, slope @ problem.readout)
         self._passed = self._passed._replace(kept=None)  # the products read the states alone
 
@@ -74,7 +74,7 @@ class Linearised:
         problem, outputs = self.problem, self.outputs
         stages, end = forward_tangents(self.layers, self._passed, directions)
         moved = end @ problem.readout.T
-        hessian = problem.loss.hessian(outputs, problem.y)
+        hessian = problem.loss_hessian(outputs)
         slope = np.stack([losses.apply(hessian, one) for one in moved]) / problem.size
         found = adjoint_tangents(
             self.layers,

@@ -167,7 +167,8 @@ class Trajectory:
             total = total + moved.gradient
             influence = influence + moved.potential
             start = start + moved.start
-            targets = targets - moved.outputs / self.problem.size
+            pushed = self.problem.target_push(points[i].outputs, moved.outputs)
+            targets = targets + pushed / self.problem.size
             state = points[i].layers.theta
             decay = decay + np.einsum("ckmp,kmp->c", kappa, self._mass * state)
         return Pulled(total, influence, start, targets, decay)
@@ -260,7 +261,7 @@ def of_others(point: Linearised, x: Array, v: Array) -> Seeds:
 def of_loss(point: Linearised) -> Seeds:
     """The seed of E."""
     problem, theta = point.problem, point.layers.theta
-    slope = problem.loss.gradient(point.outputs, problem.y) / problem.size
+    slope = problem.loss_gradient(point.outputs) / problem.size
     found: Any = of_outputs(point, slope[None])
     if problem.penalty:
         found.displacement[...] += problem.penalty.gradient(theta)

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from mfpde import losses
 from mfpde.blocks import Block, from_spec, spec_of
 from mfpde.problem import Problem
 
@@ -23,11 +24,15 @@ def write(problem: Problem) -> tuple[dict[str, Any], dict[str, Array]]:
     values = {
         "block": spec_of(problem.block),
         "block_is": identity(problem.block),
-        "loss": problem.loss.name,
+        "loss": losses.spec_of(problem.loss),
         "penalty": asdict(problem.penalty),
         "temperature": problem.temperature,
     }
-    return values, {"problem/" + name: getattr(problem, name) for name in ARRAYS}
+    arrays = {"problem/" + name: getattr(problem, name) for name in ARRAYS}
+    return values, arrays if problem.weights is None else {
+        **arrays,
+        "problem/weights": problem.weights,
+    }
 
 
 def read(values: dict[str, Any], arrays: dict[str, Array], block: Any) -> Problem:
@@ -42,6 +47,7 @@ def read(values: dict[str, Any], arrays: dict[str, Array], block: Any) -> Proble
         embed=arrays["problem/embed"],
         readout=arrays["problem/readout"],
         loss=values["loss"],
+        weights=arrays.get("problem/weights"),
         weight_decay=values["penalty"]["quadratic"],
         quartic_decay=values["penalty"]["quartic"],
         temperature=values["temperature"],

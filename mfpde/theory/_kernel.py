@@ -109,25 +109,36 @@ def kernel_spectrum(
 ) -> KernelSpectrum:
     """Spectrum of K/N and its alignment with the residual r = ∂ℓ(z, y).
 
+    With weights w of the data: of √w K √w/N with √w r, whose modes decay in the same way.
+
     ``largest`` = None decomposes K in full (N·k up to several thousand); an integer finds that
     many largest modes by matrix-free Lanczos.
     """
     carried = carry(problem, rho)
-    residual = carried.slope.ravel()
+    root = _root(problem)
+    residual = carried.slope.ravel() / root
     n = residual.size
     if largest is None:
-        values, vectors = np.linalg.eigh(carried.kernel)
+        values, vectors = np.linalg.eigh(carried.kernel * root * root[:, None])
     else:
-        from scipy.sparse.linalg import eigsh
+        from scipy.sparse.linalg import LinearOperator, eigsh
 
         if checks.count("largest", largest) >= n:
             raise ValueError(f"largest must be below N·k = {n}; given {largest}")
         start = np.random.default_rng(0).standard_normal(n)
-        values, vectors = eigsh(tangent_operator(problem, rho), k=largest, v0=start)
+        operator = tangent_operator(problem, rho)
+        scaled = LinearOperator((n, n), lambda v: root * operator.matvec(root * v.ravel()))
+        values, vectors = eigsh(scaled, k=largest, v0=start)
     order = np.argsort(values)[::-1]
     power = np.square(vectors[:, order].T @ residual)
     total = float(residual @ residual)
     return KernelSpectrum(values[order] / problem.size, power / total if total > 0 else power)
+
+
+def _root(problem: Problem) -> Array:
+    """√w for every row of K, (N·k,)."""
+    weights = np.ones(problem.size) if problem.weights is None else problem.weights
+    return np.repeat(np.sqrt(weights), problem.outputs)
 
 
 @dataclass(frozen=True)
@@ -145,14 +156,14 @@ def kernel_evolution(
 ) -> KernelEvolution:
     """The kernel of sol.at(s) at times s: spectra, alignment and Frobenius drift from s[0]."""
     times = checks.array("s", s, ("n",))
-    spectra, drift, first = [], [], None
+    spectra, drift, first, root = [], [], None, _root(problem)
     for time in times:
         carried = carry(problem, sol.at(float(time)))
         kernel = carried.kernel
         first = kernel if first is None else first
         drift.append(np.linalg.norm(kernel - first) / np.linalg.norm(first))
-        residual = carried.slope.ravel()
-        values, vectors = np.linalg.eigh(kernel)
+        residual = carried.slope.ravel() / root
+        values, vectors = np.linalg.eigh(kernel * root * root[:, None])
         power = np.square(vectors.T @ residual)[::-1]
         spectra.append((values[::-1] / problem.size, power / max(power.sum(), 1e-300)))
     eigenvalues, alignment = (np.array(part) for part in zip(*spectra, strict=True))

@@ -141,8 +141,8 @@ def gradient_domination(problem: Problem) -> tuple[float, float]:
     κ is the least *positive* σ(B)² times that of (1/N) Σ (Ax_i)(Ax_i)ᵀ; ℓ* is the least loss of
     any linear map. Raises ValueError unless the loss is squared.
     """
-    if problem.loss.name != "squared":
-        raise ValueError(f"gradient_domination needs loss='squared'; given {problem.loss.name!r}")
+    if problem.loss.name != "squared" or problem.weights is not None:
+        raise ValueError(f"gradient_domination needs loss='squared', unweighted; given {problem!r}")
     least = 0.5 * float(np.square(problem.y - best_linear_fit(problem)).sum()) / problem.size
     values = _least_positive(problem.readout), _least_positive(problem.start())
     return (values[0] * values[1]) ** 2 / problem.size, least
@@ -217,7 +217,8 @@ class _Layers:
             block=_Matrix(d),
             embed=problem.embed,
             readout=problem.readout,
-            loss=problem.loss.name,
+            loss=problem.loss,
+            weights=problem.weights,
         )
         rho = ParticleMeasure(np.zeros((levels, 1, d * d)), depth)
         self._dim, self._operator = d, ParticleOperator(matrices, rho)

@@ -109,7 +109,7 @@ def readout_floor(problem: Problem) -> float:
 
 def require_squared(problem: Problem, who: str) -> None:
     """The theorems below are about squared loss alone."""
-    if problem.loss.name != "squared" or problem.regularised:
+    if problem.loss.name != "squared" or problem.regularised or problem.weights is not None:
         raise ValueError(
-            f"{who} needs loss='squared' and no decay or temperature; given {problem!r}"
+            f"{who} needs loss='squared', no weights, decay or temperature; given {problem!r}"
         )

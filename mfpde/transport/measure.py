@@ -10,6 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mfpde import checks
+from mfpde.measures.joint import PlacedBlocks
+from mfpde.measures.joint_grid import JointGrid
 
 Floats = NDArray[np.float64]
 
@@ -80,6 +82,11 @@ def as_measure(name: str, value: Any) -> ConditionalMeasure:
         return _from_arrays(name, value.depth, value.theta, value.weights)
     if isinstance(value, tuple | list) and len(value) in (2, 3):
         return _from_arrays(name, *value)
+    if isinstance(value, JointGrid | PlacedBlocks):
+        raise TypeError(
+            f"{name} must hold a law of the parameters at fixed depths; given "
+            f"{type(value).__name__}: compare joint measures by mfpde.transport.joint_distance"
+        )
     raise TypeError(
         f"{name} must be a measure or arrays (t, theta[, weights]); given {type(value).__name__}"
     )
