@@ -143,15 +143,15 @@ def test_the_way_off_a_saddle_is_no_rest():
 @pytest.mark.parametrize("name", ["norm2", "loss", "energy"])
 def test_nothing_but_numbers_is_recorded(name, method, monkeypatch):
     """A NaN in whatever is recorded of a point ends the run at the last good one."""
-    from mfpde.flows.particle_flow import Point
+    from mfpde.flows.particle_flow import StatePoint
 
     problem = sine(8)
-    rho0, right = gaussian_measure(problem, DEPTH, count=4), getattr(Point, name)
+    rho0, right = gaussian_measure(problem, DEPTH, count=4), getattr(StatePoint, name)
 
     def wrong(point):
         return float("nan") if point.s > 0.2 else right.__get__(point)
 
-    monkeypatch.setattr(Point, name, property(wrong))
+    monkeypatch.setattr(StatePoint, name, property(wrong))
     how = {"step": 0.05} if method in ("gd", "rk4") else {}
     run = mfpde.solve(problem, rho0, s_end=1.0, method=method, raise_on_failure=False, **how)
     assert run.status is Status.NON_FINITE

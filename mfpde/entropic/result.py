@@ -28,9 +28,9 @@ class Stationary:
     """A stationary state of E + τ ∫ Ent(ρ_t) dt.
 
     ``final``, a GridMeasure; ``fit`` = (1/N) Σ ℓ; ``kl`` (K,), KL(ρ_t | ν) at the depth nodes with
-    ν ∝ e^{−r/τ} on the grid; ``J`` = fit + τ ∫ KL dt; ``energy`` = E + τ ∫ Ent dt = J − τ log Z; ``residual``,
-    the largest total variation over depth between the state and its Gibbs state; ``iterations`` and
-    ``history``, the steps and iterates over all levels of the continuation.
+    ν ∝ e^{−r/τ} on the grid; ``J`` = fit + τ ∫ KL dt; ``energy`` = E + τ ∫ Ent dt = J − τ log Z;
+    ``residual``, the largest total variation over depth between the state and its Gibbs state;
+    ``iterations`` and ``history``, the steps and iterates over all levels of the continuation.
     """
 
     final: GridMeasure

@@ -23,6 +23,7 @@ from mfpde.runs.status import SolveError
 METHODS = ("newton", "anderson", "picard")
 
 
+@checks.typed
 def stationary(
     problem: Problem,
     rho0: GridMeasure,
@@ -67,6 +68,7 @@ def stationary(
     return found
 
 
+@checks.typed
 def prior(problem: Problem, depth: Depth, axes: Sequence[Axis] | Grid) -> GridMeasure:
     """ν ∝ e^{−r/τ} at every depth: the stationary state without data, and the cold start.
 

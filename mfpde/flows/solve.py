@@ -22,7 +22,10 @@ from mfpde.runs.options import Options, Save
 from mfpde.runs.solution import Control, Solution
 from mfpde.runs.status import SolveError, Status
 
+FASTEST = 1e6  # rate of birth and death beside a transport of rate 1
 
+
+@checks.typed
 def solve(
     problem: Problem,
     rho0: Measure,
@@ -97,6 +100,8 @@ def solve(
         max_steps=max_steps,
     )
     if rate := checks.positive("reaction", reaction, zero=True):
+        if rate > FASTEST:
+            raise ValueError(f"reaction must be at most {FASTEST:g}; given {reaction!r}")
         birth_death.check(rho0, options, checkpoint)
     writer = Checkpoint(checkpoint, checkpoint_every)
     flow = build(problem, rho0, options, Clock())
@@ -118,6 +123,7 @@ def solve(
     )
 
 
+@checks.typed
 def resume(
     path: PathLike,
     *,

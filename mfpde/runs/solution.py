@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from mfpde import plots
+from mfpde import checks, plots
 from mfpde.measures import MEASURES, Measure
 from mfpde.problem import Problem
 from mfpde.runs import run_file, stored_problem
@@ -160,6 +160,7 @@ class Solution:
         """How the run ended (the remedy, where it failed), and what ``method="auto"`` chose."""
         return " ".join(part for part in (self.status.text, self.note) if part)
 
+    @checks.typed
     def at(self, s: float) -> Any:
         """ρ_s, at any s of the run.
 
@@ -186,6 +187,7 @@ class Solution:
 
     # -- files ----------------------------------------------------------------------------------
 
+    @checks.typed
     def save(self, path: PathLike) -> None:
         """Write a run file (HDF5), atomically: a reader sees the old file or the new one.
 
@@ -194,6 +196,7 @@ class Solution:
         run_file.save(self.record_of_all(), path)
 
     @classmethod
+    @checks.typed
     def load(cls, path: PathLike, *, block: Any = None) -> Solution:
         """Read a run file; a block the package does not know is handed over as ``block``.
 

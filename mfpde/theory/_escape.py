@@ -47,6 +47,7 @@ class Escape:
     message: str
 
 
+@checks.typed
 def escape(
     problem: Problem,
     rho: Conditional,
@@ -68,6 +69,9 @@ def escape(
     first-order minimum over the box). Source: Lu et al. 2020 (no bad local minima).
     """
     checks.positive("loss_below", loss_below)
+    checks.number("s_round", s_round)
+    if s_round <= 0.0:
+        raise ValueError(f"s_round must be > 0; given {s_round!r}")
     done: list[Round] = []
     message = f"{rounds} rounds were not enough: increase rounds, s_round or the box."
     for k in range(checks.count("rounds", rounds)):
@@ -88,6 +92,7 @@ def escape(
     return Escape(final <= loss_below, final, rho, tuple(done), message)
 
 
+@checks.typed
 def insert(rho: Conditional, direction: Stationarity, mass: float) -> Conditional:
     """ρ_k → (1−ε)ρ_k + εδ_{θ_k} at every depth where that lowers E to first order.
 

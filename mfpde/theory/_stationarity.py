@@ -53,6 +53,7 @@ class Stationarity:
     minimisers: Array
 
 
+@checks.typed
 def stationarity(
     problem: Problem,
     rho: ParticleMeasure | GridMeasure,

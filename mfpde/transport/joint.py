@@ -15,6 +15,7 @@ from mfpde.transport.measure import ConditionalMeasure, as_measure, check_pair
 from mfpde.transport.methods import Method
 
 
+@checks.typed
 def joint_distance(mu: Any, nu: Any, *, beta: float = 1.0, method: str | Method = "auto") -> float:
     """W₂ on Θ × [0, 1] for the cost |θ − θ′|² + β²|t − t′|²; β = 1 is the plain W₂.
 

@@ -15,6 +15,8 @@ from mfpde.measures.joint_grid import JointGrid
 
 Floats = NDArray[np.float64]
 
+LARGEST = 1e150  # of a coordinate: distances are squared
+
 
 @dataclass(frozen=True)
 class ConditionalMeasure:
@@ -61,6 +63,7 @@ class CellPair(NamedTuple):
     second: int
 
 
+@checks.typed
 def as_measure(name: str, value: Any) -> ConditionalMeasure:
     """Whatever the module accepts as a measure, checked.
 
@@ -102,6 +105,8 @@ def _from_arrays(
             f"{name}: theta must hold {count} slices, one per depth; given {len(theta)}"
         )
     atoms = tuple(checks.array(f"{name}: theta[{k}]", x, ("M", "p")) for k, x in enumerate(theta))
+    if max(float(np.abs(x).max(initial=0.0)) for x in atoms) > LARGEST:
+        raise ValueError(f"{name}: theta must stay below {LARGEST:g}, its squares are needed")
     dims = {x.shape[1] for x in atoms}
     if len(dims) > 1 or 0 in dims or any(len(x) == 0 for x in atoms):
         raise ValueError(
