@@ -15,3 +15,10 @@ for _folder in ("tests", "validation", "figures"):
 def _raise_floating_point_errors():
     with np.errstate(all="raise", under="ignore"):
         yield
+
+
+@pytest.fixture(autouse=True)
+def _close_figures():
+    yield
+    if "matplotlib.pyplot" in sys.modules:
+        sys.modules["matplotlib.pyplot"].close("all")
