@@ -14,8 +14,6 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from mfpde.runs.solution import Solution
-
 STYLE = Path(__file__).with_name("mfpde.mplstyle")
 
 SPAN = 1e3  # from first to last time, beyond which s is logarithmic
@@ -62,16 +60,16 @@ def save(figure: Figure, folder: str | Path, name: str) -> list[Path]:
     return [pdf, png]
 
 
-def training(solution: Solution) -> Figure:
+def training(s: np.ndarray, loss: np.ndarray, gradient_norm2: np.ndarray, title: str) -> Figure:
     """Loss and |grad E|² over training time."""
     with style() as plt:
         shape = {"figsize": (PAGE, 2.4), "FigureClass": _styled()}
         figure, (left, right) = plt.subplots(1, 2, **shape)
-        curve(left, solution.s, solution.loss, color="C0")
+        curve(left, s, loss, color="C0")
         left.set(xlabel="training time $s$", ylabel="loss $E(\\rho_s)$")
-        curve(right, solution.s, solution.gradient_norm2, color="C1")
+        curve(right, s, gradient_norm2, color="C1")
         right.set(xlabel="training time $s$", ylabel=r"$|\mathrm{grad}\,E|^2_{\mathrm{COT}}$")
-        figure.suptitle(f"{solution.options.method}, {solution.control.steps} steps", fontsize=8)
+        figure.suptitle(title, fontsize=8)
     return figure
 
 
