@@ -32,6 +32,7 @@ MOST_STEPS = 16
 PRODUCT = 3.0
 
 
+@checks.typed
 def finite_size(
     problem: Problem,
     law: Law | DepthLaw,
@@ -77,7 +78,7 @@ def finite_size(
     study.how = {"method": "rk45" if step is None else "gd", "rtol": rtol, "step": step}
     study.depth_steps = _depth_steps(coupling, checks.count("depth_steps", depth_steps))
     by_rows = probes is None and study.rows.count <= MOST_ROWS
-    return study.result(by_rows, checks.count("probes", probes or PROBES, least=2))
+    return study.result(by_rows, checks.count("probes", probes or PROBES, least=2, most=10**6))
 
 
 class _Width(NamedTuple):
@@ -233,7 +234,7 @@ class _Study:
 def _marks(s_end: float, times: int | Sequence[float]) -> list[float]:
     end = checks.positive("s_end", s_end)
     if isinstance(times, (int, np.integer)) and not isinstance(times, bool):
-        count = checks.count("times", times)
+        count = checks.count("times", times, most=10**4)
         return [end / 2**k for k in range(count - 1, -1, -1)]
     given = np.unique(checks.array("times", times, ("T",)))
     if not given.size or given[0] <= 0 or given[-1] > end:
