@@ -338,8 +338,8 @@ def from_torch(f: Callable[[Any, Any], Any], *, name: str) -> Loss:
 
 def in_double(jax: Any) -> Any:
     """What lets JAX compute in float64 for a while: older versions have it elsewhere."""
-    here = getattr(jax, "enable_x64", None)
-    return here or import_module("jax.experimental").enable_x64
+    found = jax if hasattr(jax, "enable_x64") else import_module("jax.experimental")
+    return found.enable_x64
 
 
 def from_jax(f: Callable[[Any, Any], Any], *, name: str) -> Loss:
