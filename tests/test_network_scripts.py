@@ -11,6 +11,7 @@ FIGURES = {
     "depth_width_error": 4,
     "depth_limit": 3,
     "size_for_loss": 4,
+    "predicted_networks": 3,
     "consistency": 3,
     "real_data": 4,
 }
@@ -18,7 +19,7 @@ FIGURES = {
 
 @pytest.mark.parametrize("name", FIGURES)
 def test_claims_hold_and_the_figure_shows_the_data(name, tmp_path):
-    if name == "real_data":
+    if name in ("real_data", "predicted_networks"):
         pytest.importorskip("sklearn")
     assert script("validation", name).main(["--quick", "--out", str(tmp_path)]) == 0
     module = script("figures", name)
@@ -52,6 +53,12 @@ def check_depth_limit(module, out):
 def check_size_for_loss(module, out):
     phase = module.columns(out / "phase.csv")
     assert np.all((phase["low"] <= phase["p"]) & (phase["p"] <= phase["high"]))
+
+
+def check_predicted_networks(module, out):
+    rows = module.read(out / "networks.csv")
+    assert set(rows["coupling"]) == {"independent", "tied"}
+    assert np.all(rows["measured"] > 0)
 
 
 def check_consistency(module, out):
