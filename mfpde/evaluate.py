@@ -17,6 +17,8 @@ Array = NDArray[np.float64]
 OnGrid = GridMeasure | JointGrid
 
 
+@checks.typed
+@checks.overflow("the outputs")
 def predict(problem: Problem, rho: Measure, x: ArrayLike | None = None) -> Array:
     """Outputs B X_i(1), shape (N, k), for the problem's data or for ``x`` (N, d_in)."""
     passes = operator_of(problem, rho)
@@ -25,11 +27,15 @@ def predict(problem: Problem, rho: Measure, x: ArrayLike | None = None) -> Array
     return outputs
 
 
+@checks.typed
+@checks.overflow("the loss")
 def loss(problem: Problem, rho: Measure) -> float:
     """E(ρ) = (1/N) Σ_i ℓ(B X_i(1), y_i) + ∫∫ r(θ) dρ, without the entropy."""
     return float(operator_of(problem, rho).carry(rho.state, keep=False).loss)
 
 
+@checks.typed
+@checks.overflow("the gradient")
 def gradient(problem: Problem, rho: Measure) -> Array:
     """∇_θ V(t_k, θ_kj) at the particles, (K, M, p): the COT gradient of the discrete E_h, exactly.
 
@@ -54,6 +60,8 @@ def gradient(problem: Problem, rho: Measure) -> Array:
     return found + problem.penalty.gradient(rho.state)
 
 
+@checks.typed
+@checks.overflow("the first variation")
 def first_variation(problem: Problem, rho: Measure, theta: ArrayLike | None = None) -> Array:
     """V(t_k, θ) at points ``theta``, (n, p) shared by all depths or (K, n, p); shape (K, n).
 
@@ -76,6 +84,7 @@ def first_variation(problem: Problem, rho: Measure, theta: ArrayLike | None = No
     return out + problem.penalty.value(points)
 
 
+@checks.typed
 def trajectories(problem: Problem, rho: Measure) -> Trajectories:
     """Hidden states X_i(t) and adjoint states P_i(t) of the data along depth.
 

@@ -106,6 +106,9 @@ class Squared(Loss):
 
     name = "squared"
 
+    def __repr__(self) -> str:
+        return f"loss {self.name!r}"
+
     def value(self, z: Array, y: Array) -> Array:
         return 0.5 * np.square(z - y).sum(axis=1)
 
@@ -129,6 +132,9 @@ class CrossEntropy(Loss):
     """ℓ(z, y) = log Σ_c e^{z_c} − ⟨y, z⟩ for y on the simplex (one-hot for class labels)."""
 
     name = "cross_entropy"
+
+    def __repr__(self) -> str:
+        return f"loss {self.name!r}"
 
     def value(self, z: Array, y: Array) -> Array:
         top = z.max(axis=1)

@@ -40,6 +40,7 @@ class Problem:
     Source: Ding et al. 2021 (1)–(3); Barboni et al. 2024 §2.
     """
 
+    @checks.typed
     def __init__(
         self,
         x: ArrayLike,
@@ -63,7 +64,7 @@ class Problem:
             checks.positive("quartic_decay", quartic_decay, zero=True),
         )
         self.temperature = checks.positive("temperature", temperature, zero=True)
-        x = _numbers("x", x, ("N", "d_in"))
+        x = checks.array("x", x, ("N", "d_in"))
         self.embed = _frozen(_embedding(embed, block.dim, x.shape[1]))
         rows = None if isinstance(readout, str) else checks.array("readout", readout, ("k", "d"))
         self._take(x, y, weights, None, block.dim if rows is None else len(rows))
@@ -75,7 +76,7 @@ class Problem:
         """Data, their targets and weights; never frozen, or changed with, the caller's arrays."""
         if not len(x):
             raise ValueError("x must hold at least one row; given none")
-        labels = _plain("y", y)
+        labels = checks.numeric("y", y)
         if labels.ndim not in (1, 2) or 0 in labels.shape[1:]:
             raise ValueError(f"y must have shape (N,) or (N, k), k >= 1; given {labels.shape}")
         if len(labels) != len(x):
@@ -91,7 +92,7 @@ class Problem:
         ValueError for shapes that do not fit.
         """
         other = copy(self)
-        data = _numbers("x", x, ("N", self.x.shape[1]))
+        data = checks.array("x", x, ("N", self.x.shape[1]))
         other._take(data, y, weights, self.outputs, self.outputs)
         if other.outputs != self.outputs:
             raise ValueError(f"y must have {self.outputs} columns; given {other.outputs}")
@@ -156,9 +157,10 @@ class Problem:
                 "mfpde.resnet.train(optimizer='langevin') for noisy training"
             )
 
+    @checks.typed
     def start(self, x: ArrayLike | None = None) -> Array:
         """Hidden states at depth 0, X_i(0) = A x_i, shape (N, d)."""
-        data = self.x if x is None else _numbers("x", x, ("N", self.x.shape[1]))
+        data = self.x if x is None else checks.array("x", x, ("N", self.x.shape[1]))
         return data @ self.embed.T
 
     def __repr__(self) -> str:
@@ -183,25 +185,8 @@ def _frozen(value: Array) -> Array:
     return own
 
 
-def _plain(name: str, value: Any) -> NDArray[Any]:
-    """An array whose numbers mean what they say."""
-    try:
-        out = np.asarray(value)
-    except ValueError as error:  # rows of different lengths
-        raise TypeError(f"{name} must be an array of numbers; {error}") from None
-    if isinstance(value, np.ma.MaskedArray) and np.ma.is_masked(value):
-        raise ValueError(f"{name} is masked; leave out the rows with masked entries, or fill them")
-    if out.dtype.names is not None or out.dtype.kind not in "biufO":
-        raise TypeError(f"{name} must be an array of numbers, real ones; given type {out.dtype}")
-    return out
-
-
-def _numbers(name: str, value: Any, shape: tuple[int | str, ...]) -> Array:
-    return checks.array(name, _plain(name, value), shape)
-
-
 def _weights(weights: Any, n: int) -> Array:
-    out = _numbers("weights", weights, (n,))
+    out = checks.array("weights", weights, (n,))
     if not np.all(out > 0):
         raise ValueError(f"weights must be positive; the smallest is {out.min():g}")
     mean = out.mean()

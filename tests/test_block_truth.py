@@ -105,7 +105,7 @@ def measures(p):
     masses = rng.dirichlet(np.ones(3**p), nodes).reshape(nodes, *[3] * p)
     grid = mfpde.GridMeasure(masses, depth, axes)
     yield grid
-    yield grid.moving()
+    yield mfpde.MovingGrid.from_grid(grid)
     yield mfpde.JointGrid(rng.dirichlet(np.ones(4 * 3**p)).reshape(4, *[3] * p), axes)
     for kind in (mfpde.JointMeasure, mfpde.OrderedBlocks):
         yield kind(rng.standard_normal((6, p)), rng.random(6))

@@ -175,5 +175,5 @@ def test_misfits_are_named():
         mfpde.predict(other, rho)
     with pytest.raises(TypeError, match="first_variation"):
         mfpde.gradient(problem, rho)
-    with pytest.raises(TypeError, match="rho must be a measure of mfpde"):
+    with pytest.raises(TypeError, match="rho must be a Measure; given an array"):
         mfpde.predict(problem, rho.masses)

@@ -27,9 +27,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from common import sine
-from reporting import Claim, parser, say, table, verdict, write_csv
 from scipy.stats import binomtest
+from study import Claim, parser, say, sine, table, verdict, write_csv
 
 import mfpde
 from mfpde import laws

@@ -18,6 +18,8 @@ TorchField = Callable[[Any, Any], Any]
 # How far x or θ moves in the differences of a block that has no second derivatives of its own.
 DIFFERENCE = 1e-3
 
+LARGEST_DIM = 2**20  # d of a block: each coordinate of θ has a name
+
 
 class Block(Honest, ABC):
     """A residual block f: R^d × R^p → R^d; subclass it for your own.

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from mfpde import checks
 from mfpde.blocks import reference
 from mfpde.blocks.base import Array, Block
 from mfpde.blocks.inheritance import derived
@@ -29,6 +30,7 @@ class Sample(NamedTuple):
     scale: Array  # of x, by coordinate
 
 
+@checks.typed
 def check_block(block: Block, x: Array | None = None, *, seed: int = 0, tol: float = 1e-6) -> float:
     """Largest relative error of a block: derivatives and sums against its own ``value``.
 
@@ -71,7 +73,7 @@ def _sample(block: Block, x: Array | None, rng: np.random.Generator) -> Sample:
     own, q = rng.standard_normal((2, 3, d))
     theta, scale = rng.standard_normal((4, p)), np.ones(d)
     if x is not None:
-        rows = np.asarray(x, np.float64)[np.linspace(0, len(x) - 1, 3).astype(int)]
+        rows = checks.array("x", x, ("n", block.dim))[np.linspace(0, len(x) - 1, 3).astype(int)]
         size = np.sqrt(np.mean(np.square(x), axis=0))
         scale = np.where(size > 0, size, 1.0)
         own = rows + 0.01 * scale * own  # beside kinks: many a block has one at x = 0

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mfpde import checks
-from mfpde.blocks.base import Block, TorchField
+from mfpde.blocks.base import LARGEST_DIM, Block, TorchField
 
 Array = NDArray[Any]
 
@@ -23,8 +23,9 @@ class Linear(Block):
     Raises ValueError for a dimension below one.
     """
 
+    @checks.typed
     def __init__(self, dim: int) -> None:
-        self.dim = checks.count("Linear dim", dim)
+        self.dim = checks.count("Linear dim", dim, most=LARGEST_DIM)
         self.coordinates = tuple(f"{letter}{i}" for letter in "uv" for i in range(dim))
 
     def __repr__(self) -> str:

@@ -59,6 +59,7 @@ class Meshed(Block):
     coordinates (w, b), an activation without compiled form, or a spacing that is not positive.
     """
 
+    @checks.typed
     def __init__(self, block: SHL, spacing: float) -> None:
         if not computes(block, SHL):
             raise TypeError(f"Meshed takes an SHL block; given {block!r}")

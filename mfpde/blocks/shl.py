@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from mfpde import checks
 from mfpde.activations import Activation, get_activation
 from mfpde.blocks import curvature
-from mfpde.blocks.base import Block, TorchField
+from mfpde.blocks.base import LARGEST_DIM, Block, TorchField
 from mfpde.depth import Depth
 from mfpde.kernels import chain, gram, shl, shl_tangent
 
@@ -42,8 +42,9 @@ class SHL(Block):
     is not a bool.
     """
 
+    @checks.typed
     def __init__(self, dim: int, activation: str = "tanh", *, bias: bool = True) -> None:
-        self.dim = checks.count("SHL dim", dim)
+        self.dim = checks.count("SHL dim", dim, most=LARGEST_DIM)
         self.activation: Activation = get_activation(activation)
         if not isinstance(bias, bool | np.bool_):
             raise TypeError(f"SHL bias must be True or False; given {bias!r}")

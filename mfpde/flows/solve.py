@@ -21,9 +21,12 @@ from mfpde.runs.options import Options, Save
 from mfpde.runs.solution import Solution
 from mfpde.runs.status import SolveError, Status
 
+FASTEST = 1e6  # rate of birth and death beside a transport of rate 1
+
 PathLike = str | os.PathLike[str]
 
 
+@checks.typed
 def solve(
     problem: Problem,
     rho0: Measure,
@@ -94,6 +97,8 @@ def solve(
         max_steps=max_steps,
     )
     if rate := checks.positive("reaction", reaction, zero=True):
+        if rate > FASTEST:
+            raise ValueError(f"reaction must be at most {FASTEST:g}; given {reaction!r}")
         birth_death.check(rho0, options, checkpoint)
     flow = build(problem, rho0, options, Clock())
     point = flow.at(rho0.state)
@@ -113,6 +118,7 @@ def solve(
     )
 
 
+@checks.typed
 def resume(
     path: PathLike,
     *,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -11,10 +11,8 @@ from mfpde import plots
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from mfpde.limits.result import Limit
 
-
-def draw(found: Limit) -> Figure:
+def draw(found: Any) -> Figure:
     """Left: E(ρ_s) with its error as a band. Right: errors of the outputs, by part."""
     with plots.style() as plt:
         figure, (left, right) = plt.subplots(1, 2, figsize=(plots.PAGE, 2.4))

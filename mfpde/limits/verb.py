@@ -15,6 +15,7 @@ from mfpde.problem import Problem
 from mfpde.runs.status import Status
 
 
+@checks.typed
 def limit(
     problem: Problem,
     law: Law | DepthLaw,
@@ -58,7 +59,7 @@ def limit(
     study = Study(
         problem,
         law,
-        np.linspace(0.0, s_end, checks.count("times", times) + 1),
+        np.linspace(0.0, s_end, checks.count("times", times, most=10**6) + 1),
         method=method,
         seed=seed,
         max_work=_budget("max_work", max_work),

@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from mfpde import checks
 from mfpde.depth import Depth
-from mfpde.laws import DepthLaw, Law
+from mfpde.laws import DepthLaw, Law, at_depth
 from mfpde.measures import quadrature
 from mfpde.paths import Path
 
@@ -33,6 +33,7 @@ class ParticleMeasure:
 
     kind: ClassVar[str] = "particles"
 
+    @checks.typed
     def __init__(
         self,
         theta: ArrayLike,
@@ -41,8 +42,6 @@ class ParticleMeasure:
         *,
         dtype: DTypeLike | None = None,
     ) -> None:
-        if not isinstance(depth, Depth):
-            raise TypeError(f"depth must be a mfpde.Depth; given {type(depth).__name__}")
         if dtype is None:
             dtype = np.float32 if np.asarray(theta).dtype == np.float32 else np.float64
         checks.choice("dtype", np.dtype(dtype).name, PRECISIONS)
@@ -70,6 +69,7 @@ class ParticleMeasure:
         return a / sums[:, None] if off.max() > 1e-14 else a
 
     @classmethod
+    @checks.typed
     def from_law(
         cls,
         law: Law | DepthLaw,
@@ -90,10 +90,15 @@ class ParticleMeasure:
         particle's parameters at two nodes hang together. For tensor rules ``count`` may be the
         orders of the p coordinates.
         """
+        checks.choice("rule", rule, quadrature.RULES)
         if isinstance(coupling, Path):
             points = quadrature.paths(law, depth.nodes, coupling, count, rule, seed)
             return cls(points, depth, dtype=dtype)
         checks.choice("coupling", coupling, ("tied", "independent"))
+        if isinstance(count, int | np.integer):
+            needed = 24.0 * len(depth.nodes) * checks.count("count", count)
+            needed *= at_depth(law, 0.0).dim
+            checks.memory(f"count = {count} at {len(depth.nodes)} depths", needed, "take fewer")
         if rule in quadrature.TENSOR_RULES and coupling == "independent":
             raise ValueError(f"rule={rule!r} is deterministic: it has no coupling='independent'")
         stream = np.random.SeedSequence(seed)

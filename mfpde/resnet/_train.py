@@ -37,6 +37,7 @@ class TrainingError(FloatingPointError):
         self.training = training
 
 
+@checks.typed
 def train(
     problem: Problem,
     law: Law | DepthLaw | None = None,
@@ -127,6 +128,7 @@ def train(
     return _checked(found, raise_on_failure)
 
 
+@checks.typed
 def resume(
     path: PathLike,
     *,
@@ -159,6 +161,7 @@ def resume(
     )
 
 
+@checks.typed
 def train_shapes(
     problem: Problem,
     law: Law | DepthLaw,
@@ -173,13 +176,21 @@ def train_shapes(
     Keywords go to ``train``; a shape listed twice is trained once. To spread the shapes over
     processes, hand ``train`` to ``mfpde.sweep.map_runs``.
     """
-    wanted = list(dict.fromkeys((int(layers), int(width)) for layers, width in shapes))
+    wanted = list(dict.fromkeys(_shape(shape) for shape in shapes))
     return {
         shape: train(
             problem, law, layers=shape[0], width=shape[1], seeds=seeds, progress=False, **how
         )
         for shape in track(wanted, "networks", progress)
     }
+
+
+def _shape(shape: Any) -> tuple[int, int]:
+    """One of the ``shapes`` of ``train_shapes``."""
+    if not isinstance(shape, Sequence | np.ndarray) or len(shape) != 2:
+        raise TypeError(f"shapes must hold pairs (layers, width); given {checks.brief(shape)}")
+    layers, width = (checks.count("shapes (layers, width)", number) for number in shape)
+    return layers, width
 
 
 def _finish(
@@ -239,6 +250,10 @@ def _start(
     names = check_seeds(seeds, None)
     if not isinstance(coupling, Path):
         checks.choice("coupling", coupling, COUPLINGS)
+    needed = 32.0 * len(names) * checks.count("layers", layers) * checks.count("width", width)
+    checks.memory(
+        f"{len(names)} seeds of layers = {layers} and width = {width}", needed * size, "take fewer"
+    )
     depth, count = Depth(checks.count("layers", layers), "euler"), checks.count("width", width)
     theta = np.stack([_sample(law, depth, count, coupling, seed) for seed in names])
     if theta.shape[-1] != size:

@@ -32,6 +32,7 @@ MOST_STEPS = 16
 PRODUCT = 3.0
 
 
+@checks.typed
 def finite_size(
     problem: Problem,
     law: Law | DepthLaw,
@@ -80,7 +81,7 @@ def finite_size(
     study.depth_steps = _depth_steps(coupling, checks.count("depth_steps", depth_steps))
     few = study.rows.count <= MOST_ROWS and trajectory.differentiable(problem.block)
     by_rows = probes is None and few
-    return study.result(by_rows, checks.count("probes", probes or PROBES, least=2))
+    return study.result(by_rows, checks.count("probes", probes or PROBES, least=2, most=10**6))
 
 
 class _Width(NamedTuple):
@@ -247,7 +248,7 @@ def whole_step(s_end: float, step: float) -> float:
 def _marks(s_end: float, times: int | Sequence[float], step: float | None) -> list[float]:
     end = checks.positive("s_end", s_end)
     if isinstance(times, (int, np.integer)) and not isinstance(times, bool):
-        given = end / 2.0 ** np.arange(checks.count("times", times))
+        given = end / 2.0 ** np.arange(checks.count("times", times, most=10**4))
     else:
         given = np.unique(checks.array("times", times, ("T",)))
         if not given.size or given[0] <= 0 or given[-1] > end:

@@ -15,6 +15,7 @@ from mfpde.response.linearised import Linearised
 Array = NDArray[np.float64]
 
 
+@checks.typed
 def hessian_product(
     problem: Problem,
     rho: ParticleMeasure,

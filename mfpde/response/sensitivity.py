@@ -46,6 +46,7 @@ class Sensitivity:
     steps: int
 
 
+@checks.typed
 def sensitivity(
     problem: Problem,
     law: Law | DepthLaw,

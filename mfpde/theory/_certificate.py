@@ -71,6 +71,7 @@ class Certificate:
         )
 
 
+@checks.typed
 def certificate(
     problem: Problem, rho0: ParticleMeasure, *, criterion: str = "uniform"
 ) -> Certificate:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 Array = NDArray[np.float64]
 
 
+@runtime_checkable
 class Trajectory(Protocol):
     """What a run offers to theory: recorded series, and the measure at any s between them."""
 
@@ -31,6 +32,7 @@ class Trajectory(Protocol):
     def at(self, s: float) -> Any: ...
 
 
+@checks.typed
 def tangent_kernel(problem: Problem, rho: Measure) -> Array:
     """K of the outputs z_i = B X_i(1), (N·k, N·k), row i·k + c for output c of datum i.
 
@@ -45,6 +47,7 @@ def tangent_kernel(problem: Problem, rho: Measure) -> Array:
     return kernel
 
 
+@checks.typed
 def tangent_operator(problem: Problem, rho: Measure) -> LinearOperator:
     """v ↦ K v without K: one adjoint and one tangent pass a product, O(state) memory.
 
@@ -64,6 +67,7 @@ def tangent_operator(problem: Problem, rho: Measure) -> LinearOperator:
     return LinearOperator((n, n), matvec=product, rmatvec=product, dtype=np.float64)
 
 
+@checks.typed
 def depth_kernel(problem: Problem, rho: Measure, node: int) -> Array:
     """K(t_k) of the hidden states: ∫ D_θf(X_i, θ) D_θf(X_j, θ)ᵀ ρ_t(dθ), (N·d, N·d), row i·d + c.
 
@@ -104,6 +108,7 @@ class KernelSpectrum:
         return float(self.eigenvalues @ self.alignment)
 
 
+@checks.typed
 def kernel_spectrum(
     problem: Problem, rho: Measure, *, largest: int | None = None
 ) -> KernelSpectrum:
@@ -151,6 +156,7 @@ class KernelEvolution:
     drift: Array
 
 
+@checks.typed
 def kernel_evolution(
     problem: Problem, sol: Trajectory, s: Sequence[float] | Array
 ) -> KernelEvolution:

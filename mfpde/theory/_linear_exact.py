@@ -35,6 +35,8 @@ from mfpde.problem import Problem
 
 Array = NDArray[np.float64]
 
+MOST_CALLS = 50_000  # evaluations of the closure's right-hand side
+
 
 @dataclass(frozen=True)
 class LinearFlow:
@@ -46,6 +48,7 @@ class LinearFlow:
     depth: Depth
 
 
+@checks.typed
 def linear_scalar(
     alpha: float, slope: Callable[[float], float], s: ArrayLike, *, steps: int | None = None
 ) -> Array:
@@ -55,24 +58,34 @@ def linear_scalar(
     and Π = (1 + S/L)^L for the Euler ResNet of L = ``steps`` layers (see ``linear_multiplier``).
     Relative accuracy about 1e−12. Source: Zhang, Peyré 2026.
     """
-    checks.positive("alpha", alpha, zero=True)
+    if checks.positive("alpha", alpha, zero=True) > 1e150:
+        raise ValueError(f"alpha must be at most 1e150, its square is needed; given {alpha:g}")
 
     def rate(_: float, y: Array) -> Array:
         multiplier = linear_multiplier(y, steps)
         growth = multiplier if steps is None else multiplier / (1.0 + y / steps)
-        return -2.0 * np.sqrt(y**2 + alpha**2) * slope(float(multiplier[0])) * growth
+        pull = checks.number("slope(Π)", slope(float(multiplier[0])))
+        return -2.0 * np.sqrt(y**2 + alpha**2) * pull * growth
 
     return _integrate(rate, np.zeros(1), _times(s))[:, 0]
 
 
+@checks.typed
 def linear_multiplier(exponent: ArrayLike, steps: int | None = None) -> Array:
     """Π = e^S, or (1 + S/L)^L for the Euler ResNet of L = ``steps`` layers."""
     value = np.asarray(exponent, dtype=np.float64)
-    if steps is None:
-        return np.exp(value)
-    return (1.0 + value / steps) ** checks.count("steps", steps)
+    with np.errstate(over="ignore"):
+        if steps is None:
+            return checks.result("exp(exponent)", np.exp(value))
+        layers = checks.count("steps", steps)
+        # Through the logarithm where 1 + S/L rounds S away.
+        small = np.abs(value) < 0.5 * layers
+        tail = np.exp(layers * np.log1p(np.where(small, value / layers, 0.0)))
+        whole = (1.0 + np.where(small, 0.0, value / layers)) ** layers
+        return checks.result("(1 + exponent/steps)^steps", np.where(small, tail, whole))
 
 
+@checks.typed
 def linear_closure(
     problem: Problem, sigma0: ArrayLike, depth: Depth, s: ArrayLike, *, rtol: float = 1e-11
 ) -> LinearFlow:
@@ -112,16 +125,18 @@ def linear_closure(
     return LinearFlow(times, path, losses, depth)
 
 
+@checks.typed
 def conserved_spectra(sigma: ArrayLike) -> Array:
     """tr((JΣ)^k), k = 1..2d, for Σ (..., 2d, 2d): constant along the flow; shape (..., 2d)."""
-    signed = _signed(np.asarray(sigma, dtype=np.float64))
+    signed = _signed(_square("sigma", sigma))
     power, traces = signed, []
     for _ in range(signed.shape[-1]):
         traces.append(np.trace(power, axis1=-2, axis2=-1))
         power = power @ signed
-    return np.stack(traces, axis=-1)
+    return checks.result("a power of sigma", np.stack(traces, axis=-1))
 
 
+@checks.typed
 def linear_margin(sigma: ArrayLike) -> Array:
     """g = μ₊ + μ₋ for Σ (..., 2d, 2d): conserved, and λ_min(Σ^uu) + λ_min(Σ^vv) ≥ g; shape (...).
 
@@ -130,11 +145,12 @@ def linear_margin(sigma: ArrayLike) -> Array:
     (JΣ)⁻¹, hence |a|² = yᵀΣ^{−½}JΣ^{−½}y ≤ |y|²/μ₊ = aᵀΣ^{uu}a/μ₊. A singular Σ has g = 0 in
     that block.
     """
-    spectrum = np.sort(np.linalg.eigvals(_signed(np.asarray(sigma, dtype=np.float64))).real)
+    spectrum = np.sort(np.linalg.eigvals(_signed(_square("sigma", sigma))).real)
     d = spectrum.shape[-1] // 2
     return np.maximum(spectrum[..., d], 0.0) + np.maximum(-spectrum[..., d - 1], 0.0)
 
 
+@checks.typed
 def gradient_domination(problem: Problem) -> tuple[float, float]:
     """(κ, ℓ*) of the end-to-end loss ℓ(Π) = (1/2N) Σ|BΠAx_i − y_i|²: |∇ℓ|² ≥ 2κ(ℓ − ℓ*).
 
@@ -156,6 +172,7 @@ def best_linear_fit(problem: Problem) -> Array:
     return projected
 
 
+@checks.typed
 def linear_rate(kappa: float, margin: float, coupling: float, *, steps: int | None = None) -> float:
     """r = 2κ ḡ e^{−2B} (infinite depth) or 2κ ḡ (1 − B/L)^{2(L−1)} (Euler, L = ``steps``).
 
@@ -163,12 +180,14 @@ def linear_rate(kappa: float, margin: float, coupling: float, *, steps: int | No
     ``margin`` is ∫ g_t dt, which the flow conserves (``linear_margin``). Zero where B ≥ L.
     Source: Zhang, Peyré 2026.
     """
+    checks.positive("coupling", coupling, zero=True)
     if steps is None:
         return float(2.0 * kappa * margin * np.exp(-2.0 * coupling))
     contraction = max(1.0 - coupling / checks.count("steps", steps), 0.0)
     return float(2.0 * kappa * margin * contraction ** (2 * (steps - 1)))
 
 
+@checks.typed
 def linear_bound(problem: Problem, flow: LinearFlow, *, steps: int | None = None) -> Array:
     """The bound ℓ* + Δ₀ e^{−rs} at flow.s, with B measured along ``flow``; shape (n,).
 
@@ -231,6 +250,14 @@ class _Layers:
         return carried.fit, carried.variation.reshape(len(sigma), d, d)
 
 
+def _square(name: str, value: ArrayLike) -> Array:
+    """Matrices (..., 2d, 2d)."""
+    found = checks.nonempty(name, checks.array(name, value))
+    if found.ndim < 2 or found.shape[-1] != found.shape[-2] or found.shape[-1] % 2:
+        raise ValueError(f"{name} must have shape (..., 2d, 2d); given {found.shape}")
+    return found
+
+
 def _signed(sigma: Array) -> Array:
     d = sigma.shape[-1] // 2
     return np.repeat([1.0, -1.0], d)[:, None] * sigma
@@ -243,17 +270,33 @@ def _integrate(
 
     if times[-1] == 0.0:
         return np.repeat(start[None], len(times), axis=0)
+    calls = 0
+
+    def counted(s: float, y: Array) -> Array:
+        nonlocal calls
+        calls += 1
+        if calls > MOST_CALLS:
+            raise ValueError(
+                f"s = {times[-1]:g} is too far for an exact solution: {MOST_CALLS} evaluations "
+                f"reached {s:.3g} (rtol = {rtol:g})"
+            )
+        return rate(s, y)
+
     found = solve_ivp(
-        rate, (0.0, times[-1]), start, "DOP853", t_eval=times, rtol=max(rtol, 3e-14), atol=rtol
+        counted, (0.0, times[-1]), start, "DOP853", t_eval=times, rtol=max(rtol, 3e-14), atol=rtol
     )
     if not found.success:
-        raise RuntimeError(f"the exact linear flow could not be integrated: {found.message}")
+        raise ValueError(
+            f"the exact linear flow could not be integrated to s = {times[-1]:g} with "
+            f"rtol = {rtol:g}: {found.message}"
+        )
     path: Array = found.y.T
     return path
 
 
 def _times(s: ArrayLike) -> Array:
-    times = checks.array("s", np.atleast_1d(np.asarray(s, dtype=np.float64)), ("n",))
+    times = checks.array("s", np.atleast_1d(checks.array("s", s)), ("n",))
+    checks.nonempty("s", times)
     if times[0] < 0 or np.any(np.diff(times) <= 0):
         raise ValueError("s must be increasing and >= 0")
     return times

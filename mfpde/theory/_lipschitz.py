@@ -15,6 +15,7 @@ from mfpde.theory._measures import conditional
 Array = NDArray[np.float64]
 
 
+@checks.typed
 def lipschitz(problem: Problem, rho: Measure) -> Array:
     """Lip(t_k) = sup_i ‖∫ D_x f(X_i(t_k), θ) ρ_t(dθ)‖₂ over the data, shape (K,).
 
@@ -30,6 +31,7 @@ def layer_bounds(carried: LayeredCarried) -> Array:
     return np.array(norms)
 
 
+@checks.typed
 def adjoint_bounds(depth: Depth, lip: Array) -> tuple[Array, Array]:
     """Bounds of |P_i(t_k)|/|P_i(1)| from Lip (K,): lower and upper, both (K,).
 

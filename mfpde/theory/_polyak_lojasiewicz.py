@@ -37,6 +37,7 @@ class PolyakLojasiewicz:
     contraction: Array
 
 
+@checks.typed
 def polyak_lojasiewicz(problem: Problem, rho: Measure) -> PolyakLojasiewicz:
     """m at ρ: measured, from the tangent kernel, and the papers' bound with its exponential.
 
@@ -80,13 +81,14 @@ class Envelope:
     bound: dict[str, Array]
 
 
+@checks.typed
 def envelope(problem: Problem, sol: Trajectory, s: Sequence[float] | Array) -> Envelope:
     """Evaluate the three m at sol.at(s), s increasing, and their envelopes.
 
     dE/ds = −|grad E|² = −2mE with the measured m: that envelope *is* E, to the trapezoid rule over
     ``s``; the kernel and paper envelopes lie above it.
     """
-    times = checks.array("s", s, ("n",))
+    times = checks.nonempty("s", checks.array("s", s, ("n",)))
     found = [polyak_lojasiewicz(problem, sol.at(float(time))) for time in times]
     losses = np.array([one.loss for one in found])
     m = {name: np.array([getattr(one, name) for one in found]) for name in _NAMES}

@@ -64,6 +64,7 @@ class RequiredSize:
         )
 
 
+@checks.typed
 def required_size(
     problem: Problem,
     law: Law | DepthLaw,

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from mfpde import checks
 from mfpde.measures.particles import ParticleMeasure
 from mfpde.passes import carry
 from mfpde.problem import Problem
@@ -42,6 +43,7 @@ class ShallowComparison:
         return np.divide(self.gradient, self.shallow, out=out, where=self.shallow > 0.0)
 
 
+@checks.typed
 def shallow_comparison(problem: Problem, rho: ParticleMeasure) -> ShallowComparison:
     """The surrogate's gradient, P_i(t) replaced by P_i(1), against the ResNet's, depth by depth.
 

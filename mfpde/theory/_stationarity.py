@@ -53,6 +53,7 @@ class Stationarity:
     minimisers: Array
 
 
+@checks.typed
 def stationarity(
     problem: Problem,
     rho: ParticleMeasure | GridMeasure,
@@ -70,7 +71,7 @@ def stationarity(
     direction ρ → (1−ε)ρ + εδ_(t,θ) with θ in the box; V grows linearly in u for SHL blocks, so
     that a positive value scales with the box while zero does not. ``box`` is (p, 2), rows
     (low, high), or one pair for all coordinates; by default it is symmetric and holds every
-    particle twice over (at least [−2, 2]).
+    particle twice over (at least [−2, 2]), or that of the outermost centres of a grid.
 
     Raises ValueError for a box of another shape or with low >= high, TypeError for joint measures.
     Source: Lu et al. 2020 (Theorem on local minimisers: E > 0 implies inf V < ∫V dρ_t).
@@ -79,7 +80,7 @@ def stationarity(
 
     potential = Potential(problem, rho)
     atoms = [potential.carried.atoms(k)[0].astype(np.float64) for k in range(rho.levels)]
-    limits = _box(atoms, box)
+    limits = _box(_default_box(rho, atoms), box)
     cube = qmc.Sobol(rho.dim, rng=np.random.default_rng(seed)).random_base2(
         int(np.ceil(np.log2(checks.count("samples", samples))))
     )
@@ -127,12 +128,19 @@ def _inside(theta: Array, limits: Array) -> Array:
     return theta[np.all((theta >= limits[:, 0]) & (theta <= limits[:, 1]), axis=1)]
 
 
-def _box(atoms: list[Array], box: ArrayLike | None) -> Array:
-    dim = atoms[0].shape[1]
+def _default_box(rho: ParticleMeasure | GridMeasure, atoms: list[Array]) -> Array:
+    """Twice the reach of the particles, or where a grid can hold mass."""
+    if isinstance(rho, GridMeasure):
+        return np.array([axis.centres[[0, -1]] for axis in rho.axes])
+    widest = np.max([np.abs(theta).max(axis=0) for theta in atoms], axis=0)
+    half = 2.0 * np.maximum(widest, 1.0)
+    return np.stack([-half, half], axis=1)
+
+
+def _box(default: Array, box: ArrayLike | None) -> Array:
     if box is None:
-        widest = np.max([np.abs(theta).max(axis=0) for theta in atoms], axis=0)
-        half = 2.0 * np.maximum(widest, 1.0)
-        return np.stack([-half, half], axis=1)
+        return default
+    dim = len(default)
     limits = np.asarray(box, dtype=np.float64)
     if limits.ndim == 1:
         limits = np.tile(limits, (dim, 1))
