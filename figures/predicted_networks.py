@@ -1,9 +1,9 @@
 """Figure: finite networks predicted from the limit, against networks that are trained.
 
-Left: predicted over measured standard deviation of the outputs over the blocks that fluctuations go
+a: predicted over measured standard deviation of the outputs over the blocks that fluctuations go
 down with, LM for independent layers (circles) and M for tied ones (squares), filled where the
-prediction trusts itself; grey: two standard errors of the measured deviation. Middle: share of
-losses inside the predicted 95 % band, with the two standard errors that are expected. Right: the
+prediction trusts itself; grey: two standard errors of the measured deviation. b: share of
+losses inside the predicted 95 % band, with the two standard errors that are expected. c: the
 measured deviation of the sine's outputs over depth, which helps independent layers alone; lines are
 predictions. Data: validation/predicted_networks.py.
 """
@@ -15,7 +15,8 @@ import sys
 from pathlib import Path
 
 import numpy as np
-from drawing import PAGE, folder, powers, save, style
+from drawing import PAGE, powers, script, style
+from matplotlib.figure import Figure
 
 MARKS = {"independent": "o", "tied": "s"}
 TEXT = ("problem", "coupling")
@@ -31,7 +32,7 @@ def read(path: Path) -> dict[str, np.ndarray]:
     }
 
 
-def draw(data: Path):
+def draw(data: Path) -> Figure:
     """The figure, from the files of the validation script."""
     rows = read(data / "networks.csv")
     blocks = rows["width"] * np.where(rows["coupling"] == "independent", rows["layers"], 1.0)
@@ -93,11 +94,7 @@ def _depth(axes, rows) -> None:
     axes.legend()
 
 
-def main(argv: list[str] | None = None) -> int:
-    data = folder("predicted_networks", __doc__, argv)
-    save(draw(data), data, "predicted_networks")
-    return 0
-
+main = script(__doc__, draw)
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -20,10 +20,10 @@ from __future__ import annotations
 
 import sys
 import time
-from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
-from reporting import Claim, parser, say, table, verdict, write_csv
+from study import Claim, Sizes, report, script, write_csv
 
 import mfpde
 from mfpde import data, laws
@@ -36,20 +36,15 @@ HEADER = (
 )  # fmt: skip
 
 
-@dataclass(frozen=True)
-class Settings:
-    """Sizes of the study; ``quick`` is what the tests run."""
-
-    layers: tuple[int, ...] = (4, 8, 16, 32)
-    widths: tuple[int, ...] = (4, 8, 16, 32, 64)
-    networks: int = 64
-    particles: int = 1024
-    s_end: float = 12.0
-    step: float = 0.25
-
-    @classmethod
-    def quick(cls) -> Settings:
-        return cls(layers=(4, 16), widths=(8, 32), networks=60, particles=256, s_end=4.0)
+FULL = {
+    "layers": (4, 8, 16, 32),
+    "widths": (4, 8, 16, 32, 64),
+    "networks": 64,
+    "particles": 1024,
+    "s_end": 12.0,
+    "step": 0.25,
+}
+QUICK = {"layers": (4, 16), "widths": (8, 32), "networks": 60, "particles": 256, "s_end": 4.0}
 
 
 def problems() -> dict[str, tuple[mfpde.Problem, laws.Law]]:
@@ -85,7 +80,7 @@ def trained(problem, law, shape, coupling, settings, times) -> tuple[np.ndarray,
     return np.moveaxis(run.observed["outputs"][:, at], 1, 0), run.loss[:, at].T
 
 
-def compare(name: str, coupling: str, settings: Settings) -> tuple[list[tuple], tuple]:
+def compare(name: str, coupling: str, settings: Sizes) -> tuple[list[tuple], tuple]:
     """Rows of ``HEADER``, and (name, coupling, seconds of the prediction, of the training)."""
     problem, law = problems()[name]
     rows, start = [], time.perf_counter()
@@ -149,20 +144,16 @@ def claims(rows: list[tuple], seconds: list[tuple], networks: int) -> list[Claim
     ]
 
 
-def main(argv: list[str] | None = None) -> int:
-    chosen = parser(__doc__, "predicted_networks").parse_args(argv)
-    settings = Settings.quick() if chosen.quick else Settings()
+def measure(settings: Sizes, out: Path) -> list[Claim]:
     results = [compare(name, coupling, settings) for name in problems() for coupling in COUPLINGS]
     rows = [row for some, _ in results for row in some]
     seconds = [each for _, each in results]
-    write_csv(chosen.out / "networks.csv", HEADER, rows)
-    write_csv(
-        chosen.out / "seconds.csv", ("problem", "coupling", "predicting", "training"), seconds
-    )
-    table(("problem", "coupling", "seconds to predict", "to train"), seconds)
-    say("")
-    return verdict(claims(rows, seconds, settings.networks))
+    write_csv(out / "networks.csv", HEADER, rows)
+    report(out / "seconds.csv", ("problem", "coupling", "predicting", "training"), seconds)
+    return claims(rows, seconds, settings.networks)
 
+
+main = script(__doc__, measure, FULL, QUICK)
 
 if __name__ == "__main__":
     sys.exit(main())
