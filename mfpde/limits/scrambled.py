@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from mfpde.evaluate import predict
 from mfpde.limits.gaps import Gap
 from mfpde.limits.sizes import MOST_PARTICLES, Scrambles, Spec
-from mfpde.limits.study import Run, Study
+from mfpde.limits.study import Run, Study, loss_of
 from mfpde.problem import Problem
 
 Array = NDArray[np.float64]
@@ -109,16 +109,16 @@ def assess(study: Study, sizes: Scrambles, depth_steps: int, rtol: float) -> Ass
     for count in (sizes.count // COARSER, sizes.count):
         specs = _specs(Scrambles(count, sizes.scrambles), depth_steps, rtol)
         study.announce(f"width, {sizes}", specs)
-        means.append(average(study, [study.run(spec) for spec in specs]))
+        means.append(average(study.problem, [study.run(spec) for spec in specs]))
     coarse, fine = means
     return sizes, fine, Spread(_gap(study, fine, coarse), fine, coarse)
 
 
-def average(study: Study, runs: list[Run]) -> Mean:
+def average(problem: Problem, runs: list[Run]) -> Mean:
     """Outputs and penalties averaged; the loss is that of the averages."""
     outputs = np.mean([run.outputs for run in runs], axis=0)
     penalty = np.mean([run.penalty for run in runs], axis=0)
-    return Mean(outputs, study.loss_of(outputs, penalty), tuple(runs))
+    return Mean(outputs, loss_of(problem, outputs, penalty), tuple(runs))
 
 
 def _gap(study: Study, fine: Mean, coarse: Mean) -> Gap:
@@ -155,5 +155,5 @@ def _jackknife(study: Study, mean: Mean) -> Array:
     left_out = []
     for one in range(count):
         rest = [run for number, run in enumerate(mean.runs) if number != one]
-        left_out.append(average(study, rest).loss)
+        left_out.append(average(study.problem, rest).loss)
     return np.sqrt((count - 1) * np.var(left_out, axis=0))

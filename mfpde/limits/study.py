@@ -113,10 +113,6 @@ class Study:
         """The largest relative difference of two runs."""
         return self.yardstick.size(self.gap(self.run(one), self.run(other)))
 
-    def loss_of(self, outputs: Array, penalty: Array) -> Array:
-        """E at all times from outputs (n, N, k) and penalties (n,)."""
-        return np.array([self.problem.fit(z) for z in outputs]) + penalty
-
     def measure(self, spec: Spec) -> ParticleMeasure:
         """ρ_0 of a run."""
         depth, points = Depth(spec.depth_steps, "rk4"), spec.points
@@ -161,7 +157,7 @@ class Study:
         penalty = [
             rho.integrate(value(rho.theta)) if self.problem.penalty else 0.0 for rho in measures
         ]
-        loss = self.loss_of(outputs, np.array(penalty))
+        loss = loss_of(self.problem, outputs, np.array(penalty))
         return Run(outputs, np.array(penalty), loss, measures[-1], solution.s)
 
     def _count(self, spec: Spec, solution: Solution) -> None:
@@ -192,3 +188,8 @@ class Study:
             raise Stopped(Status.INTERRUPTED)
         if solution.status is Status.STOPPED:
             raise Stopped(Status.BUDGET_SPENT)
+
+
+def loss_of(problem: Problem, outputs: Array, penalty: Array) -> Array:
+    """E at all times from outputs (n, N, k) and penalties (n,)."""
+    return np.array([problem.fit(z) for z in outputs]) + penalty

@@ -101,6 +101,6 @@ def _result(study: Study, best: Candidate, status: Status, rtol: float) -> Limit
         status,
         study.work,
         study.seconds,
-        tuple(run.final for run in best.runs),
+        best.runs,
         best.parts,
     )
