@@ -140,3 +140,16 @@ def test_files_keep_the_bars(problem, tmp_path):
         mfpde.Limit.load(tmp_path / "run.h5")
     with pytest.raises(FileNotFoundError, match="path"):
         mfpde.Limit.load(tmp_path / "absent.h5")
+
+
+@pytest.mark.parametrize("s_end", [50.0, np.inf])
+def test_a_loss_as_the_goal(s_end):
+    x = np.linspace(-1, 1, 4)[:, None]
+    task = mfpde.Problem(x, x / 2, block=mfpde.SHL(dim=1, bias=False))
+    law = laws.Gaussian(1.0, dim=2)
+    found = mfpde.limit(task, law, s_end=s_end, rtol=1e-2, times=4, loss_below=0.02)
+    assert found.status is Status.LOSS_REACHED
+    assert found.loss[-1] + found.loss_error[-1] <= 0.02
+    assert found.s[-1] < 50.0
+    with pytest.raises(ValueError, match="s_end must be finite"):
+        mfpde.limit(task, law, s_end=np.inf)
