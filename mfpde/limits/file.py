@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mfpde.depth import Depth
-from mfpde.limits.gaps import Gap
+from mfpde.limits.gaps import Gap, Yardstick
 from mfpde.limits.parts import Pair, Part
 from mfpde.limits.result import Limit
 from mfpde.limits.scrambled import Spread, average
@@ -42,6 +42,7 @@ def save(found: Limit, path: PathLike) -> None:
             "rtol": found.rtol,
             "points": {"kind": found.sizes.rule, **vars(points)},
             "sizes": found.sizes[1:],
+            "yardstick": [found.yardstick.outputs, found.yardstick.loss],
             "work": found.work,
             "seconds": found.seconds,
             "runs": [_number(run, runs) for run in found.runs],
@@ -126,6 +127,7 @@ def _read(file: h5py.File, block: Any) -> Limit:
         seconds=config["seconds"],
         runs=tuple(runs[i] for i in config["runs"]),
         parts=parts,
+        yardstick=Yardstick(*config["yardstick"]),
     )
 
 

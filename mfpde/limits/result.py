@@ -64,6 +64,7 @@ class Limit:
     seconds: float
     runs: tuple[Run, ...] = field(repr=False)
     parts: dict[str, Part | Spread] = field(repr=False)
+    yardstick: Yardstick = field(repr=False)
 
     @property
     def success(self) -> bool:
@@ -79,18 +80,11 @@ class Limit:
     @property
     def errors(self) -> dict[str, float]:
         """Width, depth and time: the largest error over s, relative to the targets and E(ρ_0)."""
-        yardstick = self.yardstick
-        return {name: yardstick.size(self.parts[name].gap) for name in PARTS}
+        return {name: self.yardstick.size(self.parts[name].gap) for name in PARTS}
 
     @property
     def error(self) -> float:
         return sum(self.errors.values())
-
-    @property
-    def yardstick(self) -> Yardstick:
-        """What ``errors`` are relative to."""
-        scale = float(np.sqrt(np.mean(np.square(self.problem.y)))) or 1.0
-        return Yardstick(scale, max(float(self.loss[0]), np.finfo(float).tiny))
 
     @property
     def loss_error(self) -> Array:

@@ -148,4 +148,5 @@ def _result(study: Study, best: Candidate, status: Status, rtol: float) -> Limit
         study.seconds,
         best.runs,
         best.parts,
+        study.yardstick,
     )
