@@ -16,8 +16,9 @@ from numpy.typing import NDArray
 from mfpde.evaluate import predict
 from mfpde.limits.gaps import Gap
 from mfpde.limits.sizes import MOST_PARTICLES, Scrambles, Spec
-from mfpde.limits.study import Run, Study, loss_of
+from mfpde.limits.study import Run, Stopped, Study, loss_of
 from mfpde.problem import Problem
+from mfpde.runs.status import Status
 
 Array = NDArray[np.float64]
 
@@ -80,23 +81,30 @@ def quantile(count: int) -> float:
 def settle_width(study: Study, depth_steps: int, rtol: float, share: float) -> Iterator[Assessed]:
     """Sizes of falling error, up to the first within ``share`` or the largest allowed."""
     sizes = TRIAL
-    while sizes.total <= MOST_PARTICLES:
+    while True:
         found = assess(study, sizes, depth_steps, rtol)
         yield found
         excess = study.yardstick.size(found[2].gap) / share
         if excess <= 1.0:
             return
-        sizes = grown(sizes, excess)
-        if sizes.total <= MOST_PARTICLES:
-            study.require(_specs(sizes, depth_steps, rtol))
+        allowed = [one for one in grown(sizes, excess) if one.total <= MOST_PARTICLES]
+        if not allowed:
+            return
+        bought = [one for one in allowed if study.affords(_specs(one, depth_steps, rtol))]
+        if not bought:
+            raise Stopped(Status.BUDGET_SPENT)
+        sizes = bought[0]
 
 
-def grown(sizes: Scrambles, excess: float) -> Scrambles:
-    """The next sizes for an error that is ``excess`` times too large."""
-    if sizes.count >= FEW and excess <= 1.6 and 2 * sizes.scrambles <= MOST_SCRAMBLES:
-        return Scrambles(sizes.count, 2 * sizes.scrambles)
+def grown(sizes: Scrambles, excess: float) -> list[Scrambles]:
+    """The next sizes for an error that is ``excess`` times too large; then more modest ones."""
     fold = np.ceil(np.log(excess) / SLOPE / np.log(COARSER) - 0.2)
-    return Scrambles(sizes.count * COARSER ** int(np.clip(fold, 1, BOLDEST)), TRIAL.scrambles)
+    steps = range(int(np.clip(fold, 1, BOLDEST)), 0, -1)
+    wider = [Scrambles(sizes.count * COARSER**step, TRIAL.scrambles) for step in steps]
+    if sizes.count < FEW or 2 * sizes.scrambles > MOST_SCRAMBLES:
+        return wider
+    more = [Scrambles(sizes.count, 2 * sizes.scrambles)]
+    return more + wider if excess <= 1.6 else wider + more
 
 
 def _specs(sizes: Scrambles, depth_steps: int, rtol: float) -> list[Spec]:

@@ -93,12 +93,11 @@ class Study:
         """Work that the runs not yet done will take, by the gradients of the last one."""
         return float(sum(self._levels(s) * self._gradients for s in specs if s not in self.runs))
 
-    def require(self, specs: Iterable[Spec]) -> None:
-        """Raise Stopped unless the runs not yet done fit into what is left of the budgets."""
+    def affords(self, specs: Iterable[Spec]) -> bool:
+        """Whether the runs not yet done fit into what is left of the budgets."""
         cost = self.cost(specs)
-        late = self.seconds + self._pace * cost > self.max_seconds
-        if late or self.work + cost > self.max_work:
-            raise Stopped(Status.BUDGET_SPENT)
+        in_time = self.seconds + self._pace * cost <= self.max_seconds
+        return in_time and self.work + cost <= self.max_work
 
     def announce(self, part: str, specs: Iterable[Spec] = ()) -> None:
         """Tell the display what is refined now, and how long the runs named will take."""
