@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -102,7 +103,7 @@ class Driver:
 
     def _advance(self) -> Status | None:
         """One accepted step, or the status that forbids it."""
-        if self.scheme.stability is not None and (status := self._watch()) is not None:
+        if self.scheme.watched and (status := self._watch()) is not None:
             return status
         while True:
             longest = self._longest()
@@ -113,16 +114,18 @@ class Driver:
                 if status is None:
                     self._accept(step, h, target)
                 return status
-            if self._judge_adaptive(step, h):
+            if self._judge_adaptive(step, h, min(self.control.h, longest)):
                 self._accept(step, h, target)
                 return None
             if steps.exhausted(self.control):
                 return Status.STEP_TOO_SMALL
 
     def _longest(self) -> float:
-        """What a scheme without error estimate allows: its own limit and stability."""
-        if self.scheme.longest is None:
+        """What an adaptive scheme allows: its own limit and stability."""
+        if not self.scheme.adaptive:
             return np.inf
+        if self.scheme.longest is None:
+            return steps.stable(self.control, self.scheme)
         limit = self.scheme.longest(self.flow, self.point)
         return min(limit, steps.stable(self.control, self.scheme))
 
@@ -131,11 +134,14 @@ class Driver:
             return Status.NON_FINITE
         return Status.LOSS_ROSE if self._rose(step.point) else None
 
-    def _judge_adaptive(self, step: Step, h: float) -> bool:
+    def _judge_adaptive(self, step: Step, h: float, wanted: float) -> bool:
         """Accept or not, and set the next proposal."""
         error = self._relative_error(step)
         rose = error <= 1.0 and self._rose(step.point)
-        accepted, self.solution.control = steps.judged(self.control, self.scheme, h, error, rose)
+        accepted, control = steps.judged(self.control, self.scheme, h, error, rose, wanted)
+        if step.rate is not None and np.isfinite(step.rate):
+            control = replace(control, rate=step.rate)
+        self.solution.control = control
         self.flow.clock.counts["rejected"] += not accepted
         return accepted
 

@@ -32,6 +32,10 @@ class Control:
     steps: int = 0
     rejected_last: bool = False
     rate: float = 0.0  # largest eigenvalue at the last look, 0 if none
+    error: float = 0.0  # of the last accepted step beside what was allowed, 0 if none
+    method: str = ""  # the scheme at work, where "auto" changes it along the run
+    worth: float = 0.0  # gradients that the other method would have saved of late
+    switches: int = 0
     watch: Array = field(default_factory=lambda: np.zeros((0, 0)))
 
 

@@ -23,6 +23,7 @@ class Step(NamedTuple):
     error: Array | float | None = None
     dense: Callable[[float], Array] | None = None
     refused: bool = False
+    rate: float | None = None
 
 
 @dataclass(frozen=True)
@@ -44,6 +45,11 @@ class Scheme:
     dense: bool = False
     longest: Callable[[Any, Any], float] | None = None
     descends: bool = True
+
+    @property
+    def watched(self) -> bool:
+        """Whether stability is looked after by power iterations beside the steps."""
+        return self.stability is not None and self.error_order is None
 
     @property
     def adaptive(self) -> bool:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import replace
 from functools import partial
 
-from mfpde.flows.schemes import dormand_prince, explicit, implicit
+from mfpde.flows.schemes import explicit, implicit, tsitouras
 from mfpde.runs.step import Scheme, Step
 
 __all__ = ["SCHEMES", "Scheme", "Step", "scheme"]
@@ -21,7 +21,7 @@ SCHEMES = {
         Scheme("gd", 1, explicit.euler, stability=2.0),
         Scheme("heun", 2, explicit.heun, stability=2.0),
         Scheme("rk4", 4, explicit.rk4, stability=2.785293563405282),
-        Scheme("rk45", 5, dormand_prince.step, error_order=5, dense=True),
+        Scheme("rk45", 5, tsitouras.step, error_order=5, stability=tsitouras.STABILITY, dense=True),
         Scheme("implicit", 2, implicit.step, error_order=2),  # and more columns: see ``scheme``
     )
 }
@@ -32,6 +32,6 @@ def scheme(method: str, rtol: float, atol: float) -> Scheme:
     found = SCHEMES[method]
     if method != "implicit":
         return found
-    columns = implicit.columns_for(rtol)
-    step = partial(found.step, columns=columns, rtol=rtol, atol=atol)
-    return replace(found, order=columns, error_order=columns, step=step)
+    rows = implicit.rows_for(rtol)
+    step = partial(found.step, rows=rows, rtol=rtol, atol=atol)
+    return replace(found, order=len(rows), error_order=len(rows), step=step)
