@@ -36,7 +36,7 @@ def animate(run: mfpde.Solution, path: Path) -> None:
 
     rho = run.initial
     depths = [0, rho.levels // 2, rho.levels - 1]
-    shown = [run.at(s).density[depths] for s in run.state_s]
+    shown = [run.at(s).density[depths] for s in run.saved_s]
     u, w = (axis.edges for axis in rho.axes)
     with style() as plt:
         figure, axes = plt.subplots(1, 4, figsize=(PAGE, 1.9), width_ratios=(1, 1, 1, 1.1))
@@ -55,7 +55,7 @@ def animate(run: mfpde.Solution, path: Path) -> None:
         def show(frame: int) -> None:
             for mesh, values in zip(meshes, shown[frame], strict=True):
                 mesh.set_array(values.T)
-            s = run.state_s[frame]
+            s = run.saved_s[frame]
             dot.set_data([np.log1p(s)], [np.interp(s, run.s, run.loss)])
 
         path.parent.mkdir(parents=True, exist_ok=True)

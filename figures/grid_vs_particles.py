@@ -48,11 +48,11 @@ def draw(data: Path):
 def _densities(part, run: mfpde.Solution) -> None:
     rho = run.initial
     depths = [0, rho.levels // 2, rho.levels - 1]
-    axes = part.subplots(len(depths), len(run.state_s), sharex=True, sharey=True)
+    axes = part.subplots(len(depths), len(run.saved_s), sharex=True, sharey=True)
     u, w = (axis.edges for axis in rho.axes)
-    shown = [run.at(s).density[depths] for s in run.state_s]
+    shown = [run.at(s).density[depths] for s in run.saved_s]
     top = max(float(density.max()) for density in shown)
-    for column, s, density in zip(axes.T, run.state_s, shown, strict=True):
+    for column, s, density in zip(axes.T, run.saved_s, shown, strict=True):
         for axis, values in zip(column, density, strict=True):
             how = {"vmin": 0, "vmax": top, "cmap": "Greys", "rasterized": True}
             mesh = axis.pcolormesh(u, w, values.T, **how)

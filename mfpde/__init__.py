@@ -19,6 +19,8 @@ from mfpde.measures import (
     ParticleMeasure,
 )
 from mfpde.problem import Problem
+from mfpde.response.hessian import hessian_product
+from mfpde.response.sensitivity import Sensitivity, sensitivity
 from mfpde.runs.solution import Solution
 from mfpde.runs.status import SolveError, Status
 from mfpde.warm import warmup
@@ -43,6 +45,7 @@ __all__ = [
     "OrderedBlocks",
     "ParticleMeasure",
     "Problem",
+    "Sensitivity",
     "Solution",
     "SolveError",
     "Status",
@@ -53,6 +56,7 @@ __all__ = [
     "entropic",
     "first_variation",
     "gradient",
+    "hessian_product",
     "images",
     "laws",
     "limit",
@@ -60,6 +64,7 @@ __all__ = [
     "predict",
     "resnet",
     "resume",
+    "sensitivity",
     "solve",
     "stationary",
     "sweep",

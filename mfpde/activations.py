@@ -35,6 +35,11 @@ class Activation:
         z = np.ascontiguousarray(z)
         return kernel.values_and_slopes(self.code, z.ravel())[1].reshape(z.shape)
 
+    def second_derivative(self, z: NDArray[np.float64]) -> NDArray[np.float64]:
+        """σ″(z), elementwise, in the precision of ``z`` (for relu, 0 everywhere)."""
+        z = np.ascontiguousarray(z)
+        return kernel.three(self.code, z.ravel())[2].reshape(z.shape)
+
 
 _INF = float("inf")
 

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from mfpde import checks, data, laws
-from mfpde.blocks import SHL, Block, Linear
+from mfpde.blocks import BLOCKS, Block, from_spec
 from mfpde.depth import Depth
 from mfpde.laws import Law
 from mfpde.measures.particles import ParticleMeasure
@@ -155,13 +155,11 @@ def _problem(table: Mapping[str, Any], folder: Path) -> Problem:
 
 
 def _block(part: Mapping[str, Any], x: Any, y: Any) -> Block:
-    kinds = {"shl": SHL, "linear": Linear}
-    checks.choice("case [block] kind", part["kind"], kinds)
+    checks.choice("case [block] kind", part["kind"], BLOCKS)
     outputs = 1 if np.ndim(y) == 1 else np.shape(y)[1]
     fields = {"dim": np.shape(x)[1] + outputs, **part}
-    fields.pop("kind")
     try:
-        return kinds[part["kind"]](**fields)
+        return from_spec(fields)
     except TypeError as error:
         raise ValueError(f"case: [block] of kind {part['kind']!r}: {error}") from None
 

@@ -80,7 +80,7 @@ def _info(options: argparse.Namespace) -> int:
     seconds = solution.stats.get("seconds", {})
     counts = {key: value for key, value in solution.stats.items() if key != "seconds"}
     print(f"{solution!r}\n{solution.message}\n{solution.problem}\n{solution.final}")
-    print(f"saved states at s = {', '.join(f'{s:.6g}' for s in solution.state_s)}")
+    print(f"saved states at s = {', '.join(f'{s:.6g}' for s in solution.saved_s)}")
     print("counts   " + ", ".join(f"{key} {value}" for key, value in counts.items()))
     print("seconds  " + ", ".join(f"{key} {value:.3g}" for key, value in seconds.items()))
     return 0

@@ -11,7 +11,7 @@ Array = NDArray[np.float64]
 
 
 class Loss(Protocol):
-    """Rows are data: outputs z (N, k) and targets y (N, k)."""
+    """Rows are data: outputs z (N, k) and targets y (N, k). ∂²ℓ/∂z∂y is minus the identity."""
 
     name: str
 
@@ -23,6 +23,9 @@ class Loss(Protocol):
 
     def hessian(self, z: Array, y: Array) -> Array | None:
         """∂²ℓ/∂z², shape (N, k, k); None stands for the identity."""
+
+    def target_gradient(self, z: Array, y: Array) -> Array:
+        """∂ℓ/∂y, shape (N, k), the targets free of constraints."""
 
 
 def apply(matrices: Array | None, v: Array) -> Array:
@@ -44,6 +47,9 @@ class Squared:
     def hessian(self, z: Array, y: Array) -> None:
         return None
 
+    def target_gradient(self, z: Array, y: Array) -> Array:
+        return y - z
+
 
 class CrossEntropy:
     """ℓ(z, y) = log Σ_c e^{z_c} − ⟨y, z⟩ for y on the simplex (one-hot for class labels)."""
@@ -61,6 +67,9 @@ class CrossEntropy:
         p = self._softmax(z)
         diagonal: Array = p[:, :, None] * np.eye(p.shape[1])
         return diagonal - p[:, :, None] * p[:, None, :]
+
+    def target_gradient(self, z: Array, y: Array) -> Array:
+        return -z
 
     @staticmethod
     def _softmax(z: Array) -> Array:

@@ -42,6 +42,15 @@ class Penalty:
         out: Array = (self.quadratic + self.quartic * square) * theta
         return out
 
+    def bend(self, theta: Array, change: Array) -> Array:
+        """D²r(θ)·change, for θ and changes (..., p)."""
+        if not self.quartic:
+            return self.quadratic * change
+        square = (theta * theta).sum(-1)[..., None]
+        along = (theta * change).sum(-1)[..., None]
+        out: Array = (self.quadratic + self.quartic * square) * change
+        return out + 2.0 * self.quartic * along * theta
+
     def curvature(self, theta: Array) -> float:
         """The largest eigenvalue of D²r over the points θ (..., p): λ + 3κ max|θ|²."""
         if not self.quartic:

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from mfpde import checks
-from mfpde.blocks.base import Block
+from mfpde.blocks import Block, check_block, is_own
 from mfpde.losses import LOSSES, Loss
 from mfpde.penalty import Penalty
 
@@ -28,7 +28,10 @@ class Problem:
     measure with a density has, so that τ > 0 needs a ``GridMeasure``. "Loss" means E without the
     entropy everywhere in the package, "energy" all of it.
 
-    Raises ValueError for shapes that do not fit together, non-finite data or unknown names.
+    A block that is not the package's own is checked by ``check_block`` on these data.
+
+    Raises ValueError for shapes that do not fit together, non-finite data, unknown names, or a
+    block with a wrong derivative.
     Source: Ding et al. 2021 (1)–(3); Barboni et al. 2024 §2.
     """
 
@@ -62,6 +65,8 @@ class Problem:
             own = getattr(self, name).copy()  # never freeze, or see changes of, the caller's array
             own.flags.writeable = False
             setattr(self, name, own)
+        if not is_own(block):
+            check_block(block, self.start())
 
     @property
     def size(self) -> int:

@@ -90,7 +90,7 @@ def test_no_reaction_is_the_plain_flow_and_a_small_one_is_near_it():
 def test_states_in_between_and_at_save_times():
     problem, rho = draw()
     sol = mfpde.solve(problem, rho, s_end=1.0, method="rk45", reaction=2.0, save=[0.25, 0.5])
-    assert list(sol.state_s) == [0.0, 0.25, 0.5]
+    assert list(sol.saved_s) == [0.0, 0.25, 0.5]
     assert np.array_equal(sol.at(0.5).weights, sol.weights[2])
     middle = sol.at(0.375)
     assert np.allclose(middle.weights, 0.5 * (sol.weights[1] + sol.weights[2]))

@@ -26,7 +26,7 @@ def start(method, **how):
 
 
 def assert_same(one, other):
-    for name in ("s", "loss", "gradient_norm2", "step", "state_s"):
+    for name in ("s", "loss", "gradient_norm2", "step", "saved_s"):
         np.testing.assert_array_equal(getattr(one, name), getattr(other, name))
     np.testing.assert_array_equal(one.final.theta, other.final.theta)
     np.testing.assert_array_equal(one.states, other.states)
@@ -167,4 +167,4 @@ def test_to_xarray():
     run = start("rk45")
     table = run.to_xarray()
     np.testing.assert_array_equal(table.loss, run.loss)
-    assert table.theta.sel(state_s=1.0).shape == run.final.theta.shape
+    assert table.theta.sel(saved_s=1.0).shape == run.final.theta.shape

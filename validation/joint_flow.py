@@ -103,7 +103,7 @@ def observe(run: mfpde.Solution, name: str, settings: Settings) -> Iterable[tupl
     start = run.initial
     even = np.sort(start.t)
     thin = slice(None, None, max(1, start.count // 512))  # W_2 of 512 blocks, by their numbers
-    for s, state in zip(run.state_s, run.states, strict=True):
+    for s, state in zip(run.saved_s, run.states, strict=True):
         rho = start.with_state(state)
         pairs = rho.count * (rho.count - 1) / 2
         here, there = (type(rho)(m.theta[thin], m.t[thin]) for m in (start, rho))
@@ -134,7 +134,7 @@ def compare(case: str, settings: Settings, out: Path) -> dict[str, mfpde.Solutio
     chosen = np.linspace(0, start.count - 1, min(settings.paths, start.count)).astype(int)
     paths = [
         (int(j), float(s), *map(float, state[j]))
-        for s, state in zip(runs["joint"].state_s, runs["joint"].states, strict=True)
+        for s, state in zip(runs["joint"].saved_s, runs["joint"].states, strict=True)
         for j in chosen
     ]
     write_csv(out / f"{slug}_paths.csv", ("block", "s", "u", "w", "t"), paths)

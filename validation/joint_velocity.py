@@ -13,7 +13,7 @@ depth marginal; i.i.d. and Sobol blocks, window n^(−1/3). (d) four types of u 
 zero at every depth.
 
 Prediction: (a) order 2/3 or better (Sobol), 1/3 (i.i.d.); (b) ratio -> 1; (c) the marginal moves
-less and less as n grows, while the blocks move; (d) the rates, to 20 %, for waves of 4 windows and
+less and less as n grows, while the blocks move; (d) the rates, to 10 %, for waves of 4 windows and
 more, and none at 2 windows. Takes about 20 seconds on one core, --quick five.
 """
 
@@ -140,34 +140,38 @@ def commutators(problem: mfpde.Problem) -> Array:
 
 
 def growth(mode: int, window: float, layers: int) -> tuple[float, float]:
-    """(d) Predicted and measured rate of a disturbance sin(π mode t) of the depths."""
+    """(d) Predicted and measured rate of a disturbance sin(π mode t) of the depths.
+
+    A standing wave grows like cosh(rate s), whatever its direction in the plane of the two
+    eigenvectors. It is followed over one and a half e-foldings: later, shorter waves that the ends
+    and the finite number of blocks set off catch up. Layers of alternating order keep the
+    undisturbed blocks nearly at rest.
+    """
     problem, kinds = scalar_problem(), len(TYPES)
     values, vectors = np.linalg.eig(commutators(problem))
-    direction = vectors[:, values.imag.argmax()].real
-    rate = np.pi * mode * values.imag.max() / BETA**2
+    vector = vectors[:, values.imag.argmax()]
+    vector *= abs(vector[0]) / vector[0]  # LAPACK leaves the phase open
+    rate, s_end = np.pi * mode * values.imag.max() / BETA**2, 1.5
+    kind = np.tile(np.r_[0:kinds, kinds - 1 : -1 : -1], layers // 2)
     t = (np.arange(layers * kinds) + 0.5) / (layers * kinds)
-    shift = 1e-4 * np.sin(np.pi * mode * t) * np.tile(direction, layers)
-    runs = [
+    direction = vector[kind].real
+    moved = np.clip(t + 1e-4 * np.sin(np.pi * mode * t) * direction, 0.0, 1.0)
+    ends = [
         mfpde.solve(
             problem,
-            mfpde.JointMeasure(np.tile(TYPES, (layers, 1)), depths, beta=BETA, window=window),
-            s_end=3.0 / rate,
+            mfpde.JointMeasure(TYPES[kind], depths, beta=BETA, window=window),
+            s_end=s_end / rate,
             method="rk4",
-            step=0.1 / rate,
-            save=30,
+            step=0.05 / rate,
             progress=False,
-        )
-        for depths in (t, np.clip(t + shift, 0.0, 1.0))
+        ).final.t
+        for depths in (t, moved)
     ]
-
-    def amplitude(state: Array) -> Array:
-        wave = np.cos(np.pi * mode * state[:, -1])
-        return wave.reshape(layers, kinds).mean(axis=0)
-
-    pairs = zip(*(run.states for run in runs), strict=True)
-    sizes = [np.linalg.norm(amplitude(moved) - amplitude(base)) for base, moved in pairs]
-    late = runs[0].state_s > 1.5 / rate
-    return rate, float(np.polyfit(runs[0].state_s[late], np.log(sizes)[late], 1)[0])
+    first, last = (
+        (np.cos(np.pi * mode * other) - np.cos(np.pi * mode * still)) @ direction
+        for still, other in ((t, moved), ends)
+    )
+    return rate, rate * float(np.arccosh(max(last / first, 1.0))) / s_end
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -222,7 +226,7 @@ def main(argv: list[str] | None = None) -> int:
                 "Disturbances longer than the window grow at the rate kμ/β².",
                 f"measured over predicted {share[long].min():.2f} to {share[long].max():.2f}; "
                 f"at half a wave per window {np.abs(share[~long]).max():.2f}.",
-                bool(np.all(np.abs(share[long] - 1) < 0.2) and np.all(np.abs(share[~long]) < 0.1)),
+                bool(np.all(np.abs(share[long] - 1) < 0.1) and np.all(np.abs(share[~long]) < 0.1)),
             ),
         ]
     )

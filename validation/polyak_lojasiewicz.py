@@ -34,7 +34,7 @@ def compute(quick: bool) -> tuple[theory.Envelope, theory.KernelEvolution, theor
     pieces = 100 if quick else 400
     sol = mfpde.solve(problem, rho, s_end=end, method="rk45", rtol=1e-7, save=pieces)
     say(f"{sol}")
-    times = sol.state_s if sol.state_s[-1] == end else np.append(sol.state_s, end)
+    times = sol.saved_s if sol.saved_s[-1] == end else np.append(sol.saved_s, end)
     picked = np.unique(np.r_[0, np.geomspace(1, pieces, 24).round().astype(int)])
     evolution = theory.kernel_evolution(problem, sol, times[picked])
     env = theory.envelope(problem, sol, times)

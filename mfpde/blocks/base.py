@@ -3,23 +3,31 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import Any
+from collections.abc import Callable
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
+from mfpde.blocks.inheritance import Honest
 from mfpde.depth import Depth
 
 Array = NDArray[Any]
+TorchField = Callable[[Any, Any], Any]
+
+# How far x or θ moves in the differences of a block that has no second derivatives of its own.
+DIFFERENCE = 1e-3
 
 
-class Block(ABC):
+class Block(Honest, ABC):
     """A residual block f: R^d × R^p → R^d; subclass it for your own.
 
     Write ``value``, ``pull_state`` and ``pull_parameter`` for x (N, d) and θ (M, p), set ``dim``
     (d) and ``coordinates`` (p names), and hand the block to ``check_block``. Everything below
     these three is a sum over particles with weights a (M,) or over data, which the base class
-    forms from them; ``SHL`` and ``Linear`` override the sums by faster kernels.
+    forms from them; ``SHL`` and ``Linear`` override the sums by faster kernels. A subclass of
+    such a block that changes anything of its formula gets the base class's sums again, save those
+    that it writes itself (see ``mfpde.blocks.inheritance``).
 
         class Cubic(mfpde.Block):                       # f(x, (u, w)) = u (w x)³ on R
             dim, coordinates = 1, ("u", "w")
@@ -46,8 +54,13 @@ class Block(ABC):
         return f"{type(self).__name__}(dim={self.dim})"
 
     def spec(self) -> dict[str, Any] | None:
-        """What rebuilds the block from a run file; None for a block the package does not know."""
+        """What rebuilds the block: its registered kind, and what ``from_spec`` takes; or None."""
         return None
+
+    @classmethod
+    def from_spec(cls, **fields: Any) -> Self:
+        """The block of a run file or case file, from what ``spec`` returned beside its kind."""
+        return cls(**fields)
 
     # -- what a user writes -----------------------------------------------------------------
 
@@ -92,6 +105,70 @@ class Block(ABC):
             parameter = np.einsum("nmp,m,mp->n", self.pull_parameter(x, theta, q), a, dtheta)
             out[:, c] = (state * dx).sum(axis=1) + parameter
         return out
+
+    # -- second order: C directions (dx, dθ, dq, da) at once, each array with C in front --------
+
+    def tangents(
+        self, x: Array, theta: Array, a: Array, dx: Array, dtheta: Array, da: Array | None
+    ) -> Array:
+        """``tangent`` along dx (C, N, d), dθ (C, M, p), plus Σ_j da_j f(x_i, θ_j); (C, N, d)."""
+        out = np.stack(
+            [self.tangent(x, theta, a, *one) for one in zip(dx, dtheta, strict=True)], axis=0
+        )
+        if da is not None:
+            out += np.einsum("nmd,cm->cnd", self.value(x, theta), da)
+        return out
+
+    def backward_tangents(
+        self,
+        x: Array,
+        theta: Array,
+        a: Array,
+        q: Array,
+        dx: Array,
+        dtheta: Array,
+        dq: Array,
+        da: Array | None,
+    ) -> tuple[Array, Array, Array]:
+        """How ``backward`` moves, (C, N, d) and (C, M, p), and ``potential`` at fixed θ, (C, M).
+
+        Along dx (C, N, d), dθ (C, M, p), dq (C, N, d), da (C, M) or none. Here by central
+        differences of order 4 along the direction: the relative error is about 1e−11 for blocks
+        that vary on the scale 1 in x and θ. ``SHL`` and ``Linear`` have exact forms.
+        """
+        found = [
+            self._differences(
+                x, theta, a, q, dx[c], dtheta[c], dq[c], None if da is None else da[c]
+            )
+            for c in range(len(dx))
+        ]
+        pulls, gradients, potentials = zip(*found, strict=True)
+        return np.stack(pulls), np.stack(gradients), np.stack(potentials)
+
+    def _differences(
+        self,
+        x: Array,
+        theta: Array,
+        a: Array,
+        q: Array,
+        dx: Array,
+        dtheta: Array,
+        dq: Array,
+        da: Array | None,
+    ) -> tuple[Array, Array, Array]:
+        size = max(float(np.abs(dx).max()), float(np.abs(dtheta).max()))
+        h = DIFFERENCE / size if size > 0.0 else 1.0
+        pull, gradient = np.zeros_like(x), np.zeros_like(theta)
+        potential = np.zeros(len(theta), theta.dtype)
+        for factor in (-2.0, -1.0, 1.0, 2.0):
+            e = factor * h
+            weight = (8.0 if abs(factor) == 1.0 else -1.0) * np.sign(factor) / (12.0 * h)
+            mass = a if da is None else a + e * da
+            state, change = self.backward(x + e * dx, theta + e * dtheta, mass, q + e * dq)
+            pull += weight * state
+            gradient += weight * change
+            potential += weight * self.potential(x + e * dx, theta, q + e * dq)
+        return pull, gradient, potential
 
     def sensitivity(self, x: Array, theta: Array, a: Array, q: Array) -> tuple[Array, Any]:
         """For many cotangents q (N, C, d): D_xFᵀq (N, C, d), and a factor that ``gram`` reads."""
@@ -165,4 +242,8 @@ class Block(ABC):
         self, depth: Depth, theta: Array, weights: Array, stages: Array, change: Array, kept: Any
     ) -> Array | None:
         """The change of X(1) to first order in one of θ; None: let the package loop."""
+        return None
+
+    def torch_field(self, torch: Any) -> TorchField | None:
+        """x (S, N, d), θ (S, M, p) ↦ (1/M) Σ_j f(x_i, θ_j), (S, N, d), in torch; None: unknown."""
         return None

@@ -67,6 +67,41 @@ class Linear(Block):
         change = (a[:, None] * du).T @ v + (a[:, None] * u).T @ dv
         return dx @ self._matrix(theta, a) + x @ change
 
+    def tangents(
+        self, x: Array, theta: Array, a: Array, dx: Array, dtheta: Array, da: Array | None
+    ) -> Array:
+        found: Array = dx @ self._matrix(theta, a) + x @ self._changes(theta, a, dtheta, da)
+        return found
+
+    def backward_tangents(
+        self,
+        x: Array,
+        theta: Array,
+        a: Array,
+        q: Array,
+        dx: Array,
+        dtheta: Array,
+        dq: Array,
+        da: Array | None,
+    ) -> tuple[Array, Array, Array]:
+        u, v = self._split(theta)
+        du, dv = self._split(dtheta)
+        change = self._changes(theta, a, dtheta, da)
+        pull = dq @ self._matrix(theta, a).T + q @ change.transpose(0, 2, 1)
+        c = x.T @ q
+        dc = dx.transpose(0, 2, 1) @ q + x.T @ dq
+        by_u = dv @ c.T + v @ dc.transpose(0, 2, 1)
+        potential: Array = ((u @ dc) * v).sum(axis=-1)
+        return pull, np.concatenate([by_u, du @ c + u @ dc], axis=-1), potential
+
+    def _changes(self, theta: Array, a: Array, dtheta: Array, da: Array | None) -> Array:
+        """The change of ``_matrix`` along each direction, (C, d, d)."""
+        u, v = self._split(theta)
+        du, dv = self._split(dtheta)
+        mass = a[:, None]
+        out: Array = (mass * du).transpose(0, 2, 1) @ v + (mass * u).T @ dv
+        return out if da is None else out + (da[:, :, None] * u).transpose(0, 2, 1) @ v
+
     def _split(self, theta: Array) -> tuple[Array, Array]:
         return theta[..., : self.dim], theta[..., self.dim :]
 

@@ -13,13 +13,14 @@ and implicit steps hold to rounding. Source: the method is that of Hockney, East
 from __future__ import annotations
 
 import warnings
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mfpde import checks
 from mfpde.blocks.base import Block
+from mfpde.blocks.inheritance import computes
 from mfpde.blocks.shl import SHL
 from mfpde.depth import Depth
 from mfpde.kernels import activate, grid_sums, splines
@@ -59,7 +60,7 @@ class Meshed(Block):
     """
 
     def __init__(self, block: SHL, spacing: float) -> None:
-        if type(block) is not SHL:
+        if not computes(block, SHL):
             raise TypeError(f"Meshed takes an SHL block; given {block!r}")
         self.block, self.dim, self.coordinates = block, block.dim, block.coordinates
         self._axes = block.size - block.dim
@@ -78,10 +79,10 @@ class Meshed(Block):
         return {"kind": "meshed", "block": self.block.spec(), "spacing": self.spacing}
 
     @classmethod
-    def from_spec(cls, block: dict[str, Any], spacing: float) -> Meshed:
+    def from_spec(cls, **fields: Any) -> Self:
         """The block of a run file."""
-        fields = {key: value for key, value in block.items() if key != "kind"}
-        return cls(SHL(**fields), spacing)
+        inner = {key: value for key, value in fields["block"].items() if key != "kind"}
+        return cls(SHL(**inner), fields["spacing"])
 
     # -- elementwise ------------------------------------------------------------------------------
 

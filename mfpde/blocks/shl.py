@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from mfpde import checks
 from mfpde.activations import Activation, get_activation
+from mfpde.blocks import curvature
 from mfpde.blocks.base import Block
 from mfpde.depth import Depth
 from mfpde.kernels import activate, chain, gram, shl, shl_tangent
@@ -106,6 +107,27 @@ class SHL(Block):
         t *= dx @ w.T + x @ dw.T + db
         return s @ (a[:, None] * du) + t @ (a[:, None] * u)
 
+    def tangents(
+        self, x: Array, theta: Array, a: Array, dx: Array, dtheta: Array, da: Array | None
+    ) -> Array:
+        s, ds = self._sigma_slope(x, theta)
+        return curvature.tangents(self, x, theta, a, s, ds, dx, dtheta, da)
+
+    def backward_tangents(
+        self,
+        x: Array,
+        theta: Array,
+        a: Array,
+        q: Array,
+        dx: Array,
+        dtheta: Array,
+        dq: Array,
+        da: Array | None,
+    ) -> tuple[Array, Array, Array]:
+        z = self._preactivation(x, theta)
+        sigma = [v.reshape(z.shape) for v in activate.three(self.activation.code, z.ravel())]
+        return curvature.backward_tangents(self, x, theta, a, q, sigma, dx, dtheta, dq, da)
+
     def sensitivity(self, x: Array, theta: Array, a: Array, q: Array) -> tuple[Array, Factor]:
         u, w, _ = self.split(theta)
         n, c, d = q.shape
@@ -127,20 +149,14 @@ class SHL(Block):
     # -- passes through single blocks -----------------------------------------------------------
 
     def chain_forward(self, theta: Array, steps: Array, start: Array) -> Array:
-        if not self._own():
-            return super().chain_forward(theta, steps, start)
         return chain.forward(self.activation.code, int(self.bias), theta, steps, start)
 
     def chain_adjoint(
         self, theta: Array, steps: Array, path: Array, terminal: Array
     ) -> tuple[Array, Array, Array]:
-        if not self._own():
-            return super().chain_adjoint(theta, steps, path, terminal)
         return chain.adjoint(self.activation.code, int(self.bias), theta, steps, path, terminal)
 
     def chain_rows(self, theta: Array, path: Array, back: Array) -> Array:
-        if not self._own():
-            return super().chain_rows(theta, path, back)
         return chain.rows(self.activation.code, int(self.bias), theta, path, back)
 
     # -- whole passes ---------------------------------------------------------------------------
@@ -171,12 +187,7 @@ class SHL(Block):
 
     def _fused(self) -> bool:
         """Whether one compiled sweep pays."""
-        return self._own() and self.dim <= FUSED_TO
-
-    def _own(self) -> bool:
-        """Whether no subclass has changed what a compiled sweep would compute."""
-        sums = ("field", "backward", "tangent")
-        return all(getattr(type(self), name) is getattr(SHL, name) for name in sums)
+        return self.dim <= FUSED_TO
 
     def _sigma(self, x: Array, theta: Array) -> Array:
         z = self._preactivation(x, theta)

@@ -52,7 +52,7 @@ class BirthDeathSolution(Solution):
     def at(self, s: float) -> ParticleMeasure:
         """ρ_s, positions and weights linear between neighbouring saved states."""
         theta = super().at(s).theta
-        times = np.append(self.state_s, self.control.s)
+        times = np.append(self.saved_s, self.control.s)
         weights = [*self.weights, self.last_weights]
         k = int(np.searchsorted(times, s))
         if times[k] == s:

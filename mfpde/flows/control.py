@@ -11,8 +11,8 @@ from mfpde.runs.solution import Control
 from mfpde.runs.step import Scheme
 
 SAFETY, SHRINK, GROW = 0.9, 0.2, 5.0
-import os
-PI=float(os.environ.get("PIC",".4")); LIM=float(os.environ.get("LIM",".9"))
+# Share of the stability limit that explicit steps take, and weight of the error before the last.
+MARGIN, MEMORY = 0.9, 0.4
 
 
 def proposal(
@@ -31,7 +31,7 @@ def stable(control: Control, scheme: Scheme) -> float:
     """The longest step that the last look at λ_max allows a scheme."""
     if scheme.stability is None or control.rate <= 0.0:
         return float("inf")
-    return LIM * scheme.stability / control.rate
+    return MARGIN * scheme.stability / control.rate
 
 
 def judged(
@@ -64,8 +64,8 @@ def judged(
 def _factor(control: Control, scheme: Scheme, error: float, accepted: bool) -> float:
     order = scheme.error_order or 1
     factor = SAFETY * error ** (-1.0 / order)
-    if accepted and control.error > 0.0 and PI:
-        factor = SAFETY * error ** (-(1.0 - 0.5*PI) / order) * (max(control.error, 1e-10)) ** (PI / order)
+    if accepted and control.error > 0.0:
+        factor *= (error**0.5 * max(control.error, 1e-10)) ** (MEMORY / order)
     return float(np.clip(factor, SHRINK, GROW))
 
 

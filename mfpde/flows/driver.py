@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 
 from mfpde.flows import control as steps
-from mfpde.flows import stability
+from mfpde.flows import stability, switching
 from mfpde.flows.flow import Flow
-from mfpde.flows.schemes import Step
+from mfpde.flows.schemes import Scheme, Step
 from mfpde.kernels import serial_blas
 from mfpde.runs.interrupt import Interruptible
 from mfpde.runs.progress import Progress
@@ -45,7 +45,7 @@ class Driver:
     ) -> None:
         self.solution, self.flow = solution, flow
         self.options = solution.options
-        self.scheme = flow.scheme(self.options)
+        self.scheme = self._scheme()
         self.callback = callback
         self.checkpoint, self.checkpoint_every = checkpoint, checkpoint_every
         self.progress = Progress(progress, self.options.s_end, self.options.loss_below)
@@ -58,6 +58,13 @@ class Driver:
     def control(self) -> Control:
         """What the next step depends on; it lives in the solution."""
         return self.solution.control
+
+    def _scheme(self) -> Scheme:
+        """The scheme at work: the run's own, or what "auto" works with at present."""
+        options = self.options
+        if options.method != "auto":
+            return self.flow.scheme(options)
+        return switching.scheme(self.flow, options, self.control.method)
 
     def run(self) -> None:
         """Advance until a status is reached; the solution then carries it."""
@@ -151,7 +158,8 @@ class Driver:
         if step.error is None:
             return 0.0
         size = max(self.flow.size(self.point), self.flow.size(step.point))
-        error = self.flow.norm(step.error) / (self.options.atol + self.options.rtol * size)
+        allowed = self.scheme.share * (self.options.atol + self.options.rtol * size)
+        error = self.flow.norm(step.error) / allowed
         return float(error) if np.isfinite(error) else float("inf")
 
     def _rose(self, new: Any) -> bool:
@@ -183,6 +191,20 @@ class Driver:
         control.steps += 1
         self.flow.clock.counts["steps"] += 1
         self._record(h)
+        if self.options.method == "auto":
+            self._reconsider(h)
+
+    def _reconsider(self, h: float) -> None:
+        """Let "auto" change its method."""
+        before = self.control.method
+        self.solution.control = switching.reconsidered(
+            self.flow, self.point, self.scheme, self.control, h, self.options.rtol
+        )
+        changed = self.control.method != before
+        self.flow.clock.counts["switches"] += changed
+        if changed:
+            self.scheme = self._scheme()
+            self.solution.note = switching.told(self.solution.note, self.control)
 
     def _observe(self, new: Any) -> None:
         """Monitor what is guaranteed: the energy never rises, and what the flow adds."""

@@ -299,6 +299,25 @@ def gelu(x):
 
 
 @njit(cache=True, fastmath=EXACT, error_model="numpy", forceinline=True)
+def silu_curvature(x):
+    """The second derivative of silu, g′ (2 + x (1 − 2g)) with g the sigmoid."""
+    one, two, high = pick(x, 1.0, 1.0), pick(x, 2.0, 2.0), pick(x, 708.0, 87.0)
+    y = _clamp(x, -high, high)
+    g, slope = sigmoid(y)
+    return slope * (two + y * (one - two * g))
+
+
+@njit(cache=True, fastmath=EXACT, error_model="numpy", forceinline=True)
+def gelu_curvature(x):
+    """The second derivative of gelu, φ(x) (2 − x²) with φ the normal density."""
+    high, half = pick(x, 37.6, 13.1), pick(x, 0.5, 0.5)
+    y = _clamp(x, -high, high)
+    square = y * y
+    density = pick(x, 0.3989422804014327, 0.3989422804014327) * exponential(-half * square)
+    return density * (pick(x, 2.0, 2.0) - square)
+
+
+@njit(cache=True, fastmath=EXACT, error_model="numpy", forceinline=True)
 def relu(x):
     """max(x, 0), slope 0 at x = 0."""
     zero = pick(x, 0.0, 0.0)

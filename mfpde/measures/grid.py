@@ -169,7 +169,7 @@ class GridMeasure:
     ) -> tuple[dict[str, Any], dict[str, Any]]:
         """Masses at the saved times, for ``Solution.to_xarray``."""
         labels = dict(zip(coordinates, (axis.centres for axis in self.axes), strict=True))
-        names = ("state_s", "t", *coordinates)
+        names = ("saved_s", "t", *coordinates)
         return {"mass": (names, states)}, {"t": self.depth.nodes, **labels}
 
     # -- other views --------------------------------------------------------------------------

@@ -134,7 +134,7 @@ class PlacedBlocks(ABC):
         self, states: Array, coordinates: tuple[str, ...]
     ) -> tuple[dict[str, Any], dict[str, Any]]:
         """Positions at the saved times, for ``Solution.to_xarray``."""
-        names = ("state_s", "block")
+        names = ("saved_s", "block")
         variables = {
             "theta": ((*names, "coordinate"), states[:, :, :-1]),
             "t": (names, states[:, :, -1]),

@@ -130,7 +130,7 @@ class JointGrid:
         """Masses at the saved times, for ``Solution.to_xarray``."""
         axes = (axis.centres for axis in self.grid.axes)
         labels = dict(zip(coordinates, axes, strict=True))
-        return {"mass": (("state_s", "t", *coordinates), states)}, {"t": self.depth.nodes, **labels}
+        return {"mass": (("saved_s", "t", *coordinates), states)}, {"t": self.depth.nodes, **labels}
 
     def mean(self) -> Array:
         """∫ θ ρ(dθ | t) in each depth cell, (n_t, p); NaN where a cell holds no mass."""

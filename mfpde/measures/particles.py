@@ -136,7 +136,7 @@ class ParticleMeasure:
         self, states: Array, coordinates: tuple[str, ...]
     ) -> tuple[dict[str, Any], dict[str, Any]]:
         """Positions at the saved times and weights, for ``Solution.to_xarray``."""
-        names = ("state_s", "t", "particle", "coordinate")
+        names = ("saved_s", "t", "particle", "coordinate")
         variables = {"theta": (names, states), "weights": (names[1:3], self.weights)}
         return variables, {"t": self.depth.nodes, "coordinate": list(coordinates)}
 

@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mfpde.blocks.base import Block
+from mfpde.blocks.inheritance import computes
 from mfpde.blocks.shl import SHL
 from mfpde.depth import Depth
 from mfpde.kernels import activate, grid_sums
@@ -38,7 +39,7 @@ def on_grid(block: Block, grid: Grid) -> GridSums:
         raise ValueError(
             f"rho must hold parameters of {block!r}, p = {block.size}; given p = {grid.dim}"
         )
-    return SeparableSums(block, grid) if type(block) is SHL else CellSums(block, grid)
+    return SeparableSums(block, grid) if computes(block, SHL) else CellSums(block, grid)
 
 
 class GridSums(Block):

@@ -72,11 +72,11 @@ def forward(layers: Layers, start: Array, *, keep: bool = False) -> Forward:
     for step in range(depth.steps):
         slopes: list[Array] = []
         for i in range(tableau.stages):
-            z = _advance(path[step], h, tableau.a[i], slopes)
+            z = advance(path[step], h, tableau.a[i], slopes)
             stages[step, i] = z
             k = nodes[step, i]
             slopes.append(block.field(z, theta[k], weights[k]))
-        path[step + 1] = _advance(path[step], h, tableau.b, slopes)
+        path[step + 1] = advance(path[step], h, tableau.b, slopes)
     return Forward(stages, path)
 
 
@@ -94,7 +94,7 @@ def adjoint(layers: Layers, passed: Forward, terminal: Array) -> Adjoint:
     for step in reversed(range(depth.steps)):
         pulls: list[Array] = []  # of the later stages, latest first
         for i in reversed(range(tableau.stages)):
-            k, q = nodes[step, i], _stage_cotangent(path[step + 1], h, tableau, i, pulls)
+            k, q = nodes[step, i], stage_cotangent(path[step + 1], h, tableau, i, pulls)
             cotangents[step, i] = q
             pull, change = block.backward(passed.stages[step, i], theta[k], weights[k], q)
             pulls.append(pull)
@@ -114,10 +114,10 @@ def tangent(layers: Layers, passed: Forward, change: Array) -> Array:
     for step in range(depth.steps):
         slopes: list[Array] = []
         for i in range(tableau.stages):
-            k, dz = nodes[step, i], _advance(dx, h, tableau.a[i], slopes)
+            k, dz = nodes[step, i], advance(dx, h, tableau.a[i], slopes)
             z = passed.stages[step, i]
             slopes.append(block.tangent(z, theta[k], weights[k], dz, change[k]))
-        dx = _advance(dx, h, tableau.b, slopes)
+        dx = advance(dx, h, tableau.b, slopes)
     return dx
 
 
@@ -147,7 +147,7 @@ def sensitivities(layers: Layers, passed: Forward, readout: Array) -> Iterator[t
     for step in reversed(range(depth.steps)):
         pulls: list[Array] = []
         for i in reversed(range(tableau.stages)):
-            k, q = int(nodes[step, i]), _stage_cotangent(later, h, tableau, i, pulls)
+            k, q = int(nodes[step, i]), stage_cotangent(later, h, tableau, i, pulls)
             z = passed.stages[step, i]
             pull, factor = block.sensitivity(z, theta[k], weights[k], q)
             pulls.append(pull)
@@ -157,7 +157,7 @@ def sensitivities(layers: Layers, passed: Forward, readout: Array) -> Iterator[t
         later = later + sum(pulls)
 
 
-def _advance(x: Array, h: float, coefficients: Array, slopes: list[Array]) -> Array:
+def advance(x: Array, h: float, coefficients: Array, slopes: list[Array]) -> Array:
     """x + h Σ_j c_j slope_j, skipping zeros (float() keeps a float32 computation in float32)."""
     for c, slope in zip(coefficients, slopes, strict=False):
         if c != 0.0:
@@ -165,7 +165,7 @@ def _advance(x: Array, h: float, coefficients: Array, slopes: list[Array]) -> Ar
     return x
 
 
-def _stage_cotangent(later: Array, h: float, tableau: Any, i: int, pulls: list[Array]) -> Array:
+def stage_cotangent(later: Array, h: float, tableau: Any, i: int, pulls: list[Array]) -> Array:
     """h (b_i P + Σ_{j>i} A_ji D_xF(Z_j)ᵀQ_j); ``pulls`` holds those terms, latest stage first."""
     q = float(h * tableau.b[i]) * later
     for back, pull in enumerate(pulls):

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mfpde.blocks import SHL, Block, Linear, Meshed
+from mfpde.blocks import Block, from_spec, spec_of
 from mfpde.measures import MEASURES
 from mfpde.problem import Problem
 from mfpde.runs.atomic import replacing
@@ -63,7 +63,7 @@ def _write(solution: Solution, file: h5py.File) -> None:
     file["control/watch"] = control.watch
     for name in SERIES:
         file["series/" + name] = getattr(solution, name)
-    file["states/s"] = solution.state_s
+    file["states/s"] = solution.saved_s
     file["states/values"] = np.array(solution.states)
 
 
@@ -72,7 +72,7 @@ def write_problem(problem: Problem, file: h5py.File) -> dict[str, Any]:
     for name in ("x", "y", "embed", "readout"):
         file["problem/" + name] = getattr(problem, name)
     return {
-        "block": problem.block.spec(),
+        "block": spec_of(problem.block),
         "block_repr": repr(problem.block),
         "loss": problem.loss.name,
         "penalty": asdict(problem.penalty),
@@ -145,9 +145,7 @@ def _block(config: dict[str, Any], given: Any) -> Block:
             f"block: the run used a block of the user's own, {config['block_repr']}; "
             "hand it over as block=..."
         )
-    fields = {key: value for key, value in spec.items() if key != "kind"}
-    makers: dict[str, Any] = {"shl": SHL, "linear": Linear, "meshed": Meshed.from_spec}
-    return makers[spec["kind"]](**fields)
+    return from_spec(spec)
 
 
 def versions() -> dict[str, str]:

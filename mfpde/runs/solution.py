@@ -43,7 +43,7 @@ class Solution:
     """A run of ``mfpde.solve``.
 
     ``s``, ``loss``, ``energy``, ``gradient_norm2`` (|grad E|²_COT) and ``step`` are series over
-    the accepted steps, (n,); ``final`` is the last measure, ``at(s)`` one in between, ``state_s``
+    the accepted steps, (n,); ``final`` is the last measure, ``at(s)`` one in between, ``saved_s``
     the saved times (``states`` what moves: θ of particles, masses of a grid, (θ, t) of blocks);
     ``success``, ``status`` and ``message`` say how it ended; ``stats`` holds counts (gradients,
     tangents, kernels, factorisations, products with K, steps, rejected) and the split of wall time.
@@ -58,7 +58,7 @@ class Solution:
         self.stats: dict[str, Any] = {}
         self._rho = rho
         self._series: dict[str, list[float]] = {name: [] for name in SERIES}
-        self._state_s: list[float] = []
+        self._saved_s: list[float] = []
         self.states: list[NDArray[Any]] = []
 
     # -- written by the driver ----------------------------------------------------------------
@@ -69,7 +69,7 @@ class Solution:
             self._series[name].append(float(value))
 
     def save_state(self, s: float, state: NDArray[Any]) -> None:
-        self._state_s.append(float(s))
+        self._saved_s.append(float(s))
         self.states.append(state)
 
     def close(self, status: Status, stats: dict[str, Any]) -> None:
@@ -108,9 +108,9 @@ class Solution:
         return np.array(self._series["step"])
 
     @property
-    def state_s(self) -> Array:
+    def saved_s(self) -> Array:
         """Training times of the saved states."""
-        return np.array(self._state_s)
+        return np.array(self._saved_s)
 
     @property
     def initial(self) -> Any:
@@ -137,7 +137,7 @@ class Solution:
         Ask for the times you need by ``solve(..., save=times)``, or keep every step by
         ``save="steps"``. Raises ValueError for s outside [0, s_last].
         """
-        known = np.append(self.state_s, self.control.s)
+        known = np.append(self.saved_s, self.control.s)
         if not 0.0 <= s <= known[-1]:
             raise ValueError(f"s must be in [0, {known[-1]:g}], the run's range; given {s!r}")
         k = int(np.searchsorted(known, s))
@@ -177,7 +177,7 @@ class Solution:
             raise ImportError("to_xarray needs xarray: pip install 'mfpde[xarray]'") from None
         series = {name: ("s", getattr(self, name)) for name in SERIES[1:]}
         variables, axes = self._rho.labelled(np.array(self.states), self.problem.block.coordinates)
-        coordinates = {"s": self.s, "state_s": self.state_s, **axes}
+        coordinates = {"s": self.s, "saved_s": self.saved_s, **axes}
         return xarray.Dataset({**series, **variables}, coordinates, {"status": self.status.name})
 
     def __repr__(self) -> str:

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mfpde import checks
+from mfpde.blocks.inheritance import computes
 from mfpde.blocks.linear import Linear
 from mfpde.evaluate import gradient, layers, loss, predict
 from mfpde.measures.particles import ParticleMeasure
@@ -142,7 +143,7 @@ def _last_radius(found: Constants) -> float:
 
 def _excess(problem: Problem, rho: ParticleMeasure, safety: float) -> tuple[float, float]:
     """An upper bound of E(ρ_0) − E*, rounding of the outputs included, and E*."""
-    least = gradient_domination(problem)[1] if isinstance(problem.block, Linear) else 0.0
+    least = gradient_domination(problem)[1] if computes(problem.block, Linear) else 0.0
     path = propagate.forward(layers(problem, rho), problem.start()).path
     size = 1.0 + rho.integrate(np.square(rho.theta).sum(axis=2))  # |f| ≤ 2 (1 + |θ|²)(1 + |x|)
     size *= 2.0 + 2.0 * float(np.linalg.norm(path, axis=2).max())
@@ -156,7 +157,7 @@ def _readout_scale(problem: Problem, rho: ParticleMeasure, needed: float) -> flo
 
     m scales with c², so the condition is ½ mean|BX − y/c|² ≤ needed: quadratic in 1/c.
     """
-    linear = isinstance(problem.block, Linear)
+    linear = computes(problem.block, Linear)
     output, target = predict(problem, rho), best_linear_fit(problem) if linear else problem.y
     a, b, c = (
         0.5 * float((left * right).sum()) / problem.size

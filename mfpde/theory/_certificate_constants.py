@@ -51,6 +51,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from mfpde.blocks.inheritance import computes
 from mfpde.blocks.linear import Linear
 from mfpde.blocks.shl import SHL
 from mfpde.evaluate import layers
@@ -138,9 +139,9 @@ def constants(problem: Problem, rho: ParticleMeasure) -> Constants:
     if rho.depth.method != "euler":
         raise ValueError(f"certificate needs Euler depth; given {rho.depth.method!r}")
     exact = ParticleMeasure(rho.theta, rho.depth, rho.weights, dtype=np.float64)
-    if isinstance(problem.block, SHL):
+    if computes(problem.block, SHL):
         return _shl(problem, problem.block, exact)
-    if isinstance(problem.block, Linear):
+    if computes(problem.block, Linear):
         return _linear(problem, exact)
     raise TypeError(f"certificate needs an SHL or Linear block; given {problem.block!r}")
 

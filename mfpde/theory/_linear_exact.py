@@ -26,6 +26,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from mfpde import checks
 from mfpde.blocks.base import Block
+from mfpde.blocks.inheritance import computes
 from mfpde.blocks.linear import Linear
 from mfpde.depth import Depth
 from mfpde.evaluate import terminal_cotangent
@@ -244,5 +245,5 @@ def _times(s: ArrayLike) -> Array:
 
 
 def _require_linear(problem: Problem) -> None:
-    if not isinstance(problem.block, Linear):
+    if not computes(problem.block, Linear):
         raise TypeError(f"the exact linear flow needs a Linear block; given {problem.block!r}")

@@ -137,8 +137,8 @@ def test_saved_states_carry_depths():
     rho = mfpde.JointMeasure.from_law(LAW, count=16)
     run = mfpde.solve(sine(6), rho, s_end=1.0, method="rk45", save=[0.3, 0.6], progress=False)
     data = run.to_xarray()
-    assert data["t"].dims == ("state_s", "block")
-    np.testing.assert_allclose(data["state_s"], [0.0, 0.3, 0.6])
+    assert data["t"].dims == ("saved_s", "block")
+    np.testing.assert_allclose(data["saved_s"], [0.0, 0.3, 0.6])
     np.testing.assert_array_equal(data["theta"][-1], run.at(0.6).theta)
 
 

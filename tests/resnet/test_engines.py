@@ -177,6 +177,12 @@ def test_a_subclass_of_shl_is_a_block_of_its_own():
         def value(self, x, theta):
             return 2 * super().value(x, theta)
 
+        def pull_state(self, x, theta, q):
+            return 2 * super().pull_state(x, theta, q)
+
+        def pull_parameter(self, x, theta, q):
+            return 2 * super().pull_parameter(x, theta, q)
+
     assert engines.available(random_problem(Doubled(2)), "auto", "float64", "cpu") == ["particles"]
 
 

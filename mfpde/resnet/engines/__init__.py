@@ -11,7 +11,7 @@ from importlib.util import find_spec
 from typing import Any, NamedTuple
 
 from mfpde import checks
-from mfpde.blocks import SHL, Linear
+from mfpde.blocks import SHL, Linear, computes
 from mfpde.problem import Problem
 from mfpde.resnet.engines.base import Array, Descent, Engine, Pass
 
@@ -135,7 +135,7 @@ def _obstacle(
         return ValueError(f"engine={name!r} belongs to backend={entry.backend!r}, not {backend!r}")
     if dtype not in entry.dtypes:
         return ValueError(f"engine={name!r} computes in {', '.join(entry.dtypes)}; given {dtype!r}")
-    if entry.shl_only and type(problem.block) is not SHL:
+    if entry.shl_only and not computes(problem.block, SHL):
         return ValueError(f"engine={name!r} is for SHL blocks; given {problem.block!r}")
     if entry.backend == "particles":
         fits = device in ("auto", "cpu")
@@ -165,7 +165,7 @@ def _fused_obstacle(problem: Problem) -> Exception | None:
 
 def _knows(problem: Problem) -> bool:
     """Whether torch has the block (a subclass may compute something else)."""
-    return type(problem.block) in (SHL, Linear)
+    return computes(problem.block, SHL) or computes(problem.block, Linear)
 
 
 def _on_gpu(device: str) -> bool:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import torch
 
-from mfpde.blocks import SHL
+from mfpde.blocks import SHL, computes
 from mfpde.problem import Problem
 from mfpde.resnet.engines.base import Array, Pass, Rows
 from mfpde.resnet.engines.tensors import Tensors, products
@@ -23,7 +23,7 @@ class Adjoint(Tensors):
 
     def __init__(self, problem: Problem, dtype: str, device: str) -> None:
         super().__init__(problem, dtype, device)
-        if not isinstance(problem.block, SHL):
+        if not computes(problem.block, SHL):
             raise TypeError(f"block must be SHL; given {problem.block!r}")
         self.dim, self.bias = problem.block.dim, problem.block.bias
         self.activation = ACTIVATIONS[problem.block.activation.name]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from mfpde.blocks import SHL
+from mfpde.blocks import SHL, computes
 from mfpde.kernels import layered
 from mfpde.kernels.activate import FROM_VALUE
 from mfpde.problem import Problem
@@ -21,7 +21,7 @@ class LayerByLayer(Arrays):
 
     def __init__(self, problem: Problem, dtype: str = "float64") -> None:
         super().__init__(problem, dtype)
-        if not isinstance(problem.block, SHL):
+        if not computes(problem.block, SHL):
             raise TypeError(f"block must be SHL; given {problem.block!r}")
         self.code, self.bias = problem.block.activation.code, int(problem.block.bias)
         self._work: tuple[Array, ...] = ()

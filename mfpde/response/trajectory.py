@@ -1,0 +1,275 @@
+"""A run of particles by an explicit method, and its linearisation: tangents, and adjoints back.
+
+The run is one of ``solve``; its steps are taken again, cut where a mark lies inside one, so that
+what is differentiated is one discrete map. A step θ⁺ = θ − h Σ_i b_i G(θ_i) with the stages
+θ_i = θ − h Σ_j A_ij G(θ_j) has the tangent and, in displacements w (see ``linearised``), adjoint
+
+    dθ⁺ = dθ − h Σ b_i dG_i,        κ_i = −h (b_i w⁺ + Σ_{j>i} A_ji (∂G/∂θ)_j κ_j),
+                                     w = w⁺ + Σ_i (∂G/∂θ)_i κ_i.
+
+States are kept at every √n-th of the n steps, and those in between are computed again on the way
+back: memory is 2√n states beside the C displacements.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mfpde.depth import EULER, HEUN, RK4
+from mfpde.evaluate import layers
+from mfpde.flows.schemes import tsitouras
+from mfpde.flows.schemes.explicit import descend
+from mfpde.flows.solve import solve
+from mfpde.measures.particles import ParticleMeasure
+from mfpde.passes.second_order import Directions
+from mfpde.problem import Problem
+from mfpde.response.linearised import Linearised
+
+Array = NDArray[np.float64]
+
+# Rows A_i and weights b of every method that can be differentiated; rk45's seventh stage only
+# estimates the error.
+METHODS: dict[str, tuple[list[Array], Array]] = {
+    "gd": (list(EULER.a), EULER.b),
+    "heun": (list(HEUN.a), HEUN.b),
+    "rk4": (list(RK4.a), RK4.b),
+    "rk45": (tsitouras.A, tsitouras.B),
+}
+
+
+class Seeds(NamedTuple):
+    """C observables F at one time: COT gradients in θ (C, K, M, p), and the rest.
+
+    ``potential`` (C, K, M) is ∂F/∂a_kj over ω_k, ``start`` (C, N, d) the gradient in X(0).
+    """
+
+    displacement: Array
+    potential: Array
+    start: Array
+
+
+class Pulled(NamedTuple):
+    """Derivatives of C observables through training.
+
+    ``initial`` (C, K, M, p): COT gradient in the positions at the start; ``influence`` (C, K, M):
+    dF/da_kj over ω_k; ``start`` (C, N, d) in X(0); ``targets`` (C, N, k); ``decay`` (C,) in λ.
+    """
+
+    initial: Array
+    influence: Array
+    start: Array
+    targets: Array
+    decay: Array
+
+
+class Trajectory:
+    """The discrete run of ``rho0`` through the times ``s`` (n + 1,), which contain the marks."""
+
+    def __init__(self, problem: Problem, rho0: ParticleMeasure, method: str, s: Array) -> None:
+        self.problem, self.method, self.s = problem, method, s
+        self.rho0 = rho0
+        self._layers = layers(problem, rho0)
+        self._start = problem.start()
+        self._rows, self._b = METHODS[method]
+        self._mass = (rho0.depth.weights[:, None] * rho0.weights)[:, :, None]
+        self.every = max(int(np.ceil(np.sqrt(len(s) - 1))), 1)
+        self._kept = list(self._checkpoints())
+
+    @property
+    def steps(self) -> int:
+        """n."""
+        return len(self.s) - 1
+
+    def index(self, time: float) -> int:
+        """The step after which the run is at a mark."""
+        return int(np.abs(self.s - time).argmin())
+
+    def at(self, n: int) -> Linearised:
+        """The linearised flow after n steps."""
+        base = n - n % self.every
+        theta = self._kept[base // self.every]
+        for k in range(base, n):
+            theta = self._advance(theta, k)
+        return self._point(theta)
+
+    def tangents(
+        self, initial: Array, mass: Array | None, marks: Sequence[int]
+    ) -> Iterator[tuple[Linearised, Directions]]:
+        """The point and the C directions at each mark, along changes of θ_0 and of the weights."""
+        theta, change = self._kept[0], initial
+        wanted = set(marks)
+        for n in range(self.steps + 1):
+            if n in wanted:
+                yield self._point(theta), Directions(change, mass)
+            if n == max(wanted):
+                return
+            theta, change = self._push(theta, change, mass, n)
+
+    def adjoint(self, seeds: Mapping[int, Seeds]) -> Pulled:
+        """Pull observables at marks back to the start; rows follow the marks, latest first."""
+        last = max(seeds)
+        found = _nothing(self.rho0, self.problem)
+        states: list[Array] = []
+        for n in range(last, 0, -1):
+            if n in seeds:
+                found = _joined(found, seeds[n], self.problem)
+            if not states:
+                states = self._segment(n - 1)
+            found = self._pull(states.pop(), found, n - 1)
+        return _joined(found, seeds[0], self.problem) if 0 in seeds else found
+
+    # -- one step -------------------------------------------------------------------------------
+
+    def _point(self, theta: Array) -> Linearised:
+        stack = self._layers._replace(theta=theta)
+        return Linearised(self.problem, stack, self._start, self.problem.penalty)
+
+    def _stages(self, theta: Array, n: int) -> tuple[list[Linearised], Array]:
+        """The points of all stages, and the state after the step."""
+        h = self._length(n)
+        slopes: list[Array] = []
+        points: list[Linearised] = []
+        for row in self._rows:
+            points.append(self._point(descend(theta, h, row, slopes)))
+            slopes.append(points[-1].gradient)
+        return points, descend(theta, h, self._b, slopes)
+
+    def _advance(self, theta: Array, n: int) -> Array:
+        return self._stages(theta, n)[1]
+
+    def _length(self, n: int) -> float:
+        return float(self.s[n + 1] - self.s[n])
+
+    def _push(self, theta: Array, change: Array, mass: Array | None, n: int) -> tuple[Array, Array]:
+        h, points_and_next = self._length(n), self._stages(theta, n)
+        slopes: list[Array] = []
+        for row, point in zip(self._rows, points_and_next[0], strict=True):
+            moved = descend(change, h, row, slopes)
+            slopes.append(point.along(Directions(moved, mass)).gradient)
+        return points_and_next[1], descend(change, h, self._b, slopes)
+
+    def _pull(self, theta: Array, found: Pulled, n: int) -> Pulled:
+        h, points = self._length(n), self._stages(theta, n)[0]
+        initial, influence, start, targets, decay = found
+        later: list[tuple[int, Array]] = []
+        total = initial
+        for i in range(len(points) - 1, -1, -1):
+            kappa = float(-h * self._b[i]) * initial
+            for j, image in later:
+                if (a := float(self._rows[j][i])) != 0.0:
+                    kappa = kappa - h * a * image
+            moved = points[i].along(Directions(kappa))
+            later.append((i, moved.gradient))
+            total = total + moved.gradient
+            influence = influence + moved.potential
+            start = start + moved.start
+            targets = targets - moved.outputs / self.problem.size
+            state = points[i].layers.theta
+            decay = decay + np.einsum("ckmp,kmp->c", kappa, self._mass * state)
+        return Pulled(total, influence, start, targets, decay)
+
+    # -- checkpoints ----------------------------------------------------------------------------
+
+    def _checkpoints(self) -> Iterator[Array]:
+        theta = self.rho0.theta.astype(np.float64)
+        for n in range(self.steps):
+            if n % self.every == 0:
+                yield theta
+            theta = self._advance(theta, n)
+        yield theta
+        self.final = theta
+
+    def _segment(self, n: int) -> list[Array]:
+        """The states from the last checkpoint up to n."""
+        base = n - n % self.every
+        states = [self._kept[base // self.every]]
+        for k in range(base, n):
+            states.append(self._advance(states[-1], k))
+        return states
+
+
+def record(
+    problem: Problem,
+    rho0: ParticleMeasure,
+    marks: Sequence[float],
+    *,
+    method: str = "rk45",
+    rtol: float = 1e-4,
+    step: float | None = None,
+) -> Trajectory:
+    """The run of ``solve`` to the last mark, as a trajectory whose steps end on every mark."""
+    run = solve(
+        problem,
+        rho0,
+        s_end=float(max(marks)),
+        method=method,
+        rtol=rtol,
+        step=step,
+        save=sorted(marks) if method != "rk45" else None,
+        progress=False,
+    )
+    return Trajectory(problem, rho0, method, cut(run.s, marks))
+
+
+def cut(s: Array, marks: Sequence[float]) -> Array:
+    """Times of steps with the marks among them; a mark within rounding of one replaces it."""
+    ends = np.unique(np.asarray(marks, float))
+    far = np.abs(s[:, None] - ends[None]).min(axis=1) > 1e-12 * s[-1]
+    found: Array = np.union1d(s[far], ends[ends > 0])
+    return found if found[0] == 0.0 else np.concatenate([[0.0], found])
+
+
+def _nothing(rho0: ParticleMeasure, problem: Problem) -> Pulled:
+    n, d, k = problem.size, problem.block.dim, problem.outputs
+    shape = rho0.theta.shape
+    return Pulled(
+        np.zeros((0, *shape)),
+        np.zeros((0, *shape[:2])),
+        np.zeros((0, n, d)),
+        np.zeros((0, n, k)),
+        np.zeros(0),
+    )
+
+
+def _joined(found: Pulled, seeds: Seeds, problem: Problem) -> Pulled:
+    count = len(seeds.displacement)
+    return Pulled(
+        np.concatenate([found.initial, seeds.displacement]),
+        np.concatenate([found.influence, seeds.potential]),
+        np.concatenate([found.start, seeds.start]),
+        np.concatenate([found.targets, np.zeros((count, problem.size, problem.outputs))]),
+        np.concatenate([found.decay, np.zeros(count)]),
+    )
+
+
+def of_outputs(point: Linearised, v: Array) -> Seeds:
+    """Seeds of ⟨v_c, outputs⟩ for v (C, N, k)."""
+    return Seeds(*point.pull(v))
+
+
+def of_others(point: Linearised, x: Array, v: Array) -> Seeds:
+    """Seeds of ⟨v_c, outputs at other points⟩ for X(0) = x (n, d) and v (C, n, k)."""
+    displacement, potential, _ = point.pull(v, x)
+    return Seeds(displacement, potential, np.zeros((len(v), *point.start.shape)))
+
+
+def of_loss(point: Linearised) -> Seeds:
+    """The seed of E."""
+    problem, theta = point.problem, point.layers.theta
+    slope = problem.loss.gradient(point.outputs, problem.y) / problem.size
+    found: Any = of_outputs(point, slope[None])
+    if problem.penalty:
+        found.displacement[...] += problem.penalty.gradient(theta)
+        found.potential[...] += problem.penalty.value(theta)
+    return found
+
+
+def of_penalty(point: Linearised) -> Seeds:
+    """The seed of ∫∫ r dρ."""
+    theta, penalty = point.layers.theta, point.problem.penalty
+    none = np.zeros((1, *point.start.shape))
+    return Seeds(penalty.gradient(theta)[None], penalty.value(theta)[None], none)
