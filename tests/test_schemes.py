@@ -156,7 +156,7 @@ def test_the_stability_limit_is_where_the_polynomial_leaves_one():
 def test_tolerance_is_met(problem, exact, method):
     errors = [final_error(problem, exact, method, rtol=rtol)[0] for rtol in (1e-3, 1e-5)]
     assert errors[1] < 1e-4
-    assert errors[1] < 0.1 * errors[0]
+    assert errors[1] < 0.2 * errors[0]
 
 
 @pytest.mark.parametrize("weight_decay", [0.0, 0.05])

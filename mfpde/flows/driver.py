@@ -124,7 +124,8 @@ class Driver:
             if self._judge_adaptive(step, h, min(self.control.h, longest)):
                 self._accept(step, h, target)
                 return None
-            if steps.exhausted(self.control):
+            speed = float(np.sqrt(self.point.norm2))
+            if steps.exhausted(self.control, speed, self.flow.size(self.point)):
                 return Status.STEP_TOO_SMALL
 
     def _longest(self) -> float:

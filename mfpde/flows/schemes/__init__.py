@@ -22,7 +22,7 @@ SCHEMES = {
         Scheme("heun", 2, explicit.heun, stability=2.0),
         Scheme("rk4", 4, explicit.rk4, stability=2.785293563405282),
         Scheme("rk45", 5, tsitouras.step, error_order=5, stability=tsitouras.STABILITY, dense=True),
-        Scheme("implicit", 2, implicit.step, error_order=2),  # and more columns: see ``scheme``
+        Scheme("implicit", 2, implicit.step, error_order=2),  # of higher order: see ``scheme``
     )
 }
 
