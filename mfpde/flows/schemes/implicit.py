@@ -38,10 +38,10 @@ from mfpde.runs.step import Array, Step
 def rows_for(rtol: float) -> tuple[int, ...]:
     """Steps in each row of the table that reaches this tolerance with the least work.
 
-    On sin 2πx (late_times in ``benchmarks/implicit.py``) from s = 130 to 1000, errors of E over rtol
-    and work in gradients at 1e-3, 1e-4, 1e-5: rows 1, 2, 3 2.7 (1540), 6.6 (2010), 13 (4200); rows
-    1, 2, 3, 4 7.6 (2450), 11 (3030), 14 (4550); rows 2, 3, 4 4.0 (2080), 12 (2700), 19 (4970); rows
-    2, 3, 4, 5 .7 (2950), 1.8 (3250), 2.7 (5050).
+    On sin 2πx (L = 16, M = 128) from the exact state at s = 130 to 1000, errors of E over rtol, and
+    work in gradients, at 1e-3, 1e-4, 1e-5: rows 1, 2, 3: 2.7 (1540), 6.6 (2010), 13 (4200); rows
+    1, 2, 3, 4: 7.6 (2450), 11 (3030), 14 (4550); rows 2, 3, 4: 4.0 (2080), 12 (2700), 19 (4970);
+    rows 2, 3, 4, 5: .7 (2950), 1.8 (3250), 2.7 (5050).
     """
     return (1, 2) if rtol >= 3e-3 else (1, 2, 3) if rtol >= 3e-4 else (2, 3, 4, 5)
 
