@@ -73,7 +73,7 @@ def main() -> None:
                 {
                     "case": f"error {target:g}",
                     "threads": 1,
-                    "particles": found.sizes.total,
+                    "particles": found.sizes.particles,
                     "claimed": found.error,
                     "true": error(task, found.outputs[-1], exact),
                     "seconds": seconds,
@@ -82,7 +82,7 @@ def main() -> None:
                 }
             )
             print(
-                f"rtol {target:7g}: {found.sizes.total:4d} particles, error claimed "
+                f"rtol {target:7g}: {found.sizes.particles:4d} particles, error claimed "
                 f"{found.error:.1e}, true {rows[-1]['true']:.1e}, {seconds:.2f} s; "
                 f"i.i.d. needs M = {width:.2g}: {ratio:.3g} times the work"
             )

@@ -1,8 +1,8 @@
 """Figure: certified runs inside their promises, and how pessimistic certificates are.
 
-Left and middle: loss against the promised rate, and COT(rho_0, rho_s) and path length against the
-promised bound, for SHL and linear blocks. Right: certified PL constant against lambda_min(K)/N at
-rho_0 as the readout grows. Data: validation/certificate.py.
+a, b: loss against the promised rate, and COT(rho_0, rho_s) and path length against the promised
+bound, for SHL and linear blocks. c: certified PL constant against lambda_min(K)/N at rho_0 as the
+readout grows; in the grey region no certificate passes. Data: validation/certificate.py.
 """
 
 from __future__ import annotations
@@ -10,10 +10,12 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from drawing import PAGE, columns, folder, save, style
+import numpy as np
+from drawing import PAGE, columns, script, style
+from matplotlib.figure import Figure
 
 
-def draw(data: Path):
+def draw(data: Path) -> Figure:
     """The figure, from the files of the validation script."""
     with style() as plt:
         figure, axes = plt.subplots(1, 3, figsize=(PAGE, 2.3))
@@ -29,9 +31,14 @@ def draw(data: Path):
         axes[0].set_ylim(1e-9, 3)
         axes[1].set(xscale="log", xlabel="$s$ times certified rate", ylabel="share of the bound")
         axes[1].axhline(1.0, color="0.45", lw=0.8, ls=":")
+        axes[1].text(
+            0.98, 1.02, "bound", ha="right", fontsize=6, transform=axes[1].get_yaxis_transform()
+        )
         _scale(axes[2], columns(data / "scale.csv"))
-        for one in axes:
-            one.legend(fontsize=6)
+        axes[0].legend(loc="upper right")
+        axes[1].set_ylim(0, 1.75)
+        axes[1].legend(loc="upper left", fontsize=6, ncols=2, columnspacing=0.8, handlelength=1.5)
+        axes[2].legend(loc="lower right", fontsize=6)
     return figure
 
 
@@ -60,14 +67,12 @@ def _scale(axes, scale) -> None:
         axes.loglog(scale["c"][keep], scale["certified_m"][keep], mark, mfc="none", label=label)
     failing = scale["c"][uniform & (scale["passed"] == 0)].max()
     axes.axvspan(scale["c"].min(), failing, color="0.9", lw=0)
-    axes.set(xlabel="readout scale $c$", ylabel="$m$")
+    middle = np.sqrt(scale["c"].min() * failing), scale["kernel_m"].max()
+    axes.text(*middle, "nothing\ncertified", ha="center", va="top", fontsize=6)
+    axes.set(xlabel="readout scale $c$", ylabel="Polyak–Łojasiewicz constant $m$")
 
 
-def main(argv: list[str] | None = None) -> int:
-    data = folder("certificate", __doc__, argv)
-    save(draw(data), data, "certificate")
-    return 0
-
+main = script(__doc__, draw)
 
 if __name__ == "__main__":
     sys.exit(main())

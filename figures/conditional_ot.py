@@ -1,7 +1,7 @@
-"""Figure: transport rays at three depths, distances along training, and the price of depth.
+"""Figure: transport rays at three depths, and distances along training.
 
-Top: where the optimal plan of (ρ_0, ρ_inf) sends each atom. Below: distances against their bounds,
-regularity in depth, optimal transport on Θ x [0,1]. Data: validation/conditional_ot.py.
+a to c: where the optimal plan of (ρ_0, ρ_inf) sends each atom. d: distances against their bounds.
+e: regularity in depth. Data: validation/conditional_ot.py.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
-from drawing import PAGE, columns, folder, save, style
+from drawing import PAGE, columns, script, style
 from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
@@ -36,14 +36,13 @@ def along_training(axes: Axes, data: dict[str, np.ndarray]) -> None:
     axes.loglog(s[1:], data["length"][1:], color="C0", ls=":", label="path length")
     axes.loglog(s[inner], data["to_end"][inner], color="C1", label=r"COT$(\rho_s,\rho_\infty)$")
     axes.loglog(s[inner], data["end_bound"][inner], color="C1", ls="--", label=r"$\sqrt{2E(s)/m}$")
-    axes.set(xlabel="training time $s$", ylim=(data["to_end"][-2] / 40, None))
-    axes.legend(loc="lower left", ncols=2, columnspacing=1.0, handlelength=1.4)
+    axes.set(xlabel="training time $s$", ylabel="COT distance")
+    axes.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0), handlelength=1.6)
 
 
 def draw(data: Path) -> Figure:
     """The figure, from the files of the validation script."""
     moved, training = columns(data / "rays.csv"), columns(data / "evolution.csv")
-    joint = columns(data / "joint.csv")
     with style() as plt:
         page = plt.figure(figsize=(PAGE, 4.3))
         top, bottom = page.subfigures(2, 1, height_ratios=(1.15, 1))
@@ -51,24 +50,19 @@ def draw(data: Path) -> Figure:
         for axes, t in zip(panels, np.unique(moved["t"]), strict=True):
             rays(axes, moved, float(t))
         panels[0].set_ylabel("$u$")
-        panels[0].legend(loc="lower left", handletextpad=0.1, markerscale=2)
-        left, middle, right = bottom.subplots(1, 3)
+        panels[-1].legend(
+            loc="upper left", bbox_to_anchor=(1.0, 1.0), handletextpad=0.1, markerscale=2
+        )
+        left, right = bottom.subplots(1, 2)
         along_training(left, training)
-        middle.semilogx(training["s"][1:], training["depth_rate"][1:], color="C2")
-        middle.set(
+        right.semilogx(training["s"][1:], training["depth_rate"][1:], color="C2")
+        right.set(
             xlabel="training time $s$", ylabel=r"$\max_t\,W_2(\rho_t,\rho_{t+\delta})/\delta$"
         )
-        right.semilogx(joint["beta"], joint["ratio"], "o-", color="C3")
-        right.axhline(1.0, color="0.5", lw=0.6)
-        right.set(xlabel=r"price of depth $\beta$", ylabel=r"$W_\beta\,/\,$COT", ylim=(0, 1.08))
     return page
 
 
-def main(argv: list[str] | None = None) -> int:
-    data = folder("conditional_ot", __doc__, argv)
-    save(draw(data), data, "conditional_ot")
-    return 0
-
+main = script(__doc__, draw)
 
 if __name__ == "__main__":
     sys.exit(main())

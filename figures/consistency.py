@@ -1,8 +1,8 @@
 """Figure: networks and limit in conditional optimal transport along training.
 
-Left: distance of networks to the limit, of samples of the limit to it (the sampling bias alone),
-and the same-index distance between network and samples, at the largest L. Middle: the same-index
-distance at the last time against LM, with its fit. Right: growth of the distance to the limit,
+a: distance of networks to the limit, of samples of the limit to it (the sampling bias alone),
+and the same-index distance between network and samples, at the largest L. b: the same-index
+distance at the last time against LM, with its fit. c: growth of the distance to the limit,
 beside what the linearised flow allows, e^{int Lambda ds}, and e^{Cs}.
 Data: validation/consistency.py.
 """
@@ -13,18 +13,22 @@ import sys
 from pathlib import Path
 
 import numpy as np
-from drawing import DASHES, PAGE, columns, folder, save, sizes, style
+from drawing import DASHES, PAGE, columns, script, sizes, style
+from matplotlib.figure import Figure
 
 
-def draw(data: Path):
+def draw(data: Path) -> Figure:
     """The figure, from the files of the validation script."""
     rows, expansion = columns(data / "distances.csv"), columns(data / "expansion.csv")
     with style() as plt:
-        figure, (left, middle, right) = plt.subplots(1, 3, figsize=(PAGE, 2.4))
+        figure, (left, middle, right) = plt.subplots(1, 3, figsize=(PAGE, 2.9))
         _along(left, rows)
         last = rows["s"] == rows["s"].max()
         end = {name: values[last] for name, values in rows.items()}
         sizes(middle, end, "same_index", "same-index distance at the end")
+        middle.legend(
+            fontsize=6, ncols=2, loc="lower left", bbox_to_anchor=(0.0, 1.06), borderaxespad=0.0
+        )
         _growth(right, rows, expansion)
     return figure
 
@@ -47,8 +51,9 @@ def _along(axes, rows) -> None:
     axes.plot([], [], "ko", mfc="none", label="samples to limit")
     axes.plot([], [], "k--", label="same index")
     axes.set(yscale="log", xlabel="training time $s$", ylabel=f"COT distance, $L={layers:.0f}$")
-    axes.set_ylim(top=15 * rows["network"].max())
-    axes.legend(fontsize=6, ncols=2, loc="upper center")
+    axes.legend(
+        fontsize=6, ncols=2, loc="lower left", bbox_to_anchor=(0.0, 1.06), borderaxespad=0.0
+    )
 
 
 def _growth(axes, rows, expansion) -> None:
@@ -62,14 +67,12 @@ def _growth(axes, rows, expansion) -> None:
     axes.plot(expansion["s"], np.exp(most * expansion["s"]), "k:", label="$e^{Cs}$")
     axes.set(yscale="log", xlabel="training time $s$", ylabel="growth of the distance")
     axes.set_ylim(0.8, 10 * np.exp(expansion["integral"][-1]))
-    axes.legend(loc="lower right", bbox_to_anchor=(1.0, 0.08), ncols=2, fontsize=6)
+    axes.legend(
+        fontsize=6, ncols=2, loc="lower left", bbox_to_anchor=(0.0, 1.06), borderaxespad=0.0
+    )
 
 
-def main(argv: list[str] | None = None) -> int:
-    data = folder("consistency", __doc__, argv)
-    save(draw(data), data, "consistency")
-    return 0
-
+main = script(__doc__, draw)
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -1,9 +1,8 @@
 """Figure: error of finite ResNets to their limit over depth and width.
 
-Left: RMS error over (L, M), with contours of the fit sqrt(a^2 D/(LM) + b^2/L^2). Middle: the two
-regimes, networks of width 1 with slope -1/2 and wide ones with slope -1; lines are the published
-.22 sqrt(D)/sqrt(LM) and .15/L. Right: the two coefficients for each draw of the data, and the
-published pair with its 25 % box. Data: validation/depth_width_error.py.
+a: RMS error over (L, M), with contours of the fit sqrt(a^2 D/(LM) + b^2/L^2). b: the two regimes,
+networks of width 1 with slope -1/2 and wide ones with slope -1; lines are the published
+.22 sqrt(D)/sqrt(LM) and .15/L. Data: validation/depth_width_error.py.
 """
 
 from __future__ import annotations
@@ -12,7 +11,8 @@ import sys
 from pathlib import Path
 
 import numpy as np
-from drawing import PAGE, columns, folder, save, style
+from drawing import PAGE, columns, outside, script, style
+from matplotlib.figure import Figure
 
 from mfpde.theory import fit_finite_size
 
@@ -30,18 +30,15 @@ def rms(errors: np.ndarray) -> np.ndarray:
     return np.sqrt(np.mean(errors**2, axis=1))
 
 
-def draw(data: Path):
+def draw(data: Path) -> Figure:
     """The figure, from the files of the validation script."""
     surface, wide, narrow = (
         by_shape(columns(data / f"{name}.csv")) for name in ("surface", "wide", "narrow")
     )
     with style() as plt:
-        figure, (left, middle, right) = plt.subplots(
-            1, 3, figsize=(PAGE, 2.3), width_ratios=(1.25, 1, 0.95)
-        )
+        figure, (left, right) = plt.subplots(1, 2, figsize=(PAGE, 2.6), width_ratios=(1.25, 1))
         _surface(figure, left, *surface)
-        _regimes(middle, surface, wide, narrow)
-        _draws(plt, right, columns(data / "draws.csv"))
+        _regimes(right, surface, wide, narrow)
     return figure
 
 
@@ -77,31 +74,15 @@ def _regimes(axes, surface, wide, narrow) -> None:
     order = np.argsort(layers)
     layers, values = layers[order], values[order]
     axes.loglog(layers, values, "o", color="C0", mfc="none", label="$M=1$")
-    axes.loglog(layers, A * np.sqrt(D / layers), "-", color="C0", lw=0.8)
+    axes.loglog(layers, A * np.sqrt(D / layers), "-", color="C0", lw=0.8, label="published")
     at = wide[0][:, 0]
     axes.loglog(at, rms(wide[1]), "s", color="C1", label=f"$M={wide[0][0, 1]:.0f}$")
     axes.loglog(at, B / at, "--", color="C1", lw=0.8, label="published")
     axes.set(xlabel="layers $L$", ylabel="RMS error")
-    axes.legend(loc="upper right")
+    outside(axes)
 
 
-def _draws(plt, axes, draws) -> None:
-    box = (0.75 * A, 0.75 * B), 0.5 * A, 0.5 * B
-    axes.add_patch(plt.Rectangle(*box, color="0.9", lw=0))
-    axes.plot(draws["a"][1:], draws["b"][1:], "o", color="C0", mfc="none", label="other draws")
-    axes.plot(draws["a"][0], draws["b"][0], "o", color="C0", label="draw studied")
-    axes.plot(A, B, "k+", ms=8, label="published")
-    axes.set(xlabel=r"$a$ of $\sqrt{D}/\sqrt{LM}$", ylabel="$b$ of $1/L$")
-    axes.set_xlim(0, 1.05 * draws["a"].max())
-    axes.set_ylim(0, 1.3 * draws["b"].max())
-    axes.legend(loc="upper left", handletextpad=0.2)
-
-
-def main(argv: list[str] | None = None) -> int:
-    data = folder("depth_width_error", __doc__, argv)
-    save(draw(data), data, "depth_width_error")
-    return 0
-
+main = script(__doc__, draw)
 
 if __name__ == "__main__":
     sys.exit(main())

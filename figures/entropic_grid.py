@@ -12,14 +12,15 @@ import sys
 from pathlib import Path
 
 import numpy as np
-from drawing import DASHES, PAGE, columns, folder, save, style
+from drawing import DASHES, PAGE, columns, script, style
+from matplotlib.figure import Figure
 
 METHODS = ("Picard", "Anderson", "Newton")
 COMPARED = (0.5, 0.05, 0.01)
 MOST = 62  # passes shown
 
 
-def draw(data: Path):
+def draw(data: Path) -> Figure:
     """The figure, from the files of the validation script."""
     names = ("histories", "data", "curves", "densities")
     histories, points, curves, densities = (columns(data / f"{name}.csv") for name in names)
@@ -69,11 +70,7 @@ def _density(axes, densities, t: float, highest: float) -> None:
     axes.set(xlabel="$a_0$", ylabel="$a_1$")
 
 
-def main(argv: list[str] | None = None) -> int:
-    data = folder("entropic_grid", __doc__, argv)
-    save(draw(data), data, "entropic_grid")
-    return 0
-
+main = script(__doc__, draw)
 
 if __name__ == "__main__":
     sys.exit(main())

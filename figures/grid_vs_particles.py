@@ -1,23 +1,21 @@
 """Figure: the PDE on a grid, and the same limit by particles.
 
-Top: rho_t(u, w) over depth (down) and training time (across). Below: loss with its dissipation,
-whose integral gives back what the loss has lost; difference of grid and particles under joint
-refinement, with theory's slopes -1 and -2 (dotted); the loss of a grid on its way to zero; error of
-E(100) on thin ridges against processor time. Data: validation/grid_vs_particles.py.
+a: rho_t(u, w) over depth (down) and training time (across). b: loss with its dissipation, whose
+integral gives back what the loss has lost. c: difference of grid and particles under joint
+refinement. d: the loss of a grid on its way to zero. Data: validation/grid_vs_particles.py.
 """
 
 from __future__ import annotations
 
-import csv
 import sys
 from pathlib import Path
 
 import numpy as np
-from drawing import PAGE, columns, folder, guide, save, style
+from drawing import PAGE, UNLETTERED, columns, guide, script, style
+from matplotlib.figure import Figure
 
 import mfpde
 
-MARKS = {"Sobol": ("o", "C1"), "moving": ("s", "C0"), "fixed": ("^", "0.35")}
 CURVES = {
     "COT": ("D-", "COT"),
     "u": ("s-", "$W_2$ of $u$, $w$"),
@@ -25,23 +23,21 @@ CURVES = {
     "E, upwind": ("v--", "$E$, upwind"),
     "E, muscl": ("o-", "$E$, MUSCL"),
 }
-NAMES = {"Sobol": "Sobol particles", "moving": "moving grid", "fixed": "fixed grid"}
 
 
-def draw(data: Path):
+def draw(data: Path) -> Figure:
     """The figure, from the files of the validation script."""
     run = mfpde.Solution.load(data / "density.h5")
     with style() as plt:
-        figure = plt.figure(figsize=(PAGE, 7.6), layout="constrained")
-        top, bottom = figure.subfigures(2, 1, height_ratios=(1.15, 1))
+        figure = plt.figure(figsize=(PAGE, 6.4), layout="constrained")
+        top, bottom = figure.subfigures(2, 1, height_ratios=(2.1, 1))
         _densities(top, run)
-        (energy, joint), (zero, late) = bottom.subplots(2, 2)
+        energy, joint, zero = bottom.subplots(1, 3)
         _energy(energy, run)
         _joint(joint, columns(data / "joint.csv"))
         line = columns(data / "zero_loss.csv")
         zero.loglog(line["s"][1:], line["loss"][1:], color="k")
-        zero.set(xlabel="training time $s$", ylabel="$E$, target $.5x + .4$")
-        _late(late, data / "late.csv")
+        zero.set(xlabel="training time $s$", ylabel="loss $E(s)$", title="target $0.5\\,x+0.4$")
     return figure
 
 
@@ -59,6 +55,8 @@ def _densities(part, run: mfpde.Solution) -> None:
             axis.set(xlim=(-4, 4), ylim=(-4, 4), xticks=(-3, 0, 3), yticks=(-3, 0, 3))
         column[0].set_title(f"$s={s:g}$")
         column[-1].set_xlabel("$u$")
+    for axis in axes.flat[1:]:
+        axis.set_gid(UNLETTERED)
     for axis, k in zip(axes[:, 0], depths, strict=True):
         axis.set_ylabel(f"$t={rho.depth.nodes[k]:g}$\n$w$")
     part.colorbar(mesh, ax=axes, aspect=30, pad=0.01, label=r"$\rho_t(u, w)$")
@@ -94,31 +92,17 @@ def _joint(axes, rows: dict[str, np.ndarray]) -> None:
         low = -8 if "upwind" in name else -1
         where = {"xytext": (5, low), "textcoords": "offset points"}
         axes.annotate(label, (x[-1], y[-1]), fontsize=7, **where)
-    guide(axes, n, 0.5 * rows["COT"][0], -1.0, "")
-    guide(axes, n, 0.4 * rows["u"][0], -2.0, "")
-    axes.set(xlabel="cells along an axis", ylabel="grid $-$ particles", xlim=(None, 2.4 * n[-1]))
+    for start, slope, dash in ((2.0 * rows["COT"][0], -1, ":"), (2.4 * rows["u"][0], -2, "-.")):
+        guide(axes, n, start, slope, "", dash)
+        end = (n[-1], start * (n[-1] / n[0]) ** slope)
+        where = {"xytext": (5, 0), "textcoords": "offset points", "color": "0.45"}
+        axes.annotate(f"slope ${slope}$", end, fontsize=7, **where)
+    axes.set(xlabel="cells along an axis", ylabel="grid $-$ particles", xlim=(None, 3.0 * n[-1]))
     axes.set_xticks(n, [f"{int(value)}" for value in n])
     axes.xaxis.minorticks_off()
 
 
-def _late(axes, path: Path) -> None:
-    with path.open(newline="") as file:
-        rows = list(csv.DictReader(file))
-    for kind, (mark, color) in MARKS.items():
-        found = [row for row in rows if kind in row["method"]]
-        x = [float(row["processor seconds"]) for row in found]
-        y = [float(row["relative error"]) for row in found]
-        axes.loglog(x, y, mark, color=color, label=NAMES[kind])
-    axes.axhline(0.01, color="0.45", lw=0.8, ls=":")
-    axes.set(xlabel="processor time, s", ylabel="relative error of $E(100)$", xlim=(0.5, 200))
-    axes.legend(loc="lower right")
-
-
-def main(argv: list[str] | None = None) -> int:
-    data = folder("grid_vs_particles", __doc__, argv)
-    save(draw(data), data, "grid_vs_particles")
-    return 0
-
+main = script(__doc__, draw)
 
 if __name__ == "__main__":
     sys.exit(main())

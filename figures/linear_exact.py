@@ -10,10 +10,11 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from drawing import PAGE, columns, folder, guide, save, style
+from drawing import PAGE, columns, guide, script, style
+from matplotlib.figure import Figure
 
 
-def draw(data: Path):
+def draw(data: Path) -> Figure:
     """The figure, from the files of the validation script."""
     scalar, series = columns(data / "scalar.csv"), columns(data / "matrix.csv")
     with style() as plt:
@@ -21,6 +22,8 @@ def draw(data: Path):
         left.loglog(scalar["layers"], abs(scalar["error"]), "o", label="exact networks")
         guide(left, scalar["layers"], 1.4 * abs(scalar["error"][0]), -1.0, "slope $-1$")
         left.set(xlabel="layers $L$", ylabel="error of the multiplier $\\Pi$")
+        left.set_xticks(scalar["layers"], [f"{n:.0f}" for n in scalar["layers"]])
+        left.xaxis.minorticks_off()
         left.legend()
         right.semilogy(series["s"], series["closure"], label="closure", color="k")
         right.semilogy(
@@ -33,11 +36,7 @@ def draw(data: Path):
     return figure
 
 
-def main(argv: list[str] | None = None) -> int:
-    data = folder("linear_exact", __doc__, argv)
-    save(draw(data), data, "linear_exact")
-    return 0
-
+main = script(__doc__, draw)
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -9,10 +9,11 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from drawing import DASHES, PAGE, columns, folder, save, style
+from drawing import DASHES, PAGE, columns, script, style
+from matplotlib.figure import Figure
 
 
-def draw(data: Path):
+def draw(data: Path) -> Figure:
     """The figure, from the files of the validation script."""
     with style() as plt:
         figure, (left, right) = plt.subplots(1, 2, figsize=(PAGE, 2.4))
@@ -32,11 +33,7 @@ def draw(data: Path):
     return figure
 
 
-def main(argv: list[str] | None = None) -> int:
-    data = folder("no_bad_minima", __doc__, argv)
-    save(draw(data), data, "no_bad_minima")
-    return 0
-
+main = script(__doc__, draw)
 
 if __name__ == "__main__":
     sys.exit(main())

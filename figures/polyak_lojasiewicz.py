@@ -10,10 +10,11 @@ import sys
 from pathlib import Path
 
 import numpy as np
-from drawing import PAGE, columns, folder, save, style
+from drawing import PAGE, columns, script, style
+from matplotlib.figure import Figure
 
 
-def draw(data: Path):
+def draw(data: Path) -> Figure:
     """The figure, from the files of the validation script."""
     series, spectrum = columns(data / "envelope.csv"), columns(data / "spectrum.csv")
     eigenvalues = np.array([v for name, v in spectrum.items() if name.startswith("eigenvalue")])
@@ -35,11 +36,7 @@ def draw(data: Path):
     return figure
 
 
-def main(argv: list[str] | None = None) -> int:
-    data = folder("polyak_lojasiewicz", __doc__, argv)
-    save(draw(data), data, "polyak_lojasiewicz")
-    return 0
-
+main = script(__doc__, draw)
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -1,8 +1,7 @@
 """Figure: finite networks against the limit on real data, under minibatches.
 
-Above: output error against LM with the fit, and the bound of COT between networks and samples of
-the limit. Below: noise of the minibatches in the limit against the step; accuracy on unseen images
-against LM, beside the limit's. Data: validation/real_data.py.
+a: output error against LM with the fit. b: the bound of COT between networks and samples of the
+limit. c: accuracy on unseen images against LM, beside the limit's. Data: validation/real_data.py.
 """
 
 from __future__ import annotations
@@ -11,24 +10,18 @@ import sys
 from pathlib import Path
 
 import numpy as np
-from drawing import PAGE, by_shape, columns, folder, guide, powers, save, sizes, style
+from drawing import PAGE, by_shape, columns, powers, script, sizes, style
+from matplotlib.figure import Figure
 
 
-def draw(data: Path):
+def draw(data: Path) -> Figure:
     """The figure, from the files of the validation script."""
-    rows, limit, noise = (columns(data / f"{name}.csv") for name in ("networks", "limit", "noise"))
+    rows, limit = (columns(data / f"{name}.csv") for name in ("networks", "limit"))
     with style() as plt:
-        figure, axes = plt.subplots(2, 2, figsize=(PAGE, 4.2))
-        sizes(axes[0, 0], rows, "error", "output error", lift=1.5)
-        sizes(axes[0, 1], rows, "distance", "COT distance to samples", lift=1.5)
-        axes[1, 0].loglog(noise["step"], noise["error"], "o-", label="measured")
-        guide(axes[1, 0], noise["step"], 0.5 * noise["error"][0], 0.5, "slope $1/2$")
-        guide(axes[1, 0], noise["step"], 1.5 * noise["error"][0], 1.0, "slope $1$")
-        axes[1, 0].lines[-1].set_linestyle("--")
-        powers(axes[1, 0].xaxis, noise["step"], 2)
-        axes[1, 0].set(xlabel="step $h$", ylabel="noise of minibatches")
-        axes[1, 0].legend()
-        _accuracy(axes[1, 1], rows, limit)
+        figure, axes = plt.subplots(1, 3, figsize=(PAGE, 2.4))
+        sizes(axes[0], rows, "error", "output error", lift=1.5)
+        sizes(axes[1], rows, "distance", "COT distance to samples", lift=1.5)
+        _accuracy(axes[2], rows, limit)
     return figure
 
 
@@ -46,11 +39,7 @@ def _accuracy(axes, rows, limit) -> None:
     axes.legend()
 
 
-def main(argv: list[str] | None = None) -> int:
-    data = folder("real_data", __doc__, argv)
-    save(draw(data), data, "real_data")
-    return 0
-
+main = script(__doc__, draw)
 
 if __name__ == "__main__":
     sys.exit(main())

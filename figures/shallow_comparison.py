@@ -9,12 +9,13 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from drawing import DASHES, PAGE, columns, folder, save, style
+from drawing import DASHES, PAGE, columns, script, style
+from matplotlib.figure import Figure
 
 SCALES = ("0.5", "1", "3")
 
 
-def draw(data: Path):
+def draw(data: Path) -> Figure:
     """The figure, from the files of the validation script."""
     runs = {scale: columns(data / f"scale_{scale}.csv") for scale in SCALES}
     with style() as plt:
@@ -33,11 +34,7 @@ def draw(data: Path):
     return figure
 
 
-def main(argv: list[str] | None = None) -> int:
-    data = folder("shallow_comparison", __doc__, argv)
-    save(draw(data), data, "shallow_comparison")
-    return 0
-
+main = script(__doc__, draw)
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -1,10 +1,10 @@
 """Figure: how deep and wide a network must be for a small loss with high probability.
 
-Left: P(E <= eps) over (L, M) by Monte Carlo at one margin above the limit's loss, with the frontier
-of probability .95 by the fitted law (dashed) and by the theorem's shape (dotted); dots mark shapes
-whose Clopper-Pearson interval lies above .95, crosses those below. Middle: blocks L M* on the
+a: P(E <= eps) over (L, M) by Monte Carlo at one margin above the limit's loss, with the frontier
+of probability .95 by the fitted law (dashed) and by the theorem's shape (dash-dotted); rings mark
+shapes whose Clopper-Pearson interval lies above .95, crosses those below. b: blocks L M* on the
 frontier against the room that the limit and depth leave to width, with the fitted law (lines).
-Right: the limit's loss with and without the decaying regulariser.
+c: the limit's loss with and without the decaying regulariser.
 Data: validation/size_for_loss.py.
 """
 
@@ -14,20 +14,22 @@ import sys
 from pathlib import Path
 
 import numpy as np
-from drawing import PAGE, columns, folder, guide, save, style
+from drawing import PAGE, columns, guide, script, style
+from matplotlib.figure import Figure
 
 GOAL = 0.95
 
 
-def draw(data: Path):
+def draw(data: Path) -> Figure:
     """The figure, from the files of the validation script."""
     phase, frontier, law, limit = (
         columns(data / f"{name}.csv") for name in ("phase", "frontier", "law", "limit")
     )
     with style() as plt:
         figure, (left, middle, right) = plt.subplots(
-            1, 3, figsize=(PAGE, 2.3), width_ratios=(1.3, 1, 0.9)
+            1, 3, figsize=(PAGE, 2.8), width_ratios=(1.45, 1, 0.9)
         )
+        figure.get_layout_engine().set(w_pad=0.08)
         _phase(figure, left, phase, law, limit)
         _frontier(middle, frontier)
         _losses(right, data)
@@ -49,27 +51,29 @@ def _phase(figure, axes, phase, law, limit) -> None:
         phase[name][keep].reshape(len(layers), len(widths)) for name in ("p", "low", "high")
     )
     edges = [np.concatenate([v / np.sqrt(2), v[-1:] * np.sqrt(2)]) for v in (widths, layers)]
-    image = axes.pcolormesh(*edges, p, vmin=0, vmax=1, cmap="cividis")
+    image = axes.pcolormesh(*edges, p, vmin=0, vmax=1, cmap="Greys", alpha=0.75)
     x, y = np.meshgrid(widths, layers)
-    axes.plot(x[low >= GOAL], y[low >= GOAL], "ko", ms=2.5)
-    axes.plot(x[high < GOAL], y[high < GOAL], "wx", ms=3)
+    known = {"mec": "k", "ls": "", "ms": 4, "mew": 0.7}
+    axes.plot(x[low >= GOAL], y[low >= GOAL], "o", mfc="w", label=f"above {GOAL:g}", **known)
+    axes.plot(x[high < GOAL], y[high < GOAL], "x", label=f"below {GOAL:g}", **known)
     chosen = (law["margin"] == margin) & np.isclose(law["eta"], 1 - GOAL)
     chosen &= np.isfinite(law["blocks"])
     depth = law["layers"][chosen]
-    axes.plot(law["blocks"][chosen] / depth, depth, "w-", lw=1.5)
-    axes.plot(law["blocks"][chosen] / depth, depth, "k--", lw=1.5, label="law")
+    axes.plot(law["blocks"][chosen] / depth, depth, "C0--", lw=1.5, label="fitted law")
     epsilon = margin * limit["loss"][0]
     m, n = limit["of_width"][0] / (epsilon**2 * (1 - GOAL)), limit["of_depth"][0] / epsilon
-    axes.plot([m, m, edges[0][-1]], [edges[1][-1], n, n], "r:", lw=1.8, label="theorem")
+    axes.plot([m, m, edges[0][-1]], [edges[1][-1], n, n], "C1-.", lw=1.5, label="theorem")
     axes.set(xscale="log", yscale="log", xlabel="width $M$", ylabel="layers $L$")
     axes.set_xlim(edges[0][0], edges[0][-1])
     axes.set_ylim(edges[1][0], edges[1][-1])
     axes.set_xticks(widths, [f"{w:.0f}" for w in widths])
     axes.set_yticks(layers, [f"{w:.0f}" for w in layers])
     axes.minorticks_off()
-    axes.legend(fontsize=6, loc="lower left", frameon=True)
-    label = rf"$P(E \leq {1 + margin:g}\, E_\infty)$"
-    figure.colorbar(image, ax=axes, label=label, pad=0.02)
+    axes.legend(
+        fontsize=6, ncols=2, loc="lower left", bbox_to_anchor=(0.0, 1.08), borderaxespad=0.0
+    )
+    bar = figure.colorbar(image, ax=axes, pad=0.02, aspect=30)
+    bar.set_label(rf"$P(E \leq {1 + margin:g}\,E_\infty)$", labelpad=6)
 
 
 def _frontier(axes, frontier) -> None:
@@ -98,11 +102,7 @@ def _losses(axes, data) -> None:
     axes.legend(loc="lower left")
 
 
-def main(argv: list[str] | None = None) -> int:
-    data = folder("size_for_loss", __doc__, argv)
-    save(draw(data), data, "size_for_loss")
-    return 0
-
+main = script(__doc__, draw)
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -3,13 +3,13 @@
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from mfpde import data, entropic, laws
-from mfpde._limit import Limit, limit
+from mfpde import data, entropic, laws, paths
 from mfpde.blocks import SHL, Block, Linear, Meshed, check_block
 from mfpde.depth import Depth
 from mfpde.entropic.solve import stationary
-from mfpde.evaluate import first_variation, gradient, loss, predict
+from mfpde.evaluate import first_variation, gradient, loss, predict, trajectories
 from mfpde.flows.solve import resume, solve
+from mfpde.limits import Limit, limit
 from mfpde.measures import (
     GridMeasure,
     JointGrid,
@@ -19,6 +19,8 @@ from mfpde.measures import (
     ParticleMeasure,
 )
 from mfpde.problem import Problem
+from mfpde.response.finite_result import FiniteSize
+from mfpde.response.finite_size import finite_size
 from mfpde.response.hessian import hessian_product
 from mfpde.response.sensitivity import Sensitivity, sensitivity
 from mfpde.runs.solution import Solution
@@ -35,6 +37,7 @@ __all__ = [
     "SHL",
     "Block",
     "Depth",
+    "FiniteSize",
     "GridMeasure",
     "JointGrid",
     "JointMeasure",
@@ -54,6 +57,7 @@ __all__ = [
     "cot_distance",
     "data",
     "entropic",
+    "finite_size",
     "first_variation",
     "gradient",
     "hessian_product",
@@ -61,6 +65,7 @@ __all__ = [
     "laws",
     "limit",
     "loss",
+    "paths",
     "predict",
     "resnet",
     "resume",
@@ -69,6 +74,7 @@ __all__ = [
     "stationary",
     "sweep",
     "theory",
+    "trajectories",
     "transport",
     "warmup",
 ]
@@ -87,4 +93,4 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+    return sorted([*__all__, "__version__"])

@@ -17,6 +17,7 @@ Array = NDArray[np.float64]
 BUNDLED = ("digits", "diabetes", "wine", "breast_cancer", "iris")
 
 
+@checks.typed
 def load(
     source: str | os.PathLike[str],
     *,
@@ -36,7 +37,7 @@ def load(
         return _bundled(str(source))
     path = Path(source)
     if not path.is_file():
-        raise FileNotFoundError(f"data: no file at {path}, and no bundled set of that name")
+        raise FileNotFoundError(f"data source: no file at {path}, and no bundled set of that name")
     readers = {".npz": _npz, ".csv": _csv}
     if path.suffix not in readers:
         raise ValueError(f"data must be a .npz or .csv file or one of {BUNDLED}; given {path.name}")
@@ -79,7 +80,8 @@ def _csv(path: Path, inputs: Any, targets: Any) -> tuple[NDArray[Any], NDArray[A
     for name in (*inputs, *targets):
         if name not in header:
             raise ValueError(
-                f"data: {path.name} has no column {name!r}; it has {', '.join(header)}"
+                f"data inputs and targets: {path.name} has no column {name!r}; it has "
+                + ", ".join(header)
                 + checks.nearest(name, header)
             )
     columns = [header.index(name) for name in (*inputs, *targets)]
@@ -99,15 +101,21 @@ def _header(path: Path) -> list[str]:
         raise ValueError(f"data: {path.name} is not a text file ({error})") from None
 
 
+@checks.typed
 def principal_components(x: Array, count: int) -> Array:
     """Scores on the first ``count`` principal components, scaled to unit mean square norm.
 
     (N, d_in) → (N, count) with (1/N) Σ |x_i|² = 1. Signs are fixed (largest loading positive), so
     that the result does not depend on the linear algebra library.
     """
+    x = checks.nonempty("x", checks.array("x", x, ("N", "d_in")))
     centred = x - x.mean(axis=0)
     if not 1 <= count <= min(centred.shape):
-        raise ValueError(f"components must be in 1..{min(centred.shape)}; given {count}")
+        raise ValueError(f"count of components must be in 1..{min(centred.shape)}; given {count}")
+    if np.abs(centred).max() <= 1e-13 * np.abs(x).max():
+        raise ValueError("x has no principal components: its rows are all the same")
+    if np.abs(centred).max() > 1e150:
+        raise ValueError("x is too large for its squares: scale it down")
     _, _, directions = np.linalg.svd(centred, full_matrices=False)
     directions = directions[:count]
     rows = np.arange(count)
@@ -116,14 +124,23 @@ def principal_components(x: Array, count: int) -> Array:
     return scores / np.sqrt(np.mean(np.square(scores).sum(axis=1)))
 
 
+@checks.typed
 def one_hot(labels: NDArray[Any]) -> Array:
     """Rows of the identity for integer class labels, (N,) → (N, classes), classes sorted."""
-    classes, index = np.unique(labels, return_inverse=True)
+    found = checks.array("labels", labels, ("N",), dtype=np.asarray(labels).dtype)
+    classes, index = np.unique(found, return_inverse=True)
+    checks.memory(
+        f"labels of {len(classes)} classes", 8.0 * len(classes) * len(found), "are they classes?"
+    )
     return np.eye(len(classes))[index]
 
 
+@checks.typed
 def subset(x: Array, y: NDArray[Any], count: int, seed: int = 0) -> tuple[Array, NDArray[Any]]:
     """``count`` rows drawn without replacement, the same for the same seed."""
+    x, y = checks.array("x", x), checks.array("y", y, dtype=np.asarray(y).dtype)
+    if x.ndim < 1 or y.ndim < 1 or len(x) != len(y):
+        raise ValueError(f"x and y must have as many rows; given shapes {x.shape} and {y.shape}")
     if not 1 <= count <= len(x):
         raise ValueError(f"count must be in 1..{len(x)}, the size of the data; given {count}")
     rows = np.random.default_rng(np.random.SeedSequence(seed)).permutation(len(x))[:count]

@@ -49,6 +49,7 @@ MIDPOINT = Tableau(
 TABLEAUX = {tableau.name: tableau for tableau in (EULER, HEUN, RK4, MIDPOINT)}
 
 
+@checks.typed
 @dataclass(frozen=True)
 class Depth:
     """The depth axis t ∈ [0, 1] cut into ``steps`` steps of one integrator.
@@ -68,6 +69,7 @@ class Depth:
     def __post_init__(self) -> None:
         object.__setattr__(self, "steps", checks.count("Depth steps", self.steps))
         checks.choice("Depth method", self.method, TABLEAUX)
+        checks.memory(f"Depth steps = {self.steps}", 200.0 * self.steps, "take fewer steps")
 
     @property
     def tableau(self) -> Tableau:

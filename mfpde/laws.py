@@ -172,6 +172,7 @@ class Law:
 DepthLaw = Callable[[float], Law]
 
 
+@checks.typed
 def Uniform(low: ArrayLike, high: ArrayLike, *, dim: int | None = None) -> Law:
     """Uniform law on the box Π_i [low_i, high_i]; scalars are repeated ``dim`` times.
 
@@ -184,6 +185,7 @@ def Uniform(low: ArrayLike, high: ArrayLike, *, dim: int | None = None) -> Law:
     return Law(marginals, f"Uniform({_show(lows)}, {_show(highs)})")
 
 
+@checks.typed
 def Gaussian(std: ArrayLike, mean: ArrayLike = 0.0, *, dim: int | None = None) -> Law:
     """Gaussian law with independent coordinates N(mean_i, std_i²); std_i = 0 fixes coordinate i.
 
@@ -199,12 +201,14 @@ def Gaussian(std: ArrayLike, mean: ArrayLike = 0.0, *, dim: int | None = None) -
     return Law(marginals, f"Gaussian(std={_show(stds)}, mean={_show(means)})")
 
 
+@checks.typed
 def Dirac(value: ArrayLike, *, dim: int | None = None) -> Law:
     """Unit mass at one point: u = 0 exactly is ``Dirac(0.0, dim=d)``."""
     (values,) = _coordinates(("value", value), dim=dim)
     return Law([_Point(float(v)) for v in values], f"Dirac({_show(values)})")
 
 
+@checks.typed
 def Product(*laws: Law) -> Law:
     """The product law of consecutive groups of coordinates.
 
@@ -219,6 +223,7 @@ def Product(*laws: Law) -> Law:
     return Law([m for law in laws for m in law.marginals], f"Product({', '.join(map(repr, laws))})")
 
 
+@checks.typed
 def at_depth(law: Law | DepthLaw, t: float) -> Law:
     """The law at depth t of a law that may be a callable of t."""
     if isinstance(law, Law):
@@ -233,7 +238,10 @@ def at_depth(law: Law | DepthLaw, t: float) -> Law:
 
 def _coordinates(*named: tuple[str, Any], dim: int | None) -> list[Array]:
     arrays = [np.atleast_1d(checks.array(f"law {name}", value)) for name, value in named]
+    for (name, _), a in zip(named, arrays, strict=True):
+        checks.nonempty(f"law {name}", a)
     length = max(a.size for a in arrays) if dim is None else checks.count("law dim", dim)
+    checks.memory(f"law dim = {length}", 200.0 * length, "use fewer coordinates")
     for (name, value), a in zip(named, arrays, strict=True):
         if a.ndim != 1 or a.size not in (1, length):
             raise ValueError(

@@ -2,27 +2,32 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from copy import copy
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from mfpde import checks
+from mfpde import checks, losses
 from mfpde.blocks import Block, check_block, is_own
-from mfpde.losses import LOSSES, Loss
+from mfpde.losses import Loss
 from mfpde.penalty import Penalty
 
 Array = NDArray[np.float64]
 
 
 class Problem:
-    """Minimise E(ρ) = (1/N) Σ_i ℓ(B X_i(1), y_i) + ∫∫ r(θ) ρ_t(dθ) dt + τ ∫ Ent(ρ_t) dt.
+    """Minimise E(ρ) = (1/N) Σ_i w_i ℓ(B X_i(1), y_i) + ∫∫ r(θ) ρ_t(dθ) dt + τ ∫ Ent(ρ_t) dt.
 
-    x (N, d_in) and y (N, k) are the data (y (N,) is one output; integer labels (N,) are taken as
-    classes under the cross-entropy loss). X_i solves dX/dt = ∫ f(X, θ) ρ_t(dθ), X(0) = A x_i.
+    x (N, d_in) and y (N, k) are the data (y (N,) is one output; labels (N,) 0, 1, …, k − 1, each
+    of which occurs, or booleans, are classes under the cross-entropy loss). X_i solves
+    dX/dt = ∫ f(X, θ) ρ_t(dθ), X(0) = A x_i.
 
     ``embed``: "pad" (A x = (x, 0), so d >= d_in) or an array A (d, d_in); ``readout``: "first" or
-    "last" k coordinates, or an array B (k, d); ``loss``: "squared", ½|z − y|², or "cross_entropy";
+    "last" k coordinates, or an array B (k, d); ``loss``: "squared", ½|z − y|², "cross_entropy",
+    "logistic" (one output, y = ±1), "huber" or a registered ``mfpde.losses.Loss``, such as
+    ``Huber(delta=0.1)``; ``weights`` (N,) > 0 are divided by their mean, w_i = 1 without them;
     ``weight_decay`` λ >= 0 and ``quartic_decay`` κ >= 0: r(θ) = (λ/2)|θ|² + (κ/4)|θ|⁴;
     ``temperature`` τ >= 0: the weight of Ent(ρ_t) = ∫ ρ_t log ρ_t (noisy training), which only a
     measure with a density has, so that τ > 0 needs a ``GridMeasure``. "Loss" means E without the
@@ -35,6 +40,7 @@ class Problem:
     Source: Ding et al. 2021 (1)–(3); Barboni et al. 2024 §2.
     """
 
+    @checks.typed
     def __init__(
         self,
         x: ArrayLike,
@@ -43,7 +49,8 @@ class Problem:
         block: Block,
         embed: str | ArrayLike = "pad",
         readout: str | ArrayLike = "first",
-        loss: str = "squared",
+        loss: str | Loss | Mapping[str, Any] = "squared",
+        weights: ArrayLike | None = None,
         weight_decay: float = 0.0,
         quartic_decay: float = 0.0,
         temperature: float = 0.0,
@@ -51,22 +58,76 @@ class Problem:
         if not isinstance(block, Block):
             raise TypeError(f"block must be a mfpde.Block; given {type(block).__name__}")
         self.block = block
-        self.loss: Loss = LOSSES[checks.choice("loss", loss, LOSSES)]
+        self.loss: Loss = losses.named(loss)
         self.penalty = Penalty(
             checks.positive("weight_decay", weight_decay, zero=True),
             checks.positive("quartic_decay", quartic_decay, zero=True),
         )
         self.temperature = checks.positive("temperature", temperature, zero=True)
-        self.x = checks.array("x", x, ("N", "d_in"))
-        self.y = _targets(y, len(self.x), self.loss)
-        self.embed = _embedding(embed, block.dim, self.x.shape[1])
-        self.readout = _readout(readout, self.y.shape[1], block.dim)
-        for name in ("x", "y", "embed", "readout"):
-            own = getattr(self, name).copy()  # never freeze, or see changes of, the caller's array
-            own.flags.writeable = False
-            setattr(self, name, own)
+        x = checks.array("x", x, ("N", "d_in"))
+        self.embed = _frozen(_embedding(embed, block.dim, x.shape[1]))
+        rows = None if isinstance(readout, str) else checks.array("readout", readout, ("k", "d"))
+        self._take(x, y, weights, None, block.dim if rows is None else len(rows))
+        self.readout = _frozen(_readout(readout, self.y.shape[1], block.dim))
         if not is_own(block):
             check_block(block, self.start())
+
+    def _take(self, x: Array, y: Any, weights: Any, classes: int | None, most: int) -> None:
+        """Data, their targets and weights; never frozen, or changed with, the caller's arrays."""
+        if not len(x):
+            raise ValueError("x must hold at least one row; given none")
+        labels = checks.numeric("y", y)
+        if labels.ndim not in (1, 2) or 0 in labels.shape[1:]:
+            raise ValueError(f"y must have shape (N,) or (N, k), k >= 1; given {labels.shape}")
+        if len(labels) != len(x):
+            raise ValueError(f"y must have as many rows as x, {len(x)}; given {len(labels)}")
+        self.x = _frozen(x)
+        self.y = _frozen(self.loss.targets(labels, classes, most))
+        self.weights = None if weights is None else _frozen(_weights(weights, len(x)))
+
+    def on(self, x: ArrayLike, y: ArrayLike, weights: ArrayLike | None = None) -> Problem:
+        """The same problem on other data: same embedding, readout, outputs and classes.
+
+        For test data, which may lack a class: ``mfpde.loss(problem.on(x, y), rho)``. Raises
+        ValueError for shapes that do not fit.
+        """
+        other = copy(self)
+        data = checks.array("x", x, ("N", self.x.shape[1]))
+        other._take(data, y, weights, self.outputs, self.outputs)
+        if other.outputs != self.outputs:
+            raise ValueError(f"y must have {self.outputs} columns; given {other.outputs}")
+        return other
+
+    # -- the data's term of E, for outputs z (N, k) -----------------------------------------------
+
+    def fit(self, z: Array) -> float:
+        """(1/N) Σ_i w_i ℓ(z_i, y_i)."""
+        values = self.loss.value(z, self.y)
+        return float(np.mean(values if self.weights is None else self.weights * values))
+
+    def loss_gradient(self, z: Array) -> Array:
+        """w_i ∂ℓ/∂z, shape (N, k)."""
+        slope = self.loss.gradient(z, self.y)
+        return slope if self.weights is None else self.weights[:, None] * slope
+
+    def loss_hessian(self, z: Array) -> Array | None:
+        """w_i ∂²ℓ/∂z², shape (N, k, k); None stands for the identity."""
+        hessian = self.loss.hessian(z, self.y)
+        if self.weights is None:
+            return hessian
+        base = np.eye(self.outputs) if hessian is None else hessian
+        weighted: Array = self.weights[:, None, None] * base
+        return weighted
+
+    def target_gradient(self, z: Array) -> Array:
+        """w_i ∂ℓ/∂y, shape (N, k)."""
+        slope = self.loss.target_gradient(z, self.y)
+        return slope if self.weights is None else self.weights[:, None] * slope
+
+    def target_push(self, z: Array, v: Array) -> Array:
+        """w_i Σ_a v_ia ∂²ℓ/∂z_a∂y_b for v (..., N, k), like v."""
+        moved = self.loss.target_push(z, self.y, v)
+        return moved if self.weights is None else self.weights[:, None] * moved
 
     @property
     def size(self) -> int:
@@ -96,6 +157,7 @@ class Problem:
                 "mfpde.resnet.train(optimizer='langevin') for noisy training"
             )
 
+    @checks.typed
     def start(self, x: ArrayLike | None = None) -> Array:
         """Hidden states at depth 0, X_i(0) = A x_i, shape (N, d)."""
         data = self.x if x is None else checks.array("x", x, ("N", self.x.shape[1]))
@@ -113,30 +175,23 @@ class Problem:
             "quartic_decay": self.penalty.quartic,
             "temperature": self.temperature,
         }
-        return "".join(f", {name}={value:g}" for name, value in terms.items() if value)
+        weighted = "" if self.weights is None else ", weighted"
+        return weighted + "".join(f", {name}={value:g}" for name, value in terms.items() if value)
 
 
-def _targets(y: Any, n: int, loss: Loss) -> Array:
-    labels = np.asarray(y)
-    if loss.name == "cross_entropy" and labels.ndim == 1 and labels.dtype.kind in "iu":
-        if labels.size and labels.min() < 0:
-            raise ValueError(f"y must hold class labels >= 0; the smallest is {labels.min()}")
-        labels = np.eye(int(labels.max(initial=0)) + 1)[labels]
-    if labels.ndim == 1:
-        labels = labels[:, None]
-    out = checks.array("y", labels, ("N", "k"))
-    if len(out) != n:
-        raise ValueError(f"y must have as many rows as x, {n}; given {len(out)}")
-    if loss.name == "cross_entropy":
-        _check_simplex(out)
-    return out
+def _frozen(value: Array) -> Array:
+    own = value.copy()
+    own.flags.writeable = False
+    return own
 
 
-def _check_simplex(y: Array) -> None:
-    if np.any(y < 0) or np.abs(y.sum(axis=1) - 1.0).max() > 1e-8:
-        raise ValueError(
-            "y must hold class labels, or rows >= 0 with sum 1, under loss='cross_entropy'"
-        )
+def _weights(weights: Any, n: int) -> Array:
+    out = checks.array("weights", weights, (n,))
+    if not np.all(out > 0):
+        raise ValueError(f"weights must be positive; the smallest is {out.min():g}")
+    mean = out.mean()
+    scaled: Array = out if abs(mean - 1.0) <= 1e-14 else out / mean  # a file's stay as they are
+    return scaled
 
 
 def _embedding(embed: Any, d: int, d_in: int) -> Array:

@@ -38,12 +38,17 @@ class SweepError(RuntimeError):
         self.index, self.case = index, case
 
 
+@checks.typed
 def grid(**axes: Iterable[Any]) -> list[dict[str, Any]]:
     """All combinations as cases, the last name fastest: ``grid(layers=[2, 4], seed=range(5))``."""
+    for name, axis in axes.items():
+        if not isinstance(axis, Iterable):
+            raise TypeError(f"{name} must hold the values to take; given {checks.brief(axis)}")
     values = [list(axis) for axis in axes.values()]
     return [dict(zip(axes, point, strict=True)) for point in itertools.product(*values)]
 
 
+@checks.typed
 def map_runs(
     function: Callable[..., T],
     cases: Iterable[Case],
@@ -73,7 +78,7 @@ def map_runs(
     Raises SweepError that names the first case to fail, once those under way have ended and are
     kept; TypeError for a function or case that cannot be sent or named.
     """
-    listed = [dict(case) for case in cases]
+    listed = [dict(checks.instance(f"cases[{k}]", case, Mapping)) for k, case in enumerate(cases)]
     store = _Store(function, listed, folder)
     results: dict[int, T] = store.load()
     missing = [k for k in range(len(listed)) if k not in results]

@@ -49,19 +49,19 @@ def _flows(data: int, particles: int) -> None:
         flow = ParticleFlow(problem, rho, Clock())
         point = flow.at(rho.theta)
         flow.push(point, point.gradient)
-        problem.block.field(point.passed.end, rho.theta[0], rho.weights[0])
+        problem.block.field(point.carried.end, rho.theta[0], rho.weights[0])
         if name == "tanh":
             point.kernel  # noqa: B018  computed when asked for
 
 
 def _placed() -> None:
     """Passes through blocks placed in depth, and what moves them there."""
-    from mfpde.flows.joint import JointFlow
+    from mfpde.flows.placed import PlacedFlow
 
     x = np.linspace(-1.0, 1.0, 8).reshape(4, 2)
     problem = Problem(x, x, block=SHL(2))
     rho = JointMeasure.from_law(laws.Gaussian(1.0, dim=5), count=4)
-    flow = JointFlow(problem, rho)
+    flow = PlacedFlow(problem, rho)
     point = flow.at(rho.state)
     flow.push(point, point.gradient)
     flow.observe(point, point)

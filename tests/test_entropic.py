@@ -87,8 +87,8 @@ def test_gaussian_solution(method):
     found = mfpde.stationary(problem, shift_prior(problem), method=method, tol=1e-11)
     gap = problem.x[:, 0] - problem.y[:, 0]
     mean = -gap.mean() / (1 + decay)
-    assert found.measure.mean() == pytest.approx(mean, abs=1e-10)
-    assert found.measure.covariance()[:, 0, 0] == pytest.approx(tau / decay, rel=1e-9)
+    assert found.final.mean() == pytest.approx(mean, abs=1e-10)
+    assert found.final.covariance()[:, 0, 0] == pytest.approx(tau / decay, rel=1e-9)
     exact = 0.5 * gap.var() + 0.5 * gap.mean() ** 2 * decay / (1 + decay)
     assert pytest.approx(exact, abs=1e-10) == found.J
     assert found.kl == pytest.approx(decay * mean**2 / (2 * tau), abs=1e-9)
@@ -104,7 +104,7 @@ def test_picard_converges_up_to_its_exact_threshold(damping, converges):
         method="picard",
         damping=damping,
         tol=1e-6,
-        max_iterations=400,
+        max_steps=400,
         raise_on_failure=False,
     )
     assert found.success is converges
@@ -128,7 +128,7 @@ def test_without_a_data_term_the_state_is_the_prior(method):
     nu = cold(problem)
     assert mfpde.stationary(problem, nu).iterations == 0
     found = mfpde.stationary(problem, tilted(nu, 0.3, 1), method=method, damping=0.5, tol=1e-10)
-    assert total_variation(found.measure, nu) < 1e-9
+    assert total_variation(found.final, nu) < 1e-9
     assert abs(found.J) < 1e-9
 
 
@@ -140,13 +140,13 @@ def test_first_variation_is_constant(eps):
     """The rest point of the entropic flow, in every cell and not only where the mass is."""
     problem = learning_problem(eps)
     found = mfpde.stationary(problem, cold(problem), tol=1e-12)
-    assert np.ptp(total_potential(problem, found.measure), axis=1).max() < 1e-8
+    assert np.ptp(total_potential(problem, found.final), axis=1).max() < 1e-8
 
 
 def test_numbers_agree_with_the_verbs():
     problem = learning_problem(0.05)
     found = mfpde.stationary(problem, cold(problem))
-    rho = found.measure
+    rho = found.final
     entropy = problem.temperature * float(rho.depth.weights @ rho.entropy())
     assert found.energy == pytest.approx(mfpde.loss(problem, rho) + entropy, rel=1e-13)
     z = np.log(np.sum(rho.grid.volumes * np.exp(-problem.penalty.value(rho.grid.points) / 0.05)))
@@ -164,8 +164,8 @@ def test_it_is_a_minimum(eps):
     problem = learning_problem(eps)
     best = mfpde.stationary(problem, cold(problem), tol=1e-10)
     for seed in range(5):
-        near = tilted(best.measure, 0.05, seed)
-        value = mfpde.stationary(problem, near, max_iterations=1, raise_on_failure=False)
+        near = tilted(best.final, 0.05, seed)
+        value = mfpde.stationary(problem, near, max_steps=1, raise_on_failure=False)
         assert value.history[0].J > best.J
 
 
@@ -179,7 +179,7 @@ def test_methods_agree(eps):
     ways += [{"method": "picard", "damping": 0.3, "tol": 1e-6}] if eps == 0.5 else []
     for how in ways:
         other = mfpde.stationary(problem, nu, **{"tol": 1e-9, **how})
-        assert total_variation(newton.measure, other.measure) < 1e-4
+        assert total_variation(newton.final, other.final) < 1e-4
         assert pytest.approx(newton.J, rel=1e-10) == other.J
 
 
@@ -188,7 +188,7 @@ def test_methods_agree(eps):
 def test_guarded_methods_never_raise_the_energy(eps, how):
     problem = learning_problem(eps)
     start = tilted(cold(problem), 0.5, 0)
-    found = mfpde.stationary(problem, start, max_iterations=400, **how)
+    found = mfpde.stationary(problem, start, max_steps=400, **how)
     values = np.array([row.J for row in found.history])
     assert np.all(np.diff(values) <= 1e-14)
     assert values[0] > values[-1] + 1e-3
@@ -196,7 +196,7 @@ def test_guarded_methods_never_raise_the_energy(eps, how):
 
 def test_curvature_is_symmetric_and_the_derivative_of_the_residual():
     problem = learning_problem(0.05)
-    rho = mfpde.stationary(problem, cold(problem), tol=1e-12).measure
+    rho = mfpde.stationary(problem, cold(problem), tol=1e-12).final
     point = FreeEnergy(problem, rho).at_measure(rho)
     noise = np.random.default_rng(0).standard_normal((2, *point.logs.shape))
     a, b = (point.centred(d) for d in noise)
@@ -249,7 +249,7 @@ def test_continuation_that_fails_says_so():
         method="picard",
         damping=1.0,
         continuation=True,
-        max_iterations=30,
+        max_steps=30,
         raise_on_failure=False,
     )
     assert not found.success
@@ -269,7 +269,7 @@ def test_other_depths_and_the_cross_entropy(method):
     )
     nu = entropic.prior(problem, mfpde.Depth(3, method), Grid.of_box([[-4, 4]] * 4, 5))
     found = mfpde.stationary(problem, nu, tol=1e-11)
-    assert np.ptp(total_potential(problem, found.measure), axis=1).max() < 1e-8
+    assert np.ptp(total_potential(problem, found.final), axis=1).max() < 1e-8
 
 
 def test_a_block_of_ones_own():
@@ -277,7 +277,7 @@ def test_a_block_of_ones_own():
     problem = mfpde.Problem(x, x + x**3, block=Cubic(), weight_decay=0.5, temperature=0.1)
     nu = entropic.prior(problem, DEPTH, Grid.of_box([[-2, 2]] * 2, 12))
     found = mfpde.stationary(problem, nu, tol=1e-11)
-    assert np.ptp(total_potential(problem, found.measure), axis=1).max() < 1e-8
+    assert np.ptp(total_potential(problem, found.final), axis=1).max() < 1e-8
     assert found.fit < 0.5 * np.mean(x**6)
 
 
@@ -289,7 +289,7 @@ def test_a_start_with_empty_cells():
     expected = mfpde.stationary(problem, cold(problem), tol=1e-10)
     for method in ("newton", "anderson"):
         found = mfpde.stationary(problem, start, method=method, tol=1e-10)
-        assert total_variation(found.measure, expected.measure) < 1e-8
+        assert total_variation(found.final, expected.final) < 1e-8
 
 
 # -- bad arguments ----------------------------------------------------------------------------
@@ -304,7 +304,7 @@ def test_a_start_with_empty_cells():
         ({"damping": 1.5}, "damping must be in"),
         ({"damping": -1.0}, "damping must be"),
         ({"window": 0}, "window must be a whole number >= 1"),
-        ({"max_iterations": 0}, "max_iterations must be a whole number"),
+        ({"max_steps": 0}, "max_steps must be a whole number"),
         ({"progress": "yes"}, "progress must be"),
     ],
 )
@@ -347,7 +347,7 @@ def test_old_faithful():
     nu = cold(problem, 10, depth)
     assert mfpde.stationary(problem, nu).success
     published = mfpde.stationary(
-        problem, nu, method="picard", damping=0.2, max_iterations=50, raise_on_failure=False
+        problem, nu, method="picard", damping=0.2, max_steps=50, raise_on_failure=False
     )
     assert published.residual > 0.1
 
@@ -360,7 +360,7 @@ def test_the_entropic_flow_rests_at_the_stationary_state():
     )
     law = mfpde.laws.Gaussian(0.5, dim=2)
     rho = mfpde.GridMeasure.from_law(law, mfpde.Depth(2), cells=12, box=[(-3, 3)] * 2)
-    optimum = mfpde.stationary(problem, rho, tol=1e-12).measure
+    optimum = mfpde.stationary(problem, rho, tol=1e-12).final
     run = mfpde.solve(problem, optimum, s_end=10.0, method="scharfetter_gummel")
     assert run.gradient_norm2[0] < 1e-20
     assert np.abs(run.final.masses - optimum.masses).max() < 1e-13

@@ -5,8 +5,7 @@ import pytest
 from problems import Cubic, random_case
 
 import mfpde
-from mfpde.evaluate import layers
-from mfpde.passes import propagate
+from mfpde.passes import carry
 
 BLOCKS = [
     *(mfpde.SHL(3, name) for name in ("tanh", "sigmoid", "softplus", "gelu", "silu", "sin")),
@@ -103,15 +102,12 @@ def test_loss_and_gradient_against_autograd(block, loss):
 def test_kernel_is_the_product_of_pull_and_push(block, method):
     """K e_r = push(pull(e_r)) column by column: three unrelated passes agree."""
     problem, rho = random_case(block, method, "squared")
-    stack = layers(problem, rho)
-    passed = propagate.forward(stack, problem.start())
-    kernel = propagate.tangent_kernel(stack, passed, problem.readout)
+    carried = carry(problem, rho)
+    kernel = carried.kernel
     assert np.linalg.eigvalsh(kernel)[0] > -1e-12
     for r, column in enumerate(kernel.T):
         v = np.eye(len(kernel))[r].reshape(problem.y.shape)
-        pulled = propagate.adjoint(stack, passed, v @ problem.readout).gradient
-        pulled /= rho.depth.weights[:, None, None]
-        pushed = propagate.tangent(stack, passed, pulled) @ problem.readout.T
+        pushed = carried.push(carried.pull(v))
         np.testing.assert_allclose(pushed.ravel(), column, rtol=1e-11, atol=1e-12)
 
 

@@ -119,7 +119,7 @@ def test_the_tangent_kernel_is_the_limit_of_differences(block):
     v = np.random.default_rng(0).standard_normal((5, 1))
     product = flow.kernel_product(point, v)
     np.testing.assert_allclose(point.kernel @ v, product, rtol=1e-10, atol=1e-13)
-    phi = flow.sums.expand(flow.pull(point, v @ problem.readout))
+    phi = flow.operator.sums.expand(flow.pull_outputs(point, v))
     from mfpde.passes.mobility import moved
 
     change = moved(rho.axes, rho.state, phi)
@@ -264,13 +264,13 @@ def test_a_step_in_which_the_energy_rises_is_refused_and_the_run_goes_on():
 def test_a_state_that_is_not_finite_keeps_the_last_good_one(monkeypatch):
     problem = line()
     rho = gaussian(problem, 12)
-    real, calls = GridFlow.forward, [0]
+    real, calls = GridFlow.carry, [0]
 
     def failing(self, masses):
         calls[0] += 1
         return real(self, masses if calls[0] < 8 else np.full_like(masses, np.nan))
 
-    monkeypatch.setattr(GridFlow, "forward", failing)
+    monkeypatch.setattr(GridFlow, "carry", failing)
     sol = mfpde.solve(problem, rho, s_end=50.0, method="muscl", raise_on_failure=False)
     assert sol.status is Status.STEP_TOO_SMALL
     assert np.isfinite(sol.loss).all()

@@ -207,7 +207,7 @@ def test_state_round_trip_through_spec():
         ({"spacing": "log"}, "spacing must be one of 'uniform', 'sinh'"),
         ({"cells": None}, "either cells"),
         ({"cells": None, "axes": [Axis.uniform(-6, 6, 9)] * 2}, "axes must be 1, one for each"),
-        ({"cells": None, "axes": [np.linspace(0, 1, 5)]}, "axes must be mfpde.measures.Axis"),
+        ({"cells": None, "axes": [np.linspace(0, 1, 5)]}, "must be mfpde.measures.Axis"),
     ],
 )
 def test_bad_grids_are_named(what, message):
@@ -226,7 +226,7 @@ def test_bad_masses_are_named():
     ]:
         with pytest.raises(ValueError, match=message):
             mfpde.GridMeasure(masses, DEPTH, axes)
-    with pytest.raises(TypeError, match=r"depth must be a mfpde\.Depth"):
+    with pytest.raises(TypeError, match="depth must be a Depth"):
         mfpde.GridMeasure(good, 3, axes)
     with pytest.raises(ValueError, match="1 to 5 axes"):
         mfpde.GridMeasure(good, DEPTH, axes * 6)

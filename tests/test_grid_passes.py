@@ -5,10 +5,10 @@ import pytest
 from problems import Cubic
 
 import mfpde
-from mfpde import evaluate, laws
+from mfpde import laws
 from mfpde.activations import ACTIVATIONS
 from mfpde.measures import Axis, Grid
-from mfpde.passes import propagate
+from mfpde.passes import operator_of, propagate
 from mfpde.passes.cell_sums import CellSums, SeparableSums, on_grid
 
 METHODS = ("euler", "heun", "rk4", "midpoint")
@@ -109,7 +109,7 @@ def test_sums_are_a_block(block):
 @pytest.mark.parametrize("method", METHODS)
 def test_compiled_passes_are_the_loops_of_the_package(method, monkeypatch):
     problem, rho = case(mfpde.SHL(2), method)
-    stack = evaluate.layers(problem, rho)
+    stack = operator_of(problem, rho).layers(rho.masses)
     terminal = np.random.default_rng(5).standard_normal((6, 2))
     passed = propagate.forward(stack, problem.start())
     back = propagate.adjoint(stack, passed, terminal)
@@ -175,5 +175,5 @@ def test_misfits_are_named():
         mfpde.predict(other, rho)
     with pytest.raises(TypeError, match="first_variation"):
         mfpde.gradient(problem, rho)
-    with pytest.raises(TypeError, match="ParticleMeasure or a GridMeasure"):
+    with pytest.raises(TypeError, match="rho must be a Measure; given an array"):
         mfpde.predict(problem, rho.masses)

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from mfpde.measures.axes import Axis, Grid
 from mfpde.passes.mobility import moved
 from mfpde.volumes.diffusion import Diffusion
-from mfpde.volumes.faces import LIMITERS, Potential, Transport, implicit_along
+from mfpde.volumes.faces import Potential, Transport, implicit_along
+from mfpde.volumes.limiters import LIMITERS
 
 SHARES = {1: (1.0,), 2: (1.0, 0.5), 3: (1.0, 0.25, 2.0 / 3.0)}
 STAGES = {"upwind": 1, "van_leer": 2, "minmod": 2, "mc": 2, "koren": 3, "third": 3}

@@ -150,7 +150,7 @@ def test_single_precision_particles():
 
 
 def test_bad_input_and_particles_too_far_apart():
-    with pytest.raises(TypeError, match="takes an SHL block"):
+    with pytest.raises(TypeError, match="block must be an SHL"):
         mfpde.Meshed(mfpde.Linear(2), 0.1)
     with pytest.raises(ValueError, match="at most 3 coordinates"):
         mfpde.Meshed(mfpde.SHL(3), 0.1)

@@ -27,7 +27,7 @@ def carried(cells, dim=2, warp=None):
 
 def test_starts_as_the_grid_it_comes_from():
     still = mfpde.GridMeasure.from_law(laws.Gaussian(0.7, dim=3), DEPTH, cells=(8, 9, 10))
-    moving = still.moving()
+    moving = mfpde.MovingGrid.from_grid(still)
     x = np.linspace(-1, 1, 5)[:, None]
     problem = mfpde.Problem(x, np.sin(x), block=mfpde.SHL(1))
     assert np.array_equal(moving.masses, still.masses)

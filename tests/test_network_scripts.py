@@ -2,23 +2,27 @@
 
 import numpy as np
 import pytest
+import study
 from scripts import script
 
 import mfpde
 
 # Panels, colour bars included.
 FIGURES = {
-    "depth_width_error": 4,
-    "depth_limit": 3,
+    "depth_width_error": 3,
+    "published_draws": 1,
+    "depth_limit": 2,
+    "long_training": 2,
     "size_for_loss": 4,
     "consistency": 3,
-    "real_data": 4,
+    "real_data": 3,
+    "minibatch_noise": 1,
 }
 
 
 @pytest.mark.parametrize("name", FIGURES)
 def test_claims_hold_and_the_figure_shows_the_data(name, tmp_path):
-    if name == "real_data":
+    if name in ("real_data", "minibatch_noise"):
         pytest.importorskip("sklearn")
     assert script("validation", name).main(["--quick", "--out", str(tmp_path)]) == 0
     module = script("figures", name)
@@ -37,6 +41,9 @@ def test_claims_hold_and_the_figure_shows_the_data(name, tmp_path):
 def check_depth_width_error(module, out):
     narrow = module.columns(out / "narrow.csv")
     assert set(narrow["width"]) == {1}
+
+
+def check_published_draws(module, out):
     draws = module.columns(out / "draws.csv")
     assert abs(draws["a"][0] / 0.22 - 1) < 0.25
 
@@ -46,6 +53,9 @@ def check_depth_limit(module, out):
     np.testing.assert_allclose(
         depths["jump_V"] * depths["layers"], depths["jump_V"][-1] * depths["layers"][-1], rtol=0.15
     )
+
+
+def check_long_training(module, out):
     assert module.columns(out / "implicit.csv")["loss"][-1] < 1e-7
 
 
@@ -81,11 +91,10 @@ def published_training(u, v, x, y, steps):
 
 
 def test_the_plain_flow_is_the_published_training_of_depth_and_width():
-    study = script("validation", "depth_width_error")
-    problem, d = study.problem_of(0), study.D
+    problem, d = study.gaussian_data(0), study.D
     run = study.train(problem, 5, 7, [3])
     start = mfpde.ParticleMeasure.from_law(
-        study.LAW, mfpde.Depth(5, "euler"), count=7, rule="iid", coupling="independent", seed=3
+        study.GAUSSIAN, mfpde.Depth(5, "euler"), count=7, rule="iid", coupling="independent", seed=3
     ).theta
     v, u = (np.sqrt(d) * part.transpose(0, 2, 1) for part in (start[..., :d], start[..., d:]))
     exact = published_training(u.copy(), v.copy(), problem.x.T, problem.y.T, study.STEPS)
@@ -95,11 +104,11 @@ def test_the_plain_flow_is_the_published_training_of_depth_and_width():
 def test_the_plain_flow_is_the_published_training_with_shared_weights():
     """h + V GELU(W h)/L by descent of rate r L on the mean square, gradients by torch."""
     torch = pytest.importorskip("torch")
-    study = script("validation", "depth_limit")
-    settings = study.Settings(count=7, width=5, steps=6)
-    problem, layers = study.problem_of(7, 5), 4
-    run = study.short(problem, layers, settings)
-    start = study.start(mfpde.Depth(layers, "euler"), 5).theta
+    limit = script("validation", "depth_limit")
+    settings = study.Sizes(count=7, width=5, steps=6)
+    problem, layers = study.tied_data(7, 5), 4
+    run = limit.short(problem, layers, settings)
+    start = study.tied_start(mfpde.Depth(layers, "euler"), 5).theta
     first = study.weights(start)
     v, w = (torch.tensor(first[name], requires_grad=True) for name in "VW")
     x, y = (torch.tensor(np.array(part)) for part in (problem.x, problem.y))
@@ -110,7 +119,7 @@ def test_the_plain_flow_is_the_published_training_with_shared_weights():
         slopes = torch.autograd.grad((h - y).square().mean(), (v, w))
         with torch.no_grad():
             for part, slope in zip((v, w), slopes, strict=True):
-                part -= study.RATE * layers * slope
+                part -= 0.01 * layers * slope
     found = study.weights(run.theta[0])
     np.testing.assert_allclose(found["V"], v.detach().numpy(), atol=1e-13)
     np.testing.assert_allclose(found["W"], w.detach().numpy(), atol=1e-13)
@@ -119,16 +128,15 @@ def test_the_plain_flow_is_the_published_training_with_shared_weights():
 
 
 def test_riders_follow_the_limit_and_leave_it_alone():
-    study = script("validation", "consistency")
-    settings = study.Settings.quick()
-    problem = script("validation", "common").sine(6)
+    script_of = script("validation", "consistency")
+    settings, problem = study.Sizes(**script_of.QUICK), study.sine(6)
     rng = np.random.default_rng(0)
     starts = rng.standard_normal((4, 3, 5))
-    limit, riders = study.limit_with_samples(problem, starts, settings)
-    alone, _ = study.limit_with_samples(problem, starts[:, :1], settings)
+    limit, riders = script_of.limit_with_samples(problem, starts, settings)
+    alone, _ = script_of.limit_with_samples(problem, starts[:, :1], settings)
     np.testing.assert_allclose(limit, alone, atol=1e-13)
     # a rider that starts on a particle of the limit stays on it
     on_it = limit[0][:, :2]
-    again, followers = study.limit_with_samples(problem, on_it, settings)
+    again, followers = script_of.limit_with_samples(problem, on_it, settings)
     np.testing.assert_allclose(followers, again[:, :, :2], atol=1e-12)
     assert np.abs(riders[-1] - riders[0]).max() > 1e-2

@@ -2,8 +2,8 @@
 
 import numpy as np
 import pytest
-from reporting import Claim, verdict
 from scripts import script
+from study import Claim, verdict
 
 import mfpde
 
@@ -29,7 +29,7 @@ def test_figure_draws_the_data(out):
     module = script("figures", "zero_loss")
     assert module.main(["--data", str(out)]) == 0
     assert (out / "zero_loss.pdf").stat().st_size > 5000
-    left, middle, right = module.draw(out).axes[:3]
+    left, _, middle, right = module.draw(out).axes
     curve = left.lines[0].get_ydata()
     assert curve[0] / curve[-1] > 1e9
     assert len(middle.lines) == 7  # three depths with their fits, and the slope
@@ -37,7 +37,10 @@ def test_figure_draws_the_data(out):
     assert np.polyfit(np.log(x), np.log(y), 1)[0] == pytest.approx(-1.0, abs=0.15)
 
 
-def test_a_goal_that_is_missed_is_reported(out, monkeypatch):
+def test_a_goal_that_is_missed_is_reported(capsys):
     """The exit status is that of the claims, not of the script's end."""
     assert verdict([Claim("a", "b", True)]) == 0
     assert verdict([Claim("a", "b", True), Claim("c", "d", False)]) == 1
+    capsys.readouterr()
+    assert verdict([Claim("a", "b", True), Claim("c", "d", None)]) == 0
+    assert "1 claim(s) not resolved." in capsys.readouterr().out

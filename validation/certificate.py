@@ -6,18 +6,20 @@ E(s) <= E(0) exp(-2 m s), the path is no longer than sqrt(2 E(0)/m), and it stay
 
 Here. (a) SHL: u = 0, (w, b) Gaussian, readout lifted to a coordinate that the data leave at 0 and
 scaled by c: the certificate fails for small c, says which c it needs, and passes there. (b) Linear
-blocks from a white start, target near the identity. (c) For growing c: the certified rate against
-lambda_min(K)/N at rho_0; at c = 1 the true flow converges though nothing is certified: by which
-factor of E(0) that misses. Prediction: no promise is broken. Takes 40 seconds, --quick 20.
+blocks from a white start. (c) For growing c: the certified rate against lambda_min(K)/N at rho_0;
+at c = 1 the flow converges though nothing is certified. Prediction: no promise is broken. Takes 40
+seconds, --quick 20.
 """
 
 from __future__ import annotations
 
 import sys
 from itertools import pairwise
+from pathlib import Path
 
 import numpy as np
-from reporting import Claim, parser, say, table, verdict, write_csv
+import study
+from study import Claim, Sizes
 
 import mfpde
 from mfpde import theory
@@ -50,65 +52,59 @@ def follow(problem, rho, found: theory.Certificate, pieces: int) -> dict[str, np
     mass = (rho.depth.weights[:, None] * rho.weights)[:, :, None]
     legs = [np.sqrt(np.sum(mass * np.square(b.theta - a.theta))) for a, b in pairwise(states)]
     s = np.append(0.0, fast)
-    return {
-        "s": s,
-        "excess": np.array([mfpde.loss(problem, state) for state in states]) - found.least,
-        "promise": found.loss * np.exp(-2 * found.rate * s),
-        "distance": np.array([mfpde.cot_distance(rho, state) for state in states]),
-        "length": np.append(0.0, np.cumsum(legs)),
-    }
+    excess = np.array([mfpde.loss(problem, state) for state in states]) - found.least
+    apart = np.array([mfpde.cot_distance(rho, state) for state in states])
+    known = {"s": s, "excess": excess, "promise": found.loss * np.exp(-2 * found.rate * s)}
+    return known | {"distance": apart, "length": np.append(0.0, np.cumsum(legs))}
 
 
 def promises(name: str, found: theory.Certificate, run: dict[str, np.ndarray]) -> list[Claim]:
     """Rate, ball and length of one certified run."""
     seen = run["excess"] > 1e-12 * found.loss + 1e-14
     rate = float(np.max(run["excess"][seen] / run["promise"][seen]))
-    parts = {key: float(run[key].max() / found.distance) for key in ("distance", "length")}
+    apart, length = (float(run[key].max() / found.distance) for key in ("distance", "length"))
     return [
         Claim(f"{name}: the loss keeps its rate.", f"loss/promise {rate:.4f}", rate <= 1 + 1e-6),
         Claim(
             f"{name}: the flow stays in the ball, its length within the bound.",
-            f"COT/bound {parts['distance']:.3f}, length/bound {parts['length']:.3f}",
-            max(parts.values()) <= 1 + 1e-6,
+            f"COT/bound {apart:.3f}, length/bound {length:.3f}",
+            max(apart, length) <= 1 + 1e-6,
         ),
     ]
 
 
-def main(argv: list[str] | None = None) -> int:
-    chosen = parser(__doc__, "certificate").parse_args(argv)
-    first = theory.certificate(*lifted(1.0))
-    say(f"c = 1: {first}\n")
-    needed = first.readout_scale
-    rows, claims = [], []
+def scales(needed: float) -> list[tuple[float, ...]]:
+    """(c) Rows (c, criterion, passed, pessimism, certified m, lambda_min(K)/N at rho_0)."""
+    rows = []
     for c in needed * np.array([0.01, 0.1, 0.5, 0.99, 1.01, 2.0, 8.0, 64.0]):
+        kernel = theory.polyak_lojasiewicz(*lifted(float(c))).kernel
         for criterion in theory.CRITERIA:
-            found = theory.certificate(*lifted(float(c)), criterion=criterion)
-            row = (float(c), criterion == "integral", found.passed, found.pessimism)
-            rows.append((*row, found.rate, theory.polyak_lojasiewicz(*lifted(float(c))).kernel))
-    cases = [("SHL", lifted(1.01 * needed)), ("linear", white(2.0))]
-    for name, (problem, rho) in cases:
-        found = theory.certificate(problem, rho)
-        say(f"{name}: {found}")
-        claims.append(
-            Claim(f"{name}: the certificate passes.", f"{found.pessimism:.3f}", found.passed)
-        )
-        run = follow(problem, rho, found, 12 if chosen.quick else 40)
-        write_csv(chosen.out / f"{name}.csv", list(run), zip(*run.values(), strict=True))
-        write_csv(
-            chosen.out / f"{name}_bound.csv",
-            ("distance", "radius", "rate"),
-            [(found.distance, found.radius, found.rate)],
-        )
-        claims += promises(name, found, run)
-    header = ("c", "integral", "passed", "pessimism", "certified m", "kernel m")
-    write_csv(
-        chosen.out / "scale.csv", [h.replace(" ", "_") for h in header], np.array(rows, float)
-    )
-    table(header, rows)
-    problem, rho = lifted(1.0)
-    true = mfpde.solve(problem, rho, s_end=np.inf, loss_below=1e-8 * first.loss, rtol=1e-2)
+            one = theory.certificate(*lifted(float(c)), criterion=criterion)
+            kind = float(criterion == "integral")
+            rows.append((float(c), kind, float(one.passed), one.pessimism, one.rate, kernel))
+    return rows
+
+
+def measure(size: Sizes, out: Path) -> list[Claim]:
+    first = theory.certificate(*lifted(1.0))
+    study.say(f"c = 1: {first}")
+    needed, claims = first.readout_scale, []
+    for name, start in (("SHL", lifted(1.01 * needed)), ("linear", white(2.0))):
+        found = theory.certificate(*start)
+        study.say(f"{name}: {found}")
+        run = follow(*start, found, size.pieces)
+        study.write_series(out / f"{name}.csv", **run)
+        bound = {"distance": [found.distance], "radius": [found.radius], "rate": [found.rate]}
+        study.write_series(out / f"{name}_bound.csv", **bound)
+        passes = Claim(f"{name}: the certificate passes.", f"{found.pessimism:.3f}", found.passed)
+        claims += [passes, *promises(name, found, run)]
+    rows = scales(needed)
+    header = ("c", "integral", "passed", "pessimism", "certified_m", "kernel_m")
+    study.report(out / "scale.csv", header, rows)
+    true = mfpde.solve(*lifted(1.0), s_end=np.inf, loss_below=1e-8 * first.loss, rtol=1e-2)
     advice = [row[2] for row in rows if not row[1]]
-    claims += [
+    return [
+        *claims,
         Claim("The advised readout is the threshold.", f"c = {needed:.4g}", advice[3:5] == [0, 1]),
         Claim(
             "Pessimism: at c = 1 nothing is certified, yet the flow converges.",
@@ -117,8 +113,9 @@ def main(argv: list[str] | None = None) -> int:
             true.success and not first.passed,
         ),
     ]
-    return verdict(claims)
 
+
+main = study.script(__doc__, measure, {"pieces": 40}, {"pieces": 12})
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -13,9 +13,11 @@ the loss below both bounds. Takes 20 seconds, --quick 10.
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 
 import numpy as np
-from reporting import Claim, parser, table, verdict, write_csv
+import study
+from study import Claim, Sizes
 
 import mfpde
 from mfpde import theory
@@ -67,40 +69,37 @@ def matrix_flow(steps: int, pieces: int) -> dict[str, np.ndarray]:
     }
 
 
-def main(argv: list[str] | None = None) -> int:
-    chosen = parser(__doc__, "linear_exact").parse_args(argv)
-    scalar = scalar_errors([4, 8, 16, 32] if chosen.quick else [4, 8, 16, 32, 64, 128, 256])
-    series = matrix_flow(8 if chosen.quick else 16, 15 if chosen.quick else 60)
-    write_csv(chosen.out / "scalar.csv", ("layers", "error", "solver"), scalar)
-    write_csv(chosen.out / "matrix.csv", list(series), zip(*series.values(), strict=True))
-    table(("L", "network - limit", "particles - exact network"), scalar)
-    size, error = np.array(scalar)[:, 0], np.abs(np.array(scalar)[:, 1])
-    order = -np.polyfit(np.log(size[-4:]), np.log(error[-4:]), 1)[0]
+def measure(size: Sizes, out: Path) -> list[Claim]:
+    scalar = scalar_errors([4, 8, 16, 32] if size.quick else [4, 8, 16, 32, 64, 128, 256])
+    series = matrix_flow(8 if size.quick else 16, 15 if size.quick else 60)
+    study.write_csv(out / "scalar.csv", ("layers", "error", "solver"), scalar)
+    study.write_csv(out / "matrix.csv", list(series), zip(*series.values(), strict=True))
+    study.table(("L", "network - limit", "particles - exact network"), scalar)
+    layers, error = np.array(scalar)[-4:, 0], np.abs(np.array(scalar)[-4:, 1])
+    order = -np.polyfit(np.log(layers), np.log(error), 1)[0]
     solver = max(abs(row[2]) for row in scalar)
     gap = np.abs(series["particles"] - series["closure"]).max()
     above = max(
         np.max(series["closure"] / series[name]) for name in ("bound_infinite", "bound_layers")
     )
-    return verdict(
-        [
-            Claim(
-                "Networks approach the limit like 1/L.", f"order {order:.3f}", abs(order - 1) < 0.1
-            ),
-            Claim("Solved particles follow the exact network.", f"{solver:.1e}", solver < 1e-7),
-            Claim("Particles follow the closure of second moments.", f"{gap:.1e}", gap < 1e-6),
-            Claim(
-                "The spectra of J Sigma are conserved.",
-                f"relative drift {series['drift'].max():.1e}",
-                bool(series["drift"].max() < 1e-5),
-            ),
-            Claim(
-                "The excess loss stays below both bounds.",
-                f"largest loss/bound {above:.6f}",
-                above <= 1 + 1e-9,
-            ),
-        ]
-    )
+    return [
+        Claim("Networks approach the limit like 1/L.", f"order {order:.3f}", abs(order - 1) < 0.1),
+        Claim("Solved particles follow the exact network.", f"{solver:.1e}", solver < 1e-7),
+        Claim("Particles follow the closure of second moments.", f"{gap:.1e}", gap < 1e-6),
+        Claim(
+            "The spectra of J Sigma are conserved.",
+            f"relative drift {series['drift'].max():.1e}",
+            bool(series["drift"].max() < 1e-5),
+        ),
+        Claim(
+            "The excess loss stays below both bounds.",
+            f"largest loss/bound {above:.6f}",
+            above <= 1 + 1e-9,
+        ),
+    ]
 
+
+main = study.script(__doc__, measure)
 
 if __name__ == "__main__":
     sys.exit(main())

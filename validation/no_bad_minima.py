@@ -13,9 +13,11 @@ Takes 60 seconds, --quick 30.
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 
 import numpy as np
-from reporting import Claim, parser, say, table, verdict, write_csv
+import study
+from study import Claim, Sizes
 
 import mfpde
 from mfpde import theory
@@ -63,38 +65,39 @@ def nearly_trapped(steps: int) -> tuple[mfpde.Problem, mfpde.ParticleMeasure]:
     return problem, mfpde.ParticleMeasure(theta, mfpde.Depth(steps, "euler"), weights)
 
 
-def main(argv: list[str] | None = None) -> int:
-    chosen = parser(__doc__, "no_bad_minima").parse_args(argv)
-    steps = 4 if chosen.quick else 8
+def measure(size: Sizes, out: Path) -> list[Claim]:
+    steps = 4 if size.quick else 8
     claims, rows = [], []
     for name, (problem, rho) in traps(steps).items():
         speed = float(np.abs(mfpde.gradient(problem, rho)).max())
         residual = theory.stationarity(problem, rho, box=(-3.0, 3.0)).value
-        out = theory.escape(problem, rho, loss_below=GOAL, box=(-3.0, 3.0), rtol=1e-2)
-        curve = story(out)
-        write_csv(chosen.out / f"{name}.csv", ("s", "loss", "round"), curve)
+        fled = theory.escape(problem, rho, loss_below=GOAL, box=(-3.0, 3.0), rtol=1e-2)
+        curve = story(fled)
+        study.write_csv(out / f"{name}.csv", ("s", "loss", "round"), curve)
         falls = bool(np.all(np.diff([row[1] for row in curve]) <= 1e-15))
-        rows.append((name, curve[0][1], speed, residual, len(out.rounds), out.loss))
+        rows.append((name, curve[0][1], speed, residual, len(fled.rounds), fled.loss))
         stuck = speed < 1e-12 and residual > 1e-3
         claims += [
             Claim(f"{name}: stuck, yet not a local minimum.", f"residual {residual:.3g}", stuck),
-            Claim(f"{name}: escape reaches zero loss.", out.message, out.success and falls),
+            Claim(f"{name}: escape reaches zero loss.", fled.message, fled.success and falls),
         ]
-    table(("trap", "E", "|grad V|", "residual", "insertions", "E at the end"), rows)
+    study.table(("trap", "E", "|grad V|", "residual", "insertions", "E at the end"), rows)
     problem, rho = nearly_trapped(steps)
     ends = {}
     for beta in (0.0, 1.0, 10.0):
         sol = mfpde.solve(problem, rho, s_end=30.0, reaction=beta, method="rk45", rtol=1e-3)
         ends[beta] = float(sol.loss[-1])
         series = zip(sol.s.tolist(), sol.loss.tolist(), strict=True)
-        write_csv(chosen.out / f"reaction_{beta:g}.csv", ("s", "loss"), series)
-        say(f"reaction {beta:g}: {sol}")
+        study.write_csv(out / f"reaction_{beta:g}.csv", ("s", "loss"), series)
+        study.say(f"reaction {beta:g}: {sol}")
     better = ends[10.0] < 0.1 * ends[0.0]
     claims.append(
         Claim("Birth-death leaves the trap before transport does.", f"E at s = 30: {ends}", better)
     )
-    return verdict(claims)
+    return claims
 
+
+main = study.script(__doc__, measure)
 
 if __name__ == "__main__":
     sys.exit(main())

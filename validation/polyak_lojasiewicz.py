@@ -12,9 +12,11 @@ decay is exponential with rate 2 lambda_min(K)/N. Takes 60 seconds, --quick 15.
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 
 import numpy as np
-from reporting import Claim, parser, say, verdict, write_csv
+import study
+from study import Claim, Sizes
 
 import mfpde
 from mfpde import theory
@@ -33,7 +35,7 @@ def compute(quick: bool) -> tuple[theory.Envelope, theory.KernelEvolution, theor
     end = mfpde.solve(problem, rho, s_end=np.inf, loss_below=1e-9, method="rk45").s[-1]
     pieces = 100 if quick else 400
     sol = mfpde.solve(problem, rho, s_end=end, method="rk45", rtol=1e-7, save=pieces)
-    say(f"{sol}")
+    study.say(f"{sol}")
     times = sol.saved_s if sol.saved_s[-1] == end else np.append(sol.saved_s, end)
     picked = np.unique(np.r_[0, np.geomspace(1, pieces, 24).round().astype(int)])
     evolution = theory.kernel_evolution(problem, sol, times[picked])
@@ -42,17 +44,16 @@ def compute(quick: bool) -> tuple[theory.Envelope, theory.KernelEvolution, theor
     return env, evolution, theory.fit_rate(env, tail=0.25), 2 * late.kernel
 
 
-def main(argv: list[str] | None = None) -> int:
-    chosen = parser(__doc__, "polyak_lojasiewicz").parse_args(argv)
-    env, evolution, rate, final = compute(chosen.quick)
+def measure(size: Sizes, out: Path) -> list[Claim]:
+    env, evolution, rate, final = compute(size.quick)
     rows = zip(
         env.s, env.loss, *(env.m[n] for n in NAMES), *(env.bound[n] for n in NAMES), strict=True
     )
     header = ("s", "loss", *(f"m_{n}" for n in NAMES), *(f"bound_{n}" for n in NAMES))
-    write_csv(chosen.out / "envelope.csv", header, rows)
+    study.write_csv(out / "envelope.csv", header, rows)
     spectrum = np.column_stack([evolution.s, evolution.drift, evolution.eigenvalues])
     names = [f"eigenvalue_{j}" for j in range(evolution.eigenvalues.shape[1])]
-    write_csv(chosen.out / "spectrum.csv", ("s", "drift", *names), spectrum.tolist())
+    study.write_csv(out / "spectrum.csv", ("s", "drift", *names), spectrum.tolist())
     decades = np.log10(env.loss[0] / env.loss[-1])
     low, high = rate.interval
     identity = float(np.abs(np.log(env.bound["measured"] / env.loss)).max())
@@ -62,30 +63,28 @@ def main(argv: list[str] | None = None) -> int:
     )
     above = max(float(np.max(env.loss / env.bound[name])) for name in ("kernel", "paper"))
     gap = np.median(env.m["kernel"] / env.m["paper"])
-    say(
+    study.say(
         f"medians: kernel m = {gap:.3g} times the paper's, "
         f"measured = {np.median(env.m['measured'] / env.m['kernel']):.3g} times the kernel's"
     )
-    return verdict(
-        [
-            Claim(
-                "measured m >= kernel m >= paper m", f"least ratio {order:.6f}", order > 1 - 1e-9
-            ),
-            Claim(
-                "E(0) exp(-2 int m) is the loss for the measured m.",
-                f"largest |log ratio| {identity:.1e}, {decades:.0f} decades (trapezoid rule)",
-                identity < 0.05,
-            ),
-            Claim("The loss lies below both envelopes.", f"largest {above:.4f}", above < 1.01),
-            Claim(
-                "The tail is exponential with rate 2 lambda_min(K)/N.",
-                f"{rate.kind}, {rate.rate:.4g} in [{low:.4g}, {high:.4g}]; "
-                f"2 lambda_min(K)/N = {final:.4g} at the end",
-                rate.kind == "exponential" and low * 0.98 <= final <= high * 1.02,
-            ),
-        ]
-    )
+    return [
+        Claim("measured m >= kernel m >= paper m", f"least ratio {order:.6f}", order > 1 - 1e-9),
+        Claim(
+            "E(0) exp(-2 int m) is the loss for the measured m.",
+            f"largest |log ratio| {identity:.1e}, {decades:.0f} decades (trapezoid rule)",
+            identity < 0.05,
+        ),
+        Claim("The loss lies below both envelopes.", f"largest {above:.4f}", above < 1.01),
+        Claim(
+            "The tail is exponential with rate 2 lambda_min(K)/N.",
+            f"{rate.kind}, {rate.rate:.4g} in [{low:.4g}, {high:.4g}]; "
+            f"2 lambda_min(K)/N = {final:.4g} at the end",
+            rate.kind == "exponential" and low * 0.98 <= final <= high * 1.02,
+        ),
+    ]
 
+
+main = study.script(__doc__, measure)
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -17,27 +17,21 @@ Prediction: (a) O(h²), (b) O(h), (c) to round-off. Takes about half a minute on
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 
 import numpy as np
-from reporting import Claim, parser, table, verdict, write_csv
+import study
 from scipy.optimize import minimize
+from study import Claim, Sizes
 
 import mfpde
-from mfpde import laws
 from mfpde.flows import dual
 from mfpde.flows.particle_flow import ParticleFlow
 from mfpde.flows.schemes import implicit
 from mfpde.runs.clock import Clock
 
-
-def learning_problem(particles: int, seed: int = 0) -> tuple[mfpde.Problem, mfpde.ParticleMeasure]:
-    """y = x + .3 sin πx with hidden states in R, two rk4 steps in depth."""
-    x = np.linspace(-1.0, 1.0, 8)[:, None]
-    y = x + 0.3 * np.sin(np.pi * x)
-    problem = mfpde.Problem(x, y, block=mfpde.SHL(dim=1, activation="tanh"))
-    law = laws.Gaussian(std=[1.0, 1.5, 1.0])
-    depth = mfpde.Depth(2, "rk4")
-    return problem, mfpde.ParticleMeasure.from_law(law, depth, count=particles, seed=seed)
+FULL = {"particles": 128, "steps": [0.2, 0.1, 0.05, 0.025]}
+QUICK = {"particles": 32, "steps": [0.25, 0.125]}
 
 
 def proximal(problem: mfpde.Problem, rho: mfpde.ParticleMeasure, h: float) -> mfpde.ParticleMeasure:
@@ -52,13 +46,8 @@ def proximal(problem: mfpde.Problem, rho: mfpde.ParticleMeasure, h: float) -> mf
         slope = (root * mfpde.gradient(problem, moved)).ravel()
         return h * mfpde.loss(problem, moved) + 0.5 * float(z @ z), h * slope + z
 
-    found = minimize(
-        functional,
-        np.zeros(rho.theta.size),
-        jac=True,
-        method="L-BFGS-B",
-        options={"ftol": 0.0, "gtol": 1e-12, "maxiter": 500},
-    )
+    how = {"method": "L-BFGS-B", "options": {"ftol": 0.0, "gtol": 1e-12, "maxiter": 500}}
+    found = minimize(functional, np.zeros(rho.theta.size), jac=True, **how)
     return rho.with_state(rho.theta + found.x.reshape(rho.theta.shape) / root)
 
 
@@ -94,50 +83,37 @@ def scheme(problem: mfpde.Problem, rho: mfpde.ParticleMeasure, steps: list[float
     return rows
 
 
-def slopes(rows: list[tuple]) -> np.ndarray:
-    """Observed orders between consecutive rows (h, error, …)."""
-    h, error = np.array([row[:2] for row in rows]).T
-    return np.diff(np.log(error)) / np.diff(np.log(h))
-
-
-def main(argv: list[str] | None = None) -> int:
-    chosen = parser(__doc__, "proximal_step").parse_args(argv)
-    problem, rho = learning_problem(32 if chosen.quick else 128)
-    single = one_step(problem, rho, [0.2, 0.1, 0.05, 0.025, 0.0125])
-    several = scheme(problem, rho, [0.25, 0.125] if chosen.quick else [0.2, 0.1, 0.05, 0.025])
+def measure(size: Sizes, out: Path) -> list[Claim]:
+    law, depth = mfpde.laws.Gaussian(std=[1.0, 1.5, 1.0]), mfpde.Depth(2, "rk4")
+    rho = mfpde.ParticleMeasure.from_law(law, depth, count=size.particles)
+    single = one_step(study.learning(), rho, [0.2, 0.1, 0.05, 0.025, 0.0125])
+    several = scheme(study.learning(), rho, size.steps)
     header = ("h", "to_implicit", "moved", "index_excess", "decay")
-    table(header, single)
-    print()
-    table(("h", "to_flow"), several)
-    write_csv(chosen.out / "one_step.csv", header, single)
-    write_csv(chosen.out / "scheme.csv", ("h", "to_flow"), several)
-    first, second = slopes(single), slopes(several)
+    study.report(out / "one_step.csv", header, single)
+    study.report(out / "scheme.csv", ("h", "to_flow"), several)
+    first, second = (study.orders(*np.array(rows)[:, :2].T) for rows in (single, several))
     excess, decay = max(row[3] for row in single), min(row[4] for row in single)
-    return verdict(
-        [
-            Claim(
-                "The implicit step is the proximal step up to O(h²).",
-                f"orders {np.round(first, 2)}.",
-                bool(np.all(np.abs(first[1:] - 2.0) < 0.15)),
-            ),
-            Claim(
-                "Proximal steps follow the flow up to O(h).",
-                f"orders {np.round(second, 2)}.",
-                bool(np.all(np.abs(second - 1.0) < 0.2)),
-            ),
-            Claim(
-                "The particles' own indices are an optimal coupling of one step.",
-                f"excess at most {excess:.1e} of the distance.",
-                excess <= 1e-9,
-            ),
-            Claim(
-                "E(ρ^{n+1}) + COT²/(2h) <= E(ρ^n).",
-                f"smallest margin {decay:.2e}.",
-                decay > 0,
-            ),
-        ]
-    )
+    return [
+        Claim(
+            "The implicit step is the proximal step up to O(h²).",
+            f"orders {np.round(first, 2)}.",
+            bool(np.all(np.abs(first[1:] - 2.0) < 0.15)),
+        ),
+        Claim(
+            "Proximal steps follow the flow up to O(h).",
+            f"orders {np.round(second, 2)}.",
+            bool(np.all(np.abs(second - 1.0) < 0.2)),
+        ),
+        Claim(
+            "The particles' own indices are an optimal coupling of one step.",
+            f"excess at most {excess:.1e} of the distance.",
+            excess <= 1e-9,
+        ),
+        Claim("E(ρ^{n+1}) + COT²/(2h) <= E(ρ^n).", f"smallest margin {decay:.2e}.", decay > 0),
+    ]
 
+
+main = study.script(__doc__, measure, FULL, QUICK)
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -15,29 +15,28 @@ card, several runs at a time:
     python validation/reordering_cifar.py --data cifar10.npz --architecture resnet20 --seeds 3
         --epochs 60 --schedule cosine --precision bfloat16 --channels-last --jobs 6
 
-Digits take about 6 minutes of one core (--jobs 2 uses two), --quick half a minute.
+Prediction: a gain whose 95 % interval (paired t) lies above 0; where it covers 0 the claim is not
+resolved. Digits take about 6 minutes of one core (--jobs 2 uses two), --quick half a minute.
 """
 
 from __future__ import annotations
 
 import argparse
 import sys
-import tempfile
 from dataclasses import fields, replace
-from itertools import product
-from pathlib import Path
 from typing import Any
 
 import numpy as np
-from reporting import Claim, parser, say, table, verdict, write_csv
+import study
+from study import Claim
 
 try:
+    import paired_runs
+
     from mfpde import images
 except ImportError:
     sys.exit("this script needs torch: pip install 'mfpde[torch]'")
 
-PUBLISHED = "+.25 to +.55"
-NETWORKS = [name for name in images.MODELS if name.startswith("resne")]
 DIGITS = {"architecture": "small", "epochs": 20, "batch_size": 32, "seeds": 16, "place_rate": 1.0}
 DIGITS |= {"padding": 1, "flip": False, "schedule": "cosine", "weight_decay": 5e-4}
 CIFAR = {"architecture": "resnet20", "epochs": 160, "seeds": 3, "place_rate": 0.1}
@@ -47,7 +46,7 @@ QUICK |= {"train": 256, "test": 200}
 
 def arguments(argv: list[str] | None) -> argparse.Namespace:
     """What was asked for, filled in from the data's own defaults."""
-    options = parser(__doc__, "reordering_cifar")
+    options = study.parser(__doc__, "reordering_cifar")
     options.add_argument("--data", default="digits", help="CIFAR's folder, tar or .npz")
     options.add_argument("--unpacker", help="the Python file that reads a packed .npz")
     options.add_argument("--architecture", choices=list(images.MODELS))
@@ -75,8 +74,7 @@ def arguments(argv: list[str] | None) -> argparse.Namespace:
 def recipes(chosen: argparse.Namespace) -> dict[str, images.Recipe]:
     """One recipe a variant: they differ in t alone."""
     names = {one.name for one in fields(images.Recipe)}
-    given = {k: v for k, v in vars(chosen).items() if k in names and v is not None}
-    base = images.Recipe(**given)
+    base = images.Recipe(**{k: v for k, v in vars(chosen).items() if k in names and v is not None})
     ways = {
         "plain": replace(base, place_rate=0.0, reorder="step"),
         "gap": base,
@@ -85,103 +83,19 @@ def recipes(chosen: argparse.Namespace) -> dict[str, images.Recipe]:
     return {name: way for name, way in ways.items() if name in ("plain", *chosen.variants)}
 
 
-def train_all(
-    chosen: argparse.Namespace, data: images.ImageData, ways: dict[str, images.Recipe]
-) -> list[dict[str, Any]]:
-    """Every run that is not yet in --out; all records there."""
-    folder = chosen.out / "runs"
-    how = {name: getattr(chosen, name) for name in ("device", "evaluate_every", "threads")}
-    seeds = range(chosen.first_seed, chosen.first_seed + chosen.seeds)
-    with tempfile.TemporaryDirectory() as scratch:
-        source = Path(scratch) / "images.npz"
-        data.save(source)
-        runs = [
-            images.Run(str(source), data.name, chosen.architecture, name, seed, way, folder, **how)
-            for seed, (name, way) in product(seeds, ways.items())
-        ]
-        for one in images.execute_all(runs, chosen.jobs):
-            share, moved = one["history"]["accuracy"][-1], sum(one["history"]["exchanges"])
-            say(f"seed {one['seed']} {one['variant']}: {100 * share:.2f} %, {moved} exchanges")
-    return images.read_records(folder)
-
-
-def write(out: Path, records: list[dict[str, Any]], rows: list[images.Row]) -> None:
-    """The tables that the figure draws from."""
-    epochs, places = [], []
-    for one in records:
-        known, past = one["identity"], one["history"]
-        run = (known["data"], known["architecture"], known["epochs"], one["variant"], one["seed"])
-        series = zip(past["loss"], past["accuracy"], past["exchanges"], strict=True)
-        epochs += [(*run, epoch, *values) for epoch, values in enumerate(series, 1)]
-        places += [
-            (*run, epoch, stage, block, t)
-            for epoch, stages in enumerate(past["t"])
-            for stage, blocks in enumerate(stages)
-            for block, t in enumerate(blocks)
-        ]
-    run = ("data", "architecture", "epochs", "variant")
-    write_csv(out / "epochs.csv", (*run, "seed", "epoch", "loss", "accuracy", "exchanges"), epochs)
-    write_csv(out / "places.csv", (*run, "seed", "epoch", "stage", "block", "t"), places)
-    means = ("plain", "accuracy", "pairs", "gain", "t_low", "t_high", "boot_low", "boot_high")
-    values = [
-        (
-            *(one.data, one.architecture, one.epochs, one.variant, one.plain, one.accuracy),
-            *(one.gain.pairs, one.gain.mean, *one.gain.interval, *one.gain.bootstrap),
-            one.exchanges,
-        )
-        for one in rows
-    ]
-    write_csv(out / "summary.csv", (*run, *means, "exchanges"), values)
-
-
-def report(rows: list[images.Row]) -> None:
-    """Published gains beside measured ones, and which rows are missing."""
-    header = ("data", "network", "epochs", "variant", "pairs", "plain %", "variant %", "gain")
-    more = ("95 % (t)", "95 % (bootstrap)", "published", "exchanges/epoch", "found")
-    lines = []
-    for one in rows:
-        both = (one.gain.interval, one.gain.bootstrap)
-        spans = (f"[{low:+.2f}, {high:+.2f}]" for low, high in both)
-        means = (f"{one.plain:.2f}", f"{one.accuracy:.2f}", f"{one.gain.mean:+.2f}")
-        run = (one.data, one.architecture, one.epochs, one.variant, one.gain.pairs)
-        lines.append((*run, *means, *spans, PUBLISHED, one.exchanges, one.gain.found))
-    print()
-    table((*header, *more), lines)
-    measured = {(one.data, one.architecture) for one in rows}
-    for data in ("cifar10", "cifar100"):
-        missing = [name for name in NETWORKS if (data, name) not in measured]
-        if missing:
-            print(f"missing, whole {data}: {', '.join(missing)}")
-
-
-def claims(
-    chosen: argparse.Namespace,
-    data: images.ImageData,
-    ways: dict[str, images.Recipe],
-    records: list[dict[str, Any]],
-) -> list[Claim]:
+def fair(losses: list[float], records: list[dict[str, Any]]) -> list[Claim]:
     """What must be true of the comparison, whatever it finds."""
-    how = {"seed": chosen.first_seed, "device": chosen.device}
-    losses = [
-        images.first_loss(images.Trainer(chosen.architecture, data, way, **how))
-        for way in ways.values()
-    ]
-    spread = max(losses) - min(losses)
+    apart = max(losses) - min(losses)
     depths = [np.hstack([np.hstack(t) for t in one["history"]["t"]]) for one in records]
     low, high = min(t.min() for t in depths), max(t.max() for t in depths)
-    plain = [one["history"] for one in records if one["variant"] == "plain"]
+    plain = [one["history"]["t"] for one in records if one["variant"] == "plain"]
+    same = f"losses {losses[0]:.6f}, differing by {apart:.1e}"
+    still = all(t == run[0] for run in plain for t in run)
+    inside = bool(0 <= low <= high <= 1)
     return [
-        Claim(
-            "All variants start from one function and one batch.",
-            f"losses {losses[0]:.6f}, differing by {spread:.1e}",
-            spread <= 1e-6 * losses[0],
-        ),
-        Claim("Places stay in [0, 1].", f"{low:.3f} to {high:.3f}", bool(0 <= low <= high <= 1)),
-        Claim(
-            "Plain runs move no place.",
-            f"{len(plain)} runs",
-            all(t == one["t"][0] for one in plain for t in one["t"]),
-        ),
+        Claim("All variants start from one function.", same, apart <= 1e-6 * losses[0]),
+        Claim("Places stay in [0, 1].", f"{low:.3f} to {high:.3f}", inside),
+        Claim("Plain runs move no place.", f"{len(plain)} runs", still),
     ]
 
 
@@ -190,18 +104,22 @@ def main(argv: list[str] | None = None) -> int:
     ways = recipes(chosen)
     data = images.load_images(chosen.data, unpacker=chosen.unpacker)
     data = data.first(chosen.train, chosen.test)
-    say(f"{data.name}: {len(data.x_train)} training, {len(data.x_test)} test images")
-    say(f"{chosen.architecture}, {ways['plain']}, moving places at {chosen.place_rate:g}")
-    records = train_all(chosen, data, ways)
-    rows = images.summarise(records)
-    write(chosen.out, records, rows)
-    report(rows)
-    rounds = 3 if chosen.quick else 9
-    costs = images.cost_ratios(chosen.architecture, data, ways, device=chosen.device, rounds=rounds)
-    shown = ", ".join(f"{name} {ratio:.3f}" for name, ratio in costs.items())
-    print(f"\ntraining time over that of the bare network, {chosen.architecture}: {shown}")
-    write_csv(chosen.out / f"cost.{chosen.architecture}.csv", ("variant", "ratio"), costs.items())
-    return verdict(claims(chosen, data, ways, records))
+    study.say(f"{data.name}: {len(data.x_train)} training, {len(data.x_test)} test images")
+    study.say(f"{chosen.architecture}, {ways['plain']}, moving places at {chosen.place_rate:g}")
+    records = paired_runs.train_all(chosen, data, ways)
+    rows = paired_runs.summarise(records)
+    paired_runs.write(chosen.out, records, rows)
+    paired_runs.show(rows)
+    costs = paired_runs.cost_ratios(
+        chosen.architecture, data, ways, device=chosen.device, rounds=3 if chosen.quick else 9
+    )
+    study.report(
+        chosen.out / f"cost.{chosen.architecture}.csv", ("variant", "ratio"), costs.items()
+    )
+    how = {"seed": chosen.first_seed, "device": chosen.device}
+    trainers = [images.Trainer(chosen.architecture, data, way, **how) for way in ways.values()]
+    losses = [paired_runs.first_loss(trainer) for trainer in trainers]
+    return study.verdict([*paired_runs.gain_claims(rows), *fair(losses, records)])
 
 
 if __name__ == "__main__":

@@ -12,9 +12,11 @@ layers. Takes 30 seconds, --quick 10.
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 
 import numpy as np
-from reporting import Claim, parser, table, verdict, write_csv
+import study
+from study import Claim, Sizes
 
 import mfpde
 from mfpde import theory
@@ -22,7 +24,7 @@ from mfpde import theory
 SCALES = (0.5, 1.0, 3.0)
 
 
-def measure(scale: float, steps: int) -> tuple[mfpde.Problem, mfpde.ParticleMeasure]:
+def start(scale: float, steps: int) -> tuple[mfpde.Problem, mfpde.ParticleMeasure]:
     """Gaussian u of that scale, with a common mean so that layers do not average out."""
     rng = np.random.default_rng(0)
     x = rng.standard_normal((8, 2))
@@ -50,15 +52,14 @@ def inside(found: theory.ShallowComparison) -> float:
     return float(max(np.max(share[:-1]) for share in shares))
 
 
-def main(argv: list[str] | None = None) -> int:
-    chosen = parser(__doc__, "shallow_comparison").parse_args(argv)
-    steps = 8 if chosen.quick else 32
+def measure(size: Sizes, out: Path) -> list[Claim]:
+    steps = 8 if size.quick else 32
     header = ("t", "ratio", "lower", "upper", "least", "most", "exp_lower", "exp_upper", "cosine")
     found = {}
     for scale in SCALES:
-        found[scale] = theory.shallow_comparison(*measure(scale, steps))
-        write_csv(chosen.out / f"scale_{scale:g}.csv", header, rows_of(found[scale]))
-    problem, rho = measure(1.0, steps)
+        found[scale] = theory.shallow_comparison(*start(scale, steps))
+        study.write_csv(out / f"scale_{scale:g}.csv", header, rows_of(found[scale]))
+    problem, rho = start(1.0, steps)
     sol = mfpde.solve(problem, rho, s_end=100.0, rtol=1e-2, save=[1.0, 10.0, 30.0])
     along = [
         (s, theory.shallow_comparison(problem, sol.at(s))) for s in (0.0, 1.0, 10.0, 30.0, 100.0)
@@ -67,25 +68,23 @@ def main(argv: list[str] | None = None) -> int:
         (s, mfpde.loss(problem, sol.at(s)), np.nanmin(one.ratio), np.nanmax(one.ratio), inside(one))
         for s, one in along
     ]
-    write_csv(chosen.out / "run.csv", ("s", "loss", "ratio_min", "ratio_max", "inside"), run)
-    table(("s", "E", "least ratio", "largest ratio", "share of the bound"), run)
+    study.write_csv(out / "run.csv", ("s", "loss", "ratio_min", "ratio_max", "inside"), run)
+    study.table(("s", "E", "least ratio", "largest ratio", "share of the bound"), run)
     closest = max(inside(one) for one in [*found.values(), *(one for _, one in along)])
     last = max(abs(one.ratio[-1] - 1.0) for one in found.values())
     gaps = [float(np.abs(one.ratio - 1.0).max()) for one in found.values()]
-    return verdict(
-        [
-            Claim(
-                "Ratios stay within the exponential bounds.", f"{closest:.3f} of it", closest <= 1
-            ),
-            Claim("The two gradients agree at the last layer.", f"{last:.1e}", last < 1e-12),
-            Claim(
-                "They part as the layers grow.",
-                f"|ratio - 1| = {', '.join(f'{gap:.3f}' for gap in gaps)} for scales {SCALES}",
-                bool(np.all(np.diff(gaps) > 0)),
-            ),
-        ]
-    )
+    return [
+        Claim("Ratios stay within the exponential bounds.", f"{closest:.3f} of it", closest <= 1),
+        Claim("The two gradients agree at the last layer.", f"{last:.1e}", last < 1e-12),
+        Claim(
+            "They part as the layers grow.",
+            f"|ratio - 1| = {', '.join(f'{gap:.3f}' for gap in gaps)} for scales {SCALES}",
+            bool(np.all(np.diff(gaps) > 0)),
+        ),
+    ]
 
+
+main = study.script(__doc__, measure)
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -10,12 +10,14 @@ Here. sin(pi x) on 16 points, lifted to d = 2, standard Gaussian parameters.
      Clopper-Pearson intervals, eps = (1 + margin) times the limit's loss at the same s;
  (b) the law of log E over (L, M): exponents of its scatter and of its bias, and the frontier
      L M*(eps, eta), where probability reaches 1 - eta, against both shapes;
- (c) mfpde.theory.required_size, fitted to pilots of LM <= 256, against fresh networks;
- (d) the limit to E = 1e-8 with and without the decaying regulariser.
+ (c) the same scatter from tied layers, one draw repeated over depth: the start of Ding et al.;
+ (d) mfpde.theory.required_size, which trains no network, against fresh networks, both couplings;
+ (e) the limit to E = 1e-8 with and without the decaying regulariser.
 
-Prediction: scatter L^{-1/2} M^{-1/2}, bias 1/L, L M* falls with slope -2 in eps minus what the
-limit and depth leave; the theorem's sizes suffice, by a factor. Takes 2 minutes on one core,
---quick 10 seconds.
+Prediction: scatter L^{-1/2} M^{-1/2} from independent layers, for which the theorem's width rate is
+not sharp; M^{-1/2} at every depth from tied ones, for which it cannot be improved to LM. Bias 1/L;
+L M* falls with slope -2 in eps minus what the limit and depth leave; the theorem's sizes suffice,
+by a factor. Takes 4 minutes on one core, --quick 20 seconds.
 """
 
 from __future__ import annotations
@@ -25,9 +27,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from common import sine
-from reporting import Claim, parser, say, table, verdict, write_csv
 from scipy.stats import binomtest
+from study import Claim, parser, say, sine, table, verdict, write_csv
 
 import mfpde
 from mfpde import laws
@@ -36,6 +37,7 @@ from mfpde.theory import LossLaw, RequiredSize, fit_loss_law, required_size
 from mfpde.theory._finite_size import slope
 
 LAW = laws.Gaussian(1.0, dim=5)
+COUPLINGS = ("independent", "tied")
 Shapes = list[tuple[int, int]]
 
 
@@ -53,7 +55,7 @@ class Settings:
     margins: tuple[float, ...] = (0.03, 0.04, 0.06, 0.08, 0.1, 0.15, 0.2)
     etas: tuple[float, ...] = (0.05, 0.2)
     cases: tuple[tuple[float, float], ...] = ((0.1, 0.05), (0.05, 0.05), (0.05, 0.2))
-    pilot_seeds: int = 64
+    tied: tuple[tuple[int, ...], tuple[int, ...]] = ((4, 8, 16, 32), (8, 16, 32, 64))
     checks: int = 400
     goal: float = 1e-8
 
@@ -68,17 +70,21 @@ class Settings:
             particles=1024,
             margins=(0.06, 0.08, 0.1, 0.15, 0.2, 0.3),
             cases=((0.15, 0.05),),
-            pilot_seeds=48,
+            tied=((4, 8, 16), (4, 8, 16)),
             checks=150,
             goal=1e-4,
         )
 
 
 def losses(
-    problem: mfpde.Problem, shape: tuple[int, int], seeds: range, settings: Settings
+    problem: mfpde.Problem,
+    shape: tuple[int, int],
+    seeds: range,
+    settings: Settings,
+    coupling: str = "independent",
 ) -> np.ndarray:
     """Losses of trained networks, (seeds,)."""
-    how = {"s_end": settings.s_end, "step": settings.step, "record": 10**9}
+    how = {"s_end": settings.s_end, "step": settings.step, "record": 10**9, "coupling": coupling}
     layers, width = shape
     run = mfpde.resnet.train(problem, LAW, layers=layers, width=width, seeds=seeds, **how)
     return run.loss[:, -1]
@@ -199,25 +205,29 @@ def theorem(rows: list[tuple], limit: float) -> tuple[tuple[float, float], list[
 def predict(
     problem: mfpde.Problem, limit: float, settings: Settings
 ) -> list[tuple[RequiredSize, tuple[float, ...], tuple[float, ...]]]:
-    """(c) Predicted sizes, P(E <= eps) of fresh networks there, and at a quarter of the width."""
+    """(d) Predicted sizes, P(E <= eps) of fresh networks there, and at a quarter of the width."""
     out = []
-    for margin, eta in track(settings.cases, "predictions"):
-        size = required_size(
-            problem,
-            LAW,
-            (1 + margin) * limit,
-            eta,
-            s_end=settings.s_end,
-            step=settings.step,
-            seeds=settings.pilot_seeds,
-        )
+    cases = [(*case, coupling) for case in settings.cases for coupling in COUPLINGS]
+    for margin, eta, coupling in track(cases, "predictions"):
+        how = {"s_end": settings.s_end, "step": settings.step, "coupling": coupling}
+        size = required_size(problem, LAW, (1 + margin) * limit, eta, **how)
         fresh = range(10_000, 10_000 + settings.checks)
         full, quarter = (
-            share(losses(problem, (size.layers, width), fresh, settings) <= size.epsilon)
-            for width in (size.width, max(size.width // 4, 1))
+            share(losses(problem, one, fresh, settings, coupling) <= size.epsilon)
+            for one in (
+                (size.layers, size.width),
+                (size.layers, max(size.width // 4, 1)),
+            )
         )
         out.append((size, full, quarter))
     return out
+
+
+def needed(size: RequiredSize, limit: float, constants: tuple[float, float]) -> tuple:
+    """Row (coupling, eta, margin, L, M needed, M that the theorem asks for)."""
+    excess = size.epsilon - limit
+    asked = constants[1] / (excess**2 * size.eta)
+    return size.coupling, size.eta, excess / limit, size.layers, size.width, asked
 
 
 @dataclass(frozen=True)
@@ -227,6 +237,7 @@ class Study:
     settings: Settings
     shapes: Shapes
     found: np.ndarray
+    tied: tuple[Shapes, np.ndarray]
     law: LossLaw
     crossings: list[tuple]
     biases: list[tuple[int, float]]
@@ -239,6 +250,7 @@ class Study:
 def claims(study: Study) -> list[Claim]:
     law, goal = study.law, study.settings.goal
     of_layers, of_width = scatter_exponents(study.shapes, study.found)
+    tied_layers, tied_width = scatter_exponents(*study.tied)
     of_bias = slope(*np.array([row for row in study.biases if row[0] >= 4]).T)
     room, measured, by_law = np.array(study.crossings)[:, 3:].T
     ratio = measured / by_law
@@ -246,10 +258,15 @@ def claims(study: Study) -> list[Claim]:
     ends = {name: (flow.loss[-1], flow.s[-1]) for name, flow in study.flows.items()}
     return [
         Claim(
-            "The loss scatters like 1/sqrt(LM), not like 1/sqrt(M) at every depth.",
+            "From independent layers the loss scatters like 1/sqrt(LM).",
             f"standard deviation of log E ~ L^{of_layers:.3f} M^{of_width:.3f}; the fitted law's "
             f"residuals have spread {law.spread.min():.2f} to {law.spread.max():.2f}, 1 expected.",
             abs(of_layers + 0.5) <= 0.1 and abs(of_width + 0.5) <= 0.1,
+        ),
+        Claim(
+            "From tied layers, the theorem's start, it scatters like 1/sqrt(M) at every depth.",
+            f"standard deviation of log E ~ L^{tied_layers:.3f} M^{tied_width:.3f}.",
+            abs(tied_layers) <= 0.1 and abs(tied_width + 0.5) <= 0.1,
         ),
         Claim(
             "Depth biases the loss like 1/L.",
@@ -272,8 +289,9 @@ def claims(study: Study) -> list[Claim]:
         Claim(
             "Predicted sizes reach the probability asked for, and a quarter of them does not.",
             "; ".join(
-                f"L = {size.layers}, M = {size.width} [{size.width_interval[0]:.0f}, "
-                f"{size.width_interval[1]:.0f}]: P = {full[0]:.3f} [{full[1]:.3f}, {full[2]:.3f}] "
+                f"{size.coupling}, L = {size.layers}, M = {size.width} "
+                f"[{size.width_interval[0]:.0f}, {size.width_interval[1]:.0f}]: "
+                f"P = {full[0]:.3f} [{full[1]:.3f}, {full[2]:.3f}] "
                 f"for {1 - size.eta:g}, quarter {quarter[0]:.3f}"
                 for size, full, quarter in study.predictions
             ),
@@ -303,6 +321,18 @@ def write(out: Path, study: Study, limit: float) -> None:
     write_csv(out / "phase.csv", ("layers", "width", "margin", "p", "low", "high"), by_shape)
     write_csv(out / "frontier.csv", (*header, "room", "blocks", "by_law"), study.crossings)
     write_csv(out / "theorem.csv", (*header, "asked", "measured"), study.asked)
+    scatter = [
+        (name, *shape, float(np.log(line).std(ddof=1)))
+        for name, shapes, found in (
+            ("independent", study.shapes, study.found),
+            ("tied", *study.tied),
+        )
+        for shape, line in zip(shapes, found, strict=True)
+    ]
+    write_csv(out / "scatter.csv", ("coupling", "layers", "width", "scatter"), scatter)
+    asked = [needed(one, limit, study.constants) for one, _, _ in study.predictions]
+    header = ("coupling", "eta", "margin", "layers", "needed", "asked")
+    write_csv(out / "needed.csv", header, asked)
     write_csv(out / "bias.csv", ("layers", "bias"), study.biases)
     for name, flow in study.flows.items():
         rows = zip(flow.s.tolist(), flow.loss.tolist(), strict=True)
@@ -319,6 +349,8 @@ def main(argv: list[str] | None = None) -> int:
     shapes = [(layers, width) for layers in settings.layers for width in settings.widths]
     seeds = range(settings.seeds)
     found = np.array([losses(problem, one, seeds, settings) for one in track(shapes, "networks")])
+    tied = [(layers, width) for layers in settings.tied[0] for width in settings.tied[1]]
+    tied_found = [losses(problem, one, seeds, settings, "tied") for one in track(tied, "tied")]
     fitted = [i for i, shape in enumerate(shapes) if shape[0] >= 4 and np.prod(shape) >= 16]
     law = fit_loss_law(*np.array(shapes, float)[fitted].T, found[fitted])
     crossings = frontier(shapes, found, limit, law, settings)
@@ -326,6 +358,7 @@ def main(argv: list[str] | None = None) -> int:
         settings,
         shapes,
         found,
+        (tied, np.array(tied_found)),
         law,
         crossings,
         depth_bias(shapes, found, limit),

@@ -18,6 +18,8 @@ TorchField = Callable[[Any, Any], Any]
 # How far x or θ moves in the differences of a block that has no second derivatives of its own.
 DIFFERENCE = 1e-3
 
+LARGEST_DIM = 2**20  # d of a block: each coordinate of θ has a name
+
 
 class Block(Honest, ABC):
     """A residual block f: R^d × R^p → R^d; subclass it for your own.
@@ -244,6 +246,9 @@ class Block(Honest, ABC):
         """The change of X(1) to first order in one of θ; None: let the package loop."""
         return None
 
-    def torch_field(self, torch: Any) -> TorchField | None:
-        """x (S, N, d), θ (S, M, p) ↦ (1/M) Σ_j f(x_i, θ_j), (S, N, d), in torch; None: unknown."""
+    def torch_form(self) -> Callable[[Any], TorchField] | None:
+        """The block for torch's engines: torch ↦ ((x, θ) ↦ (1/M) Σ_j f(x_i, θ_j)); None: unknown.
+
+        x is (S, N, d), θ (S, M, p), the result (S, N, d), for S networks at once.
+        """
         return None

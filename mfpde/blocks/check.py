@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import chain
 from typing import NamedTuple
 
 import numpy as np
 
+from mfpde import checks
 from mfpde.blocks import reference
 from mfpde.blocks.base import Array, Block
-from mfpde.blocks.inheritance import DERIVED
+from mfpde.blocks.inheritance import derived
 from mfpde.depth import TABLEAUX, Depth
 
 DIRECTIONS = 64  # differentiated along; a block with more parameters along random ones
@@ -28,6 +30,7 @@ class Sample(NamedTuple):
     scale: Array  # of x, by coordinate
 
 
+@checks.typed
 def check_block(block: Block, x: Array | None = None, *, seed: int = 0, tol: float = 1e-6) -> float:
     """Largest relative error of a block: derivatives and sums against its own ``value``.
 
@@ -70,15 +73,15 @@ def _sample(block: Block, x: Array | None, rng: np.random.Generator) -> Sample:
     own, q = rng.standard_normal((2, 3, d))
     theta, scale = rng.standard_normal((4, p)), np.ones(d)
     if x is not None:
-        rows = np.asarray(x, np.float64)[np.linspace(0, len(x) - 1, 3).astype(int)]
+        rows = checks.array("x", x, ("n", block.dim))[np.linspace(0, len(x) - 1, 3).astype(int)]
         size = np.sqrt(np.mean(np.square(x), axis=0))
         scale = np.where(size > 0, size, 1.0)
         own = rows + 0.01 * scale * own  # beside kinks: many a block has one at x = 0
-    return Sample(own, q, theta, rng.dirichlet(np.ones(4)), *_changes(rng, d, p), scale)
+    return Sample(own, q, theta, rng.dirichlet(np.ones(4)), *_changes(rng, scale, p), scale)
 
 
-def _changes(rng: np.random.Generator, d: int, p: int) -> tuple[Array, Array]:
-    return rng.standard_normal((3, d)), rng.standard_normal((4, p))
+def _changes(rng: np.random.Generator, scale: Array, p: int) -> tuple[Array, Array]:
+    return scale * rng.standard_normal((3, len(scale))), rng.standard_normal((4, p))
 
 
 # -- derivatives ------------------------------------------------------------------------------
@@ -127,8 +130,10 @@ def _differences(
 
 
 def _own_forms(block: Block, sample: Sample) -> Iterator[Compared]:
-    own = {name for name in DERIVED if getattr(type(block), name) is not getattr(Block, name)}
-    for compared in (*_sums(block, sample, own), *_chains(block, sample, own)):
+    names = (name for name in derived(Block) if not name.startswith("_"))
+    own = {name for name in names if getattr(type(block), name) is not getattr(Block, name)}
+    parts = _sums(block, sample, own), _chains(block, sample, own), _second(block, sample, own)
+    for compared in chain(*parts):
         if compared.name in own:
             yield compared
     if "forward_pass" in own:
@@ -171,6 +176,19 @@ def _gram(block: Block, kind: type[Block], sample: Sample, many: Array) -> Array
     return np.tril(out)
 
 
+def _second(block: Block, sample: Sample, own: set[str]) -> Iterator[Compared]:
+    """Two directions at once: of the state, and of all."""
+    x, q, theta, a, dx, dtheta, _ = sample
+    many = np.stack([dx, dx[::-1]]), np.stack([0.0 * dtheta, dtheta])
+    da = np.stack([0.0 * a, a[::-1] - 0.3])
+    for masses in (None, da):
+        if "tangents" in own:
+            yield from _both(block, "tangents", (x, theta, a, *many, masses))
+        if "backward_tangents" in own:
+            arguments = (x, theta, a, q, *many, np.stack([0.0 * q, q[::-1]]), masses)
+            yield from _both(block, "backward_tangents", arguments)
+
+
 def _chains(block: Block, sample: Sample, own: set[str]) -> Iterator[Compared]:
     steps, start = np.array([0.3, 0.0, 0.2, 0.5]), np.ascontiguousarray(sample.x.T)
     yield from _both(block, "chain_forward", (sample.theta, steps, start))
@@ -181,7 +199,7 @@ def _chains(block: Block, sample: Sample, own: set[str]) -> Iterator[Compared]:
     yield from _both(block, "chain_rows", (sample.theta, path, back))
 
 
-def _both(block: Block, name: str, arguments: tuple[Array, ...]) -> Iterator[Compared]:
+def _both(block: Block, name: str, arguments: tuple[Array | None, ...]) -> Iterator[Compared]:
     """A method of the block beside the generic one of ``Block``."""
     pair = getattr(block, name)(*arguments), getattr(Block, name)(block, *arguments)
     yield from _pairs(name, *(one if isinstance(one, tuple) else (one,) for one in pair))

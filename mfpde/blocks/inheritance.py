@@ -8,29 +8,8 @@ one of ``Block``, formed from ``value``, ``pull_state`` and ``pull_parameter``.
 
 from __future__ import annotations
 
-from inspect import getattr_static
+from inspect import getattr_static, isfunction
 from typing import Any, TypeGuard, TypeVar
-
-FORMULA = ("value", "pull_state", "pull_parameter")
-
-# What ``Block`` derives from the formula, and ancestors may have in a faster form.
-DERIVED = (
-    "spec",
-    "field",
-    "backward",
-    "potential",
-    "gradient",
-    "tangent",
-    "sensitivity",
-    "gram",
-    "chain_forward",
-    "chain_adjoint",
-    "chain_rows",
-    "forward_pass",
-    "adjoint_pass",
-    "tangent_pass",
-    "torch_field",
-)
 
 _NAMES = ("spec", "from_spec")  # say what a block is called, not what it computes
 
@@ -45,11 +24,11 @@ class Honest:
         if Honest in cls.__bases__:
             return
         root = _root(cls)
-        for name in [name for name in DERIVED if not _holds(cls, name, root)]:
+        for name in [name for name in derived(root) if not _holds(cls, name, root)]:
             setattr(cls, name, getattr_static(root, name))
 
     def __setattr__(self, name: str, value: Any) -> None:
-        if name in FORMULA or name in DERIVED:
+        if isfunction(getattr_static(type(self), name, None)):
             raise AttributeError(
                 f"{name} belongs to the class of a block, whose sums follow from it: subclass "
                 f"{type(self).__name__} to change it"
@@ -57,9 +36,19 @@ class Honest:
         super().__setattr__(name, value)
 
 
+def derived(root: type) -> list[str]:
+    """What a root forms from its abstract methods, and subclasses may have in a faster form."""
+    return [name for name, value in vars(root).items() if _is_derived(name, value)]
+
+
 def computes(block: object, kind: type[T]) -> TypeGuard[T]:
     """Whether a block is a ``kind`` that changes nothing of what a ``kind`` computes."""
     return isinstance(block, kind) and _agrees(type(block), kind)
+
+
+def _is_derived(name: str, value: Any) -> bool:
+    abstract = getattr(value, "__isabstractmethod__", False)
+    return isfunction(value) and not abstract and not name.startswith("__")
 
 
 def _root(cls: type) -> type:
@@ -82,7 +71,7 @@ def _meant(ancestor: type) -> dict[str, Any]:
     for parent in ancestor.__mro__[: ancestor.__mro__.index(object)]:
         generic = Honest in parent.__bases__ or parent is Honest
         for name, value in vars(parent).items():
-            if not name.startswith(("__", "_abc_")) and not (generic and name in DERIVED):
+            if not name.startswith(("__", "_abc_")) and not (generic and _is_derived(name, value)):
                 found.setdefault(name, value)
     return {
         name: value

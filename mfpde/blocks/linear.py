@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mfpde import checks
-from mfpde.blocks.base import Block
+from mfpde.blocks.base import LARGEST_DIM, Block, TorchField
 
 Array = NDArray[Any]
 
@@ -22,8 +23,9 @@ class Linear(Block):
     Raises ValueError for a dimension below one.
     """
 
+    @checks.typed
     def __init__(self, dim: int) -> None:
-        self.dim = checks.count("Linear dim", dim)
+        self.dim = checks.count("Linear dim", dim, most=LARGEST_DIM)
         self.coordinates = tuple(f"{letter}{i}" for letter in "uv" for i in range(dim))
 
     def __repr__(self) -> str:
@@ -31,6 +33,12 @@ class Linear(Block):
 
     def spec(self) -> dict[str, Any]:
         return {"kind": "linear", "dim": self.dim}
+
+    def torch_form(self) -> Callable[[Any], TorchField]:
+        d = self.dim
+        return lambda torch: (
+            lambda x, theta: x @ theta[..., :d].mT @ theta[..., d:] / theta.shape[1]
+        )
 
     def value(self, x: Array, theta: Array) -> Array:
         u, v = self._split(theta)

@@ -23,7 +23,7 @@ from mfpde.blocks.base import Block
 from mfpde.blocks.inheritance import computes
 from mfpde.blocks.shl import SHL
 from mfpde.depth import Depth
-from mfpde.kernels import activate, grid_sums, splines
+from mfpde.kernels import grid_sums, splines
 
 Array = NDArray[Any]
 
@@ -56,12 +56,18 @@ class Meshed(Block):
     sums are NaN (an adaptive step is then rejected) and a warning says so.
 
     Raises TypeError for a block that is no ``SHL``, ValueError for more than three
-    coordinates (w, b) or a spacing that is not positive.
+    coordinates (w, b), an activation without compiled form, or a spacing that is not positive.
     """
 
+    @checks.typed
     def __init__(self, block: SHL, spacing: float) -> None:
         if not computes(block, SHL):
             raise TypeError(f"Meshed takes an SHL block; given {block!r}")
+        if not block.activation.compiled:
+            raise ValueError(
+                f"Meshed needs an activation that the kernels know; {block.activation.name!r} is "
+                "registered from outside: use the block itself"
+            )
         self.block, self.dim, self.coordinates = block, block.dim, block.coordinates
         self._axes = block.size - block.dim
         if self._axes > splines.AXES:
@@ -93,8 +99,8 @@ class Meshed(Block):
         window = self._window(theta)
         if window is None:
             return np.full((len(x), len(theta), self.dim), np.nan)
-        slope = activate.values_and_slopes(self._code, self._preactivation(x, window).ravel())[1]
-        steep = slope.reshape(len(x), 1, window.size) * window.points
+        slope = self.block.activation.derivative(self._preactivation(x, window))
+        steep = slope[:, None, :] * window.points
         found = self._interpolate(window, steep.reshape(-1, window.size), theta)[0]
         found = found.reshape(len(x), self.dim, -1).transpose(0, 2, 1)
         return (q @ theta[:, : self.dim].T)[:, :, None] * found
@@ -271,8 +277,7 @@ class Meshed(Block):
         if window is None:
             shape = len(x), len(theta)
             return np.full(shape, np.nan), np.full((*shape, self._axes), np.nan)
-        z = self._preactivation(x, window)
-        sigma = activate.values(self._code, z.ravel()).reshape(z.shape)
+        sigma = self.block.activation(self._preactivation(x, window))
         return self._interpolate(window, sigma, theta)
 
     def _parameter_rows(self, x: Array, theta: Array, q: Array) -> Array:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -10,9 +11,9 @@ from numpy.typing import NDArray
 from mfpde import checks
 from mfpde.activations import Activation, get_activation
 from mfpde.blocks import curvature
-from mfpde.blocks.base import Block
+from mfpde.blocks.base import LARGEST_DIM, Block, TorchField
 from mfpde.depth import Depth
-from mfpde.kernels import activate, chain, gram, shl, shl_tangent
+from mfpde.kernels import chain, gram, shl, shl_tangent
 
 Array = NDArray[Any]
 
@@ -34,15 +35,19 @@ class SHL(Block):
     """Single-hidden-layer block f(x, θ) = u σ(w·x + b), θ = (u, w, b) ∈ R^{2d+1}.
 
     ``bias=False`` leaves b out (p = 2d). Activations: tanh, sigmoid, softplus, gelu, silu, relu,
-    sin. A measure with M particles is a layer of width M. Sources: Ding et al. 2021 §2, Barboni
-    et al. 2024 §2 (SHL residuals).
+    sin, and what ``mfpde.activations.register`` adds. A measure with M particles is a layer of
+    width M. Sources: Ding et al. 2021 §2, Barboni et al. 2024 §2 (SHL residuals).
 
-    Raises ValueError for an unknown activation or a dimension below one.
+    Raises ValueError for an unknown activation or a dimension below one, TypeError for a bias that
+    is not a bool.
     """
 
+    @checks.typed
     def __init__(self, dim: int, activation: str = "tanh", *, bias: bool = True) -> None:
-        self.dim = checks.count("SHL dim", dim)
+        self.dim = checks.count("SHL dim", dim, most=LARGEST_DIM)
         self.activation: Activation = get_activation(activation)
+        if not isinstance(bias, bool | np.bool_):
+            raise TypeError(f"SHL bias must be True or False; given {bias!r}")
         self.bias = bool(bias)
         u, w = ([f"{letter}{i}" for i in range(dim)] for letter in "uw")
         self.coordinates = (*u, *w, "b") if bias else (*u, *w)
@@ -64,6 +69,24 @@ class SHL(Block):
         d = self.dim
         b = theta[..., 2 * d] if self.bias else np.zeros(theta.shape[:-1], theta.dtype)
         return theta[..., :d], theta[..., d : 2 * d], b
+
+    def torch_form(self) -> Callable[[Any], TorchField] | None:
+        activation, d, bias = self.activation, self.dim, self.bias
+        if activation.torch is None:
+            return None
+
+        def form(torch: Any) -> TorchField:
+            sigma = activation.torch_form(torch).sigma
+
+            def field(x: Any, theta: Any) -> Any:
+                z = x @ theta[..., d : 2 * d].mT
+                if bias:
+                    z = z + theta[..., None, :, 2 * d]
+                return sigma(z) @ theta[..., :d] / theta.shape[1]
+
+            return field
+
+        return form
 
     # -- elementwise, for users and tests ---------------------------------------------------
 
@@ -124,8 +147,7 @@ class SHL(Block):
         dq: Array,
         da: Array | None,
     ) -> tuple[Array, Array, Array]:
-        z = self._preactivation(x, theta)
-        sigma = [v.reshape(z.shape) for v in activate.three(self.activation.code, z.ravel())]
+        sigma = list(self.activation.three(self._preactivation(x, theta)))
         return curvature.backward_tangents(self, x, theta, a, q, sigma, dx, dtheta, dq, da)
 
     def sensitivity(self, x: Array, theta: Array, a: Array, q: Array) -> tuple[Array, Factor]:
@@ -149,14 +171,20 @@ class SHL(Block):
     # -- passes through single blocks -----------------------------------------------------------
 
     def chain_forward(self, theta: Array, steps: Array, start: Array) -> Array:
+        if not self.activation.compiled:
+            return super().chain_forward(theta, steps, start)
         return chain.forward(self.activation.code, int(self.bias), theta, steps, start)
 
     def chain_adjoint(
         self, theta: Array, steps: Array, path: Array, terminal: Array
     ) -> tuple[Array, Array, Array]:
+        if not self.activation.compiled:
+            return super().chain_adjoint(theta, steps, path, terminal)
         return chain.adjoint(self.activation.code, int(self.bias), theta, steps, path, terminal)
 
     def chain_rows(self, theta: Array, path: Array, back: Array) -> Array:
+        if not self.activation.compiled:
+            return super().chain_rows(theta, path, back)
         return chain.rows(self.activation.code, int(self.bias), theta, path, back)
 
     # -- whole passes ---------------------------------------------------------------------------
@@ -187,16 +215,13 @@ class SHL(Block):
 
     def _fused(self) -> bool:
         """Whether one compiled sweep pays."""
-        return self.dim <= FUSED_TO
+        return self.activation.compiled and self.dim <= FUSED_TO
 
     def _sigma(self, x: Array, theta: Array) -> Array:
-        z = self._preactivation(x, theta)
-        return activate.values(self.activation.code, z.ravel()).reshape(z.shape)
+        return self.activation(self._preactivation(x, theta))
 
     def _sigma_slope(self, x: Array, theta: Array) -> tuple[Array, Array]:
-        z = self._preactivation(x, theta)
-        s, ds = activate.values_and_slopes(self.activation.code, z.ravel())
-        return s.reshape(z.shape), ds.reshape(z.shape)
+        return self.activation.with_slope(self._preactivation(x, theta))
 
     def _preactivation(self, x: Array, theta: Array) -> Array:
         _, w, b = self.split(theta)

@@ -26,11 +26,8 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from mfpde.evaluate import terminal_cotangent
 from mfpde.measures.grid import GridMeasure
-from mfpde.passes import propagate
-from mfpde.passes.cell_sums import on_grid
-from mfpde.passes.propagate import Forward, Layers
+from mfpde.passes.grid import GridCarried, GridOperator
 from mfpde.problem import Problem
 
 Array = NDArray[np.float64]
@@ -49,11 +46,10 @@ class FreeEnergy:
     def __init__(self, problem: Problem, rho: GridMeasure, factor: float = 1.0) -> None:
         self.problem, self.rho, self.factor = problem, rho, factor
         self.tau = factor * problem.temperature
-        self.sums = on_grid(problem.block, rho.grid)
+        self.operator = GridOperator(problem, rho)
         self.omega = rho.depth.weights[:, None]
         penalty = problem.penalty.value(rho.grid.points) / problem.temperature
         self._log_prior = normalised((np.log(rho.grid.volumes) - penalty).reshape(1, -1))
-        self._start = problem.start()
         self.work = {"forward": 0, "adjoint": 0}
 
     def tempered(self, factor: float) -> FreeEnergy:
@@ -82,20 +78,18 @@ class FreeEnergy:
         """Logarithms of the masses ∝ ν e^{−V/τ}."""
         return normalised(self._log_prior - potential / self.tau)
 
-    def forward(self, masses: Array) -> tuple[Layers, Forward, float]:
+    def forward(self, masses: Array) -> GridCarried:
+        """The data carried through masses (K, C)."""
         self.work["forward"] += 1
-        layers = self.sums.layers(self.rho.depth, masses.reshape(self.rho.masses.shape))
         with np.errstate(over="ignore", invalid="ignore"):  # a trial may be far out: J is then inf
-            passed = propagate.forward(layers, self._start, keep=True)
-            outputs = passed.end @ self.problem.readout.T
-            fit = float(np.mean(self.problem.loss.value(outputs, self.problem.y)))
-        return layers, passed, fit
+            carried = self.operator.carry(masses.reshape(self.rho.masses.shape))
+            carried.fit  # noqa: B018  while overflow is allowed
+        return carried
 
-    def potential(self, layers: Layers, passed: Forward) -> Array:
-        """V at the cell centres after a forward pass."""
+    def potential(self, carried: GridCarried) -> Array:
+        """V at the cell centres, (K, C)."""
         self.work["adjoint"] += 1
-        back = propagate.adjoint(layers, passed, terminal_cotangent(self.problem, passed.end))
-        return self.sums.expand(back.gradient[:, 0] / self.omega).reshape(len(self.omega), -1)
+        return carried.potential().reshape(len(self.omega), -1)
 
 
 class Point:
@@ -103,8 +97,8 @@ class Point:
 
     def __init__(self, free: FreeEnergy, logs: Array) -> None:
         self.free, self.logs, self.masses = free, logs, np.exp(logs)
-        layers, passed, self.fit = free.forward(self.masses)
-        self._passed: tuple[Layers, Forward] | None = (layers, passed)
+        self._carried: GridCarried | None = free.forward(self.masses)
+        self.fit = self._carried.fit
         self.kl = free.relative(logs, self.masses)
         self.objective = self.fit + free.tau * float(free.omega[:, 0] @ self.kl)
         parts = -(self.masses * logs).sum(axis=1)
@@ -113,9 +107,9 @@ class Point:
     @cached_property
     def potential(self) -> Array:
         """V of the fit at the cell centres, (K, C)."""
-        assert self._passed is not None
-        found = self.free.potential(*self._passed)
-        self._passed = None  # the stages are not needed again
+        assert self._carried is not None
+        found = self.free.potential(self._carried)
+        self._carried = None  # the stages are not needed again
         return found
 
     @cached_property
@@ -147,8 +141,8 @@ class Point:
         if size == 0.0:
             return d
         h = DIFFERENCE / size
-        layers, passed, _ = self.free.forward(self.masses * (1.0 + h * d))
-        change = (self.free.potential(layers, passed) - self.potential) / (h * self.free.tau)
+        there = self.free.forward(self.masses * (1.0 + h * d))
+        change = (self.free.potential(there) - self.potential) / (h * self.free.tau)
         return self.centred(d + change)
 
 

@@ -12,8 +12,9 @@ from typing import Protocol
 import numpy as np
 
 from mfpde.entropic.free_energy import Point
-from mfpde.entropic.result import Ending, Iterate, Stationary
+from mfpde.entropic.result import Iterate, Stationary
 from mfpde.runs.progress import track
+from mfpde.runs.status import Status
 
 NEAR = 0.5  # total variation between ν and the Gibbs state of the start's V at the first level
 FIRST_RATIO = 4.0
@@ -36,12 +37,12 @@ Maker = Callable[[], Method]
 class Run:
     """A method with its tolerance, and the history of what it did."""
 
-    def __init__(self, make: Maker, tol: float, max_iterations: int, progress: bool | str) -> None:
-        self.make, self.tol, self.most, self.progress = make, tol, max_iterations, progress
+    def __init__(self, make: Maker, tol: float, max_steps: int, progress: bool | str) -> None:
+        self.make, self.tol, self.most, self.progress = make, tol, max_steps, progress
         self.history: list[Iterate] = []
         self.iterations = 0
 
-    def level(self, point: Point, tol: float, most: int) -> tuple[Point, Ending]:
+    def level(self, point: Point, tol: float, most: int) -> tuple[Point, Status]:
         """Iterate at the factor of ``point``, to ``tol`` or for ``most`` iterations."""
         method = self.make()
         self._record(point)
@@ -50,26 +51,26 @@ class Run:
                 break
             after = method.advance(point)
             if after is None:
-                return point, Ending.STALLED
+                return point, Status.STALLED
             if not np.isfinite(after.objective):
-                return point, Ending.NON_FINITE
+                return point, Status.NON_FINITE
             point = after
             self.iterations += 1
             self._record(point)
-        return point, Ending.CONVERGED if point.distance <= tol else Ending.MAX_ITERATIONS
+        return point, Status.CONVERGED if point.distance <= tol else Status.NOT_CONVERGED
 
     def _record(self, point: Point) -> None:
         free = point.free
         row = (free.factor, point.objective, point.distance)
         self.history.append(Iterate(*row, free.work["forward"], free.work["adjoint"]))
 
-    def result(self, point: Point, status: Ending) -> Stationary:
+    def result(self, point: Point, status: Status) -> Stationary:
         rho = point.free.measure(point)
         problem = point.free.problem
         energy = problem.temperature * float(rho.depth.weights @ rho.entropy())
         energy += point.fit + rho.integrate(problem.penalty.value(rho.grid.points))
         return Stationary(
-            measure=rho,
+            final=rho,
             status=status,
             fit=point.fit,
             kl=point.kl,
@@ -81,7 +82,7 @@ class Run:
         )
 
 
-def follow(run: Run, start: Point) -> tuple[Point, Ending]:
+def follow(run: Run, start: Point) -> tuple[Point, Status]:
     """The state of factor 1, by levels from where the data hardly count."""
     point, factor, ratio, lower = start, np.inf, FIRST_RATIO, _first(start)
     while factor > 1.0:

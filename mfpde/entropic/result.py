@@ -3,42 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import Enum
 from typing import NamedTuple
 
 from mfpde.entropic.free_energy import Array
 from mfpde.measures.grid import GridMeasure
-
-
-class Ending(Enum):
-    """Value: (is a success, text). Texts of failures are remedies."""
-
-    CONVERGED = (True, "The state is its own Gibbs state to tol in total variation.")
-    MAX_ITERATIONS = (
-        False,
-        "max_iterations were taken before tol was met: use method='newton', continuation=True, or "
-        "(under method='picard') less damping; at a small temperature Picard diverges for any "
-        "practical damping.",
-    )
-    STALLED = (
-        False,
-        "No step lowered the free energy any more before tol was met: tol is below rounding, or "
-        "the temperature is too small for the cells; use a larger tol, a finer grid or "
-        "continuation=True.",
-    )
-    NON_FINITE = (
-        False,
-        "The free energy became NaN or infinite; the last finite state is kept. Use "
-        "method='newton' with continuation=True, or scale the data down.",
-    )
-
-    @property
-    def success(self) -> bool:
-        return self.value[0]
-
-    @property
-    def text(self) -> str:
-        return self.value[1]
+from mfpde.runs.status import Status
 
 
 class Iterate(NamedTuple):
@@ -58,14 +27,14 @@ class Iterate(NamedTuple):
 class Stationary:
     """A stationary state of E + τ ∫ Ent(ρ_t) dt.
 
-    ``measure``; ``fit`` = (1/N) Σ ℓ; ``kl`` (K,), KL(ρ_t | ν) at the depth nodes with ν ∝ e^{−r/τ}
-    on the grid; ``J`` = fit + τ ∫ KL dt; ``energy`` = E + τ ∫ Ent dt = J − τ log Z; ``residual``,
-    the largest total variation over depth between the state and its Gibbs state; ``iterations`` and
-    ``history``, the steps and iterates over all levels of the continuation.
+    ``final``, a GridMeasure; ``fit`` = (1/N) Σ ℓ; ``kl`` (K,), KL(ρ_t | ν) at the depth nodes with
+    ν ∝ e^{−r/τ} on the grid; ``J`` = fit + τ ∫ KL dt; ``energy`` = E + τ ∫ Ent dt = J − τ log Z;
+    ``residual``, the largest total variation over depth between the state and its Gibbs state;
+    ``iterations`` and ``history``, the steps and iterates over all levels of the continuation.
     """
 
-    measure: GridMeasure
-    status: Ending
+    final: GridMeasure
+    status: Status
     fit: float
     kl: Array
     J: float

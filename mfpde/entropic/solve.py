@@ -23,6 +23,7 @@ from mfpde.runs.status import SolveError
 METHODS = ("newton", "anderson", "picard")
 
 
+@checks.typed
 def stationary(
     problem: Problem,
     rho0: GridMeasure,
@@ -32,7 +33,7 @@ def stationary(
     continuation: bool = False,
     damping: float = 0.25,
     window: int = 6,
-    max_iterations: int = 200,
+    max_steps: int = 200,
     progress: bool | str = "auto",
     raise_on_failure: bool = True,
 ) -> Stationary:
@@ -55,7 +56,7 @@ def stationary(
     """
     tol = _tolerance(tol)
     free = _free_energy(problem, rho0)
-    most = checks.count("max_iterations", max_iterations)
+    most = checks.count("max_steps", max_steps)
     run = Run(_maker(method, damping, window), tol, most, progress)
     start = free.at_measure(rho0)
     if not np.isfinite(start.objective):
@@ -67,6 +68,7 @@ def stationary(
     return found
 
 
+@checks.typed
 def prior(problem: Problem, depth: Depth, axes: Sequence[Axis] | Grid) -> GridMeasure:
     """ν ∝ e^{−r/τ} at every depth: the stationary state without data, and the cold start.
 

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from mfpde.evaluate import first_variation
 from mfpde.flows.driver import Driver
-from mfpde.flows.particle_flow import ParticleFlow, Point
+from mfpde.flows.particle_flow import ParticleFlow, StatePoint
 from mfpde.flows.schemes import SCHEMES
 from mfpde.measures.particles import ParticleMeasure
 from mfpde.problem import Problem
@@ -64,7 +64,7 @@ class BirthDeathSolution(Solution):
         raise ValueError("a run with reaction cannot be saved: run files hold no moving weights")
 
 
-class ReactionPoint(Point):
+class ReactionPoint(StatePoint):
     """A point of the flow with its own weights, and the reaction error of the step that led here.
 
     ``weights`` (K, M); ``reaction_error`` is a total variation, mass 1 per depth.

@@ -1,17 +1,24 @@
-"""What the driver asks of a flow: points, a norm, a scheme and a start.
+"""The interface of a flow: what the driver needs, and what the schemes of either kind need.
 
 A ``Flow`` is a problem with everything of a measure that stays fixed; a ``Point`` is the flow at
-one state and time. Which flow belongs to which measure is said here and nowhere else.
+one state and time. The mathematics is in ``mfpde.passes``: a flow adds training time (decay that
+vanishes, methods, the start of a run) and the clock.
 """
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from typing import Any, Protocol
+from functools import cached_property
+from typing import Any, ClassVar, Protocol
 
+import numpy as np
 from numpy.typing import NDArray
 
 from mfpde.measures import Measure
+from mfpde.passes import operator_of
+from mfpde.passes.interface import Carried
+from mfpde.penalty import Penalty
 from mfpde.problem import Problem
 from mfpde.runs.clock import Clock
 from mfpde.runs.options import Options
@@ -21,110 +28,254 @@ from mfpde.runs.step import Scheme
 Array = NDArray[Any]
 
 
-class Point(Protocol):
-    """The flow at one state; everything costly is computed once, when it is asked for."""
+class Flow(ABC):
+    """A gradient flow of the energy, whatever the measure is made of: what the driver needs.
+
+    A step after which the energy is larger is refused, unless the flow says that it ``may_rise``.
+    ``vanishing_decay`` = c adds c e^{−s} ∫∫ |θ|² dρ to the energy (Ding et al. 2021).
+    """
+
+    schemes: ClassVar[Mapping[str, Scheme]]  # that a run of this flow may name
+
+    def __init__(
+        self,
+        problem: Problem,
+        rho: Measure,
+        clock: Clock | None = None,
+        *,
+        vanishing_decay: float = 0.0,
+    ) -> None:
+        self.problem, self.rho = problem, rho
+        self.clock = clock or Clock()
+        self.vanishing_decay = vanishing_decay
+        self.operator = operator_of(problem, rho)
+
+    @property
+    def rows(self) -> int:
+        """N·k, the size of the tangent kernel."""
+        return self.problem.size * self.problem.outputs
+
+    def confinement(self, s: float) -> Penalty:
+        """r(θ) at time s, the vanishing part included."""
+        return self.problem.penalty.vanishing(self.vanishing_decay, s)
+
+    def penalty(self, s: float) -> Any:
+        """The confinement at time s, as it is read at states."""
+        return self.confinement(s)
+
+    @abstractmethod
+    def at(self, state: Array, s: float = 0.0) -> Any:
+        """The point at a state and a time."""
+
+    @abstractmethod
+    def norm(self, change: Any) -> float:
+        """Size of the error of a step, in the metric of the flow."""
+
+    @abstractmethod
+    def size(self, point: Any) -> float:
+        """What relative errors are relative to."""
+
+    @abstractmethod
+    def curvature(self, point: Any) -> float:
+        """A bound of D²r at the point."""
+
+    @abstractmethod
+    def scheme(self, options: Options) -> Scheme:
+        """The scheme of a run with these options."""
+
+    @abstractmethod
+    def start(self, point: Any, options: Options) -> tuple[Options, Control, str]:
+        """Options with "auto" resolved, the first step, and a note on what was chosen."""
+
+    def observe(self, before: Any, after: Any) -> None:  # noqa: B027  most have nothing to note
+        """Note in the clock what an accepted step did, and how well it kept what is guaranteed."""
+
+    def may_rise(self, before: Any, after: Any) -> bool:
+        """Whether the energy may be larger after a step between these two points."""
+        return False
+
+    # -- timed passes -----------------------------------------------------------------------------
+
+    def carry(self, state: Array) -> Any:
+        """The data through the measure with this state."""
+        with self.clock.part("kernels"):
+            return self.operator.carry(state)
+
+    def pull_outputs(self, point: Any, v: Array) -> Array:
+        """The first variation of ⟨v, outputs⟩ for v (N, k)."""
+        self.clock.counts["gradients"] += 1
+        with self.clock.part("kernels"):
+            found: Array = point.carried.pull(v)
+            return found
+
+    def push(self, point: Any, change: Array) -> Array:
+        """Change of the outputs, (N, k), to first order in a change of the state."""
+        self.clock.counts["tangents"] += 1
+        with self.clock.part("kernels"):
+            found: Array = point.carried.push(change)
+            return found
+
+    def kernel_product(self, point: Any, v: Array) -> Array:
+        """K v for v (N, k), K the tangent kernel of the outputs."""
+        return self.push(point, point.carried.velocity(self.pull_outputs(point, v)))
+
+
+class Point(ABC):
+    """The flow at one state and s: the data are carried through depth, the rest is done on demand.
+
+    ``state`` may differ from the state asked for where the measure does not allow that one.
+    """
+
+    flow: Any
+
+    def __init__(self, flow: Flow, state: Array, s: float) -> None:
+        self.flow, self.s = flow, s
+        self.carried: Carried = flow.carry(state)
+        self.state: Array = self.carried.state
+
+    @property
+    @abstractmethod
+    def norm2(self) -> float:
+        """|grad E|² in the metric of the flow."""
+
+    @property
+    def loss(self) -> float:
+        """E without entropy, the problem's penalty included; NaN or inf where the state is."""
+        return self.carried.loss
+
+    @cached_property
+    def confined_energy(self) -> float:
+        """E with the vanishing decay, without entropy."""
+        penalty = self.flow.confinement(self.s)
+        if not penalty:
+            return self.carried.fit
+        with np.errstate(all="ignore"):
+            return self.carried.fit + self.carried.penalty_mean(penalty)
+
+    @property
+    def energy(self) -> float:
+        """What the flow descends at this time."""
+        return self.confined_energy
+
+    @property
+    def outputs(self) -> Array:
+        """B X_i(1), (N, k)."""
+        return self.carried.outputs
+
+    @property
+    def slope(self) -> Array:
+        """∂ℓ/∂z at the outputs, (N, k)."""
+        return self.carried.slope
+
+    @property
+    def hessian(self) -> Array | None:
+        """∂²ℓ/∂z² at the outputs, (N, k, k), or None for the identity."""
+        return self.carried.hessian
+
+    @cached_property
+    def variation(self) -> Array:
+        """The first variation of the data's term; the outputs' part of a gradient."""
+        self.flow.clock.counts["gradients"] += 1
+        with self.flow.clock.part("kernels"):
+            return self.carried.variation
+
+    @cached_property
+    def kernel(self) -> Array:
+        """The tangent kernel K = J J* of the outputs, (N·k, N·k)."""
+        self.flow.clock.counts["kernels"] += 1
+        with self.flow.clock.part("kernels"):
+            return self.carried.kernel
+
+    @property
+    def finite(self) -> bool:
+        """Whether the run can go on from here."""
+        return bool(np.isfinite(self.loss))
+
+
+class DescentPoint(Protocol):
+    """What schemes for particles and blocks read of a point."""
 
     state: Array
     s: float
 
     @property
-    def loss(self) -> float:
-        """E without entropy and vanishing decay: what is reported."""
+    def gradient(self) -> Array:
+        """Minus the velocity of the state."""
         ...
 
     @property
-    def energy(self) -> float:
-        """What the flow descends."""
-        ...
+    def slope(self) -> Array: ...
 
     @property
-    def norm2(self) -> float:
-        """|grad E|² in the metric of the flow."""
-        ...
+    def hessian(self) -> Array | None: ...
 
     @property
-    def finite(self) -> bool:
-        """Whether the run can go on from here."""
-        ...
+    def kernel(self) -> Array: ...
+
+    @property
+    def finite(self) -> bool: ...
 
 
-class Flow(Protocol):
-    """A gradient flow of the energy, whatever the measure is made of.
-
-    A step after which the energy is larger is refused, unless the flow says that it ``may_rise``.
-    """
+class Descent(Protocol):
+    """What schemes for particles and blocks need of a flow."""
 
     problem: Problem
-    clock: Clock
+
+    def at(self, state: Array, s: float = 0.0) -> Any: ...
+
+    def norm(self, change: Array) -> float: ...
+
+    def penalty(self, s: float) -> Any: ...
+
+    def pull_outputs(self, point: Any, v: Array) -> Array: ...
+
+    def push(self, point: Any, change: Array) -> Array: ...
+
+
+class CellsPoint(Protocol):
+    """What schemes for masses on a grid read of a point."""
+
+    state: Array
+    s: float
 
     @property
-    def schemes(self) -> Mapping[str, Scheme]:
-        """The schemes that a run of this flow may name."""
-        ...
+    def potential(self) -> Any: ...
 
-    def at(self, state: Array, s: float = 0.0) -> Any:
-        """The point at a state and a time."""
-        ...
+    @property
+    def survey(self) -> Any: ...
 
-    def norm(self, change: Any) -> float:
-        """Size of the error of a step, in the metric of the flow."""
-        ...
+    @property
+    def confined(self) -> Array: ...
 
-    def size(self, point: Any) -> float:
-        """What relative errors are relative to."""
-        ...
-
-    def kernel_product(self, point: Any, v: Array) -> Array:
-        """K v for v (N, k), K the tangent kernel of the outputs."""
-        ...
-
-    def curvature(self, point: Any) -> float:
-        """A bound of D²r at the point."""
-        ...
-
-    def observe(self, before: Any, after: Any) -> None:
-        """Note in the clock what an accepted step did, and how well it kept what is guaranteed."""
-        ...
-
-    def may_rise(self, before: Any, after: Any) -> bool:
-        """Whether the energy may be larger after a step between these two points."""
-        ...
-
-    def scheme(self, options: Options) -> Scheme:
-        """The scheme of a run with these options."""
-        ...
-
-    def start(self, point: Any, options: Options) -> tuple[Options, Control, str]:
-        """Options with "auto" resolved, the first step, and a note on what was chosen."""
-        ...
+    @property
+    def finite(self) -> bool: ...
 
 
-def flow_class(rho: Measure) -> Any:
-    """The flow of a measure's kind.
+class Cells(Protocol):
+    """What schemes for masses on a grid need of a flow."""
 
-    Raises TypeError for what is no measure.
-    """
-    from mfpde.flows.grid_flow import GridFlow
-    from mfpde.flows.joint import JointFlow
-    from mfpde.flows.joint_grid import JointGridFlow
-    from mfpde.flows.particle_flow import ParticleFlow
-    from mfpde.flows.reordering import ReorderingFlow
+    problem: Problem
 
-    flows = {
-        "particles": ParticleFlow,
-        "moving_grid": ParticleFlow,
-        "grid": GridFlow,
-        "joint": JointFlow,
-        "joint_grid": JointGridFlow,
-        "ordered": ReorderingFlow,
-    }
-    kind = getattr(rho, "kind", None)
-    if kind not in flows:
-        raise TypeError(f"rho0 must be a measure of mfpde; given {type(rho).__name__}")
-    return flows[kind]
+    def at(self, state: Array, s: float = 0.0) -> Any: ...
 
+    def penalty(self, s: float) -> Any: ...
 
-def build(problem: Problem, rho: Measure, options: Options, clock: Clock) -> Flow:
-    """The flow of a run."""
-    flow: Flow = flow_class(rho)(problem, rho, clock, vanishing_decay=options.vanishing_decay)
-    return flow
+    def pull_outputs(self, point: Any, v: Array) -> Array: ...
+
+    def push(self, point: Any, change: Array) -> Array: ...
+
+    def potential(self, g: Array, penalty: Penalty) -> Any: ...
+
+    def stage(
+        self, limiter: str, v: Any, start: Array, here: Array, h: float, share: float
+    ) -> Array: ...
+
+    def heated(self, masses: Array, time: float) -> Array: ...
+
+    def relaxed(self, point: Any, h: float) -> Array: ...
+
+    def substeps(self, v: Any, h: float) -> float: ...
+
+    def speed(self, point: Any, g: Array) -> float: ...
+
+    def rose(self, before: Any, after: Any) -> bool: ...

@@ -7,22 +7,21 @@ semi-discrete energy decay: dE_h/ds = −Σ_k ω_k Σ_faces velocity² · mass o
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mfpde.evaluate import terminal_cotangent
 from mfpde.flows import grid_start
-from mfpde.flows.base import ProblemFlow, ProblemPoint
+from mfpde.flows.flow import Flow, Point
 from mfpde.flows.schemes import Scheme
 from mfpde.flows.schemes.grid import SCHEMES, muscl, scheme
-from mfpde.measures.axes import Axis
+from mfpde.measures.axes import Grid
 from mfpde.measures.grid import GridMeasure
-from mfpde.passes import propagate
-from mfpde.passes.cell_sums import SeparableSums, on_grid
-from mfpde.passes.mobility import Mobility, mobility, moved, tangent_kernel
-from mfpde.passes.propagate import Forward, Layers
+from mfpde.measures.joint_grid import JointGrid
+from mfpde.passes.mobility import moved
 from mfpde.penalty import Penalty
 from mfpde.problem import Problem
 from mfpde.runs.clock import Clock
@@ -34,27 +33,21 @@ from mfpde.volumes.faces import Potential, Survey, Transport, implicit_along
 Array = NDArray[np.float64]
 
 
-class GridFlow(ProblemFlow):
-    """A problem with everything of a grid measure that the flow leaves fixed: depth and cells.
-
-    ``vanishing_decay`` = c adds c e^{−s} ∫∫ |θ|² dρ to the energy (Ding et al. 2021).
-    """
+class GridFlow(Flow):
+    """A problem with everything of a grid measure that the flow leaves fixed: depth and cells."""
 
     schemes = SCHEMES
+    rho: Any  # a GridMeasure or a JointGrid
 
     def __init__(
         self,
         problem: Problem,
-        rho: GridMeasure,
+        rho: GridMeasure | JointGrid,
         clock: Clock | None = None,
-        *,
-        vanishing_decay: float = 0.0,
+        **terms: float,
     ) -> None:
-        super().__init__(problem, clock, vanishing_decay)
-        self.rho = rho
-        self.sums = on_grid(problem.block, rho.grid)
+        super().__init__(problem, rho, clock, **terms)
         self.transport = Transport(rho.grid)
-        self._start = problem.start()
         self._square = np.square(rho.grid.points).sum(axis=-1)
 
     @cached_property
@@ -87,28 +80,22 @@ class GridFlow(ProblemFlow):
         self.clock.worst("mass_drift", float(np.abs(after.survey.mass - self._mass).max()))
         self.clock.worst("negative_mass", max(-after.survey.smallest, 0.0))
 
-    def may_rise(self, before: GridPoint, after: GridPoint) -> bool:
-        """Never: upwind fluxes descend."""
-        return False
-
-    def penalty(self, s: float) -> Penalty:
-        """The confinement at time s, the vanishing part included."""
-        return self.confinement(s)
-
     def curvature(self, point: GridPoint) -> float:
         """The largest eigenvalue of D²r over the grid."""
-        return self.penalty(point.s).curvature(self.rho.grid.points)
+        return self.confinement(point.s).curvature(self.rho.grid.points)
 
-    def layers(self, masses: Array) -> Layers:
-        return self.sums.layers(self.rho.depth, masses)
+    def stage(
+        self, limiter: str, v: Potential, start: Array, here: Array, h: float, share: float
+    ) -> Array:
+        """start + share·(here − start + h dm/ds(here)) down the potential v."""
+        with self.clock.part("kernels"):
+            return self.transport.advance(limiter, v, start, here, h, share)
 
     def moved(
         self, limiter: str, start: GridPoint, here: GridPoint, h: float, share: float, ahead: float
     ) -> GridPoint:
-        """The point m + share·(m_here − m + h dm/ds(m_here)), at the time ``ahead`` of start."""
-        v = here.potential
-        with self.clock.part("kernels"):
-            masses = self.transport.advance(limiter, v, start.state, here.state, h, share)
+        """The point of a stage down the potential of ``here``, at the time ``ahead`` of start."""
+        masses = self.stage(limiter, here.potential, start.state, here.state, h, share)
         return self.at(masses, start.s + ahead)
 
     def heated(self, masses: Array, time: float) -> Array:
@@ -134,12 +121,6 @@ class GridFlow(ProblemFlow):
         fastest = self.transport.survey(v, everywhere).fastest
         return max(float(np.ceil(h * fastest / muscl.CFL)), 1.0)
 
-    def drift(self, v: Potential, masses: Array, h: float) -> Array:
-        """One MUSCL step down a frozen potential."""
-        with self.clock.part("kernels"):
-            first = self.transport.advance("van_leer", v, masses, masses, h)
-            return self.transport.advance("van_leer", v, masses, first, h, 0.5)
-
     def speed(self, point: GridPoint, g: Array) -> float:
         """√∫∫ |∇φ|² dρ for a potential by coefficient."""
         found = self.transport.survey(self.potential(g, Penalty()), point.state)
@@ -150,62 +131,14 @@ class GridFlow(ProblemFlow):
         low, high = before.confined_energy, after.confined_energy
         return bool(high > low + 1e-12 * (1.0 + abs(low)))
 
-    def forward(self, masses: Array) -> Forward:
-        with self.clock.part("kernels"):
-            return propagate.forward(self.layers(masses), self._start, keep=True)
-
-    def pull(self, point: GridPoint, terminal: Array) -> Array:
-        """First variation of ⟨terminal, X(1)⟩ by coefficient, (K, C), for a terminal (N, d)."""
-        self.clock.counts["gradients"] += 1
-        with self.clock.part("kernels"):
-            back = propagate.adjoint(self.layers(point.state), point.passed, terminal)
-            out: Array = back.gradient[:, 0] / self.rho.depth.weights[:, None]
-            return out
-
-    def push(self, point: GridPoint, change: Array) -> Array:
-        """Change of the outputs, (N, k), to first order in a change of the coefficients (K, C)."""
-        self.clock.counts["tangents"] += 1
-        with self.clock.part("kernels"):
-            layers = self.layers(point.state)
-            end = propagate.tangent(layers, point.passed, change[:, None, :])
-            return end @ self.problem.readout.T
-
-    def kernel_product(self, point: GridPoint, v: Array) -> Array:
-        """K v for v (N, k): outputs moved by the flow of ⟨v, outputs⟩ in the COT metric."""
-        g = self.pull(point, v @ self.problem.readout)
-        return self.push(point, point.mobility.apply(g))
-
     def potential(self, g: Array, penalty: Penalty) -> Potential:
-        """V = Rᵀg + r at the centres, in the form that the kernels read."""
-        if isinstance(self.sums, SeparableSums) and not penalty.quartic:
-            return self._separable(g, penalty)
-        full = self.sums.expand(g)
-        if penalty:
-            full = full + penalty.value(self.rho.grid.points)
-        return Potential.of(full.reshape(len(g), self.transport.rows, self.transport.plane))
-
-    def _separable(self, g: Array, penalty: Penalty) -> Potential:
-        """u_1 g_1 + Σ_{i>1} u_i g_i, and (λ/2)|θ|² split between rows and plane."""
-        d, first = self.problem.block.dim, self.rho.axes[0].centres
-        g = g.reshape(len(g), d, -1)
-        others = _products(self.rho.axes[1:d])
-        shape = (len(g), others.shape[1], g.shape[2])
-        slope = np.broadcast_to(g[:, :1], shape).reshape(len(g), -1)
-        base = np.einsum("ij,kix->kjx", others, g[:, 1:]).reshape(len(g), -1)
-        row = np.zeros(len(first))
-        if penalty:
-            rest = self.rho.grid.points[0, ..., 1:].reshape(-1, self.rho.dim - 1)
-            base = base + penalty.value(rest)
-            row = penalty.value(first[:, None])
-        return Potential(first, np.ascontiguousarray(slope), base, row, np.empty((0, 0, 0)))
-
-    def mean(self, values: Array, masses: Array) -> float:
-        """∫∫ g dρ for g at the centres."""
-        return self.rho.with_state(masses).integrate(values)
+        """V = Rᵀg + r at the centres, in the form that the fluxes read."""
+        found: Potential = self.operator.sums.face_potential(g, penalty)
+        return found
 
     def size(self, point: GridPoint) -> float:
         """√∫∫ |θ|² dρ, which displacements are compared with."""
-        return float(np.sqrt(self.mean(self._square, point.state)))
+        return float(np.sqrt(self.rho.with_state(point.state).integrate(self._square)))
 
     def root_mean(self, values: Array) -> float:
         """√(Σ_k ω_k Σ_c values²) for values (K, ...)."""
@@ -221,22 +154,10 @@ class GridFlow(ProblemFlow):
         return float(change)
 
 
-class GridPoint(ProblemPoint):
-    """The flow at one state and s: the forward pass is done, the rest follows when asked for.
+class GridPoint(Point):
+    """The flow at one state and s; ``state`` holds the masses (K, n1, ..., np)."""
 
-    ``state`` holds the masses (K, n1, ..., np).
-    """
-
-    def __init__(self, flow: GridFlow, masses: Array, s: float) -> None:
-        self.flow, self.state, self.s = flow, masses, s
-        self.passed = flow.forward(masses)
-
-    @property
-    def end(self) -> Array:
-        return self.passed.end
-
-    def mean_penalty(self, penalty: Penalty) -> float:
-        return self.flow.mean(penalty.value(self.flow.rho.grid.points), self.state)
+    flow: GridFlow
 
     @cached_property
     def energy(self) -> float:
@@ -250,9 +171,7 @@ class GridPoint(ProblemPoint):
     @cached_property
     def potential(self) -> Potential:
         """V at the centres, the entropy's part left out."""
-        flow = self.flow
-        g = flow.pull(self, terminal_cotangent(flow.problem, self.passed.end))
-        return flow.potential(g, flow.penalty(self.s))
+        return self.flow.potential(self.variation, self.flow.confinement(self.s))
 
     @cached_property
     def survey(self) -> Survey:
@@ -261,27 +180,14 @@ class GridPoint(ProblemPoint):
             return self.flow.transport.survey(self.potential, self.state)
 
     @cached_property
-    def mobility(self) -> Mobility:
-        """∇·(ρ_t ∇ ·) in terms of coefficients."""
-        return mobility(self.flow.sums, self.state)
-
-    @cached_property
     def confined(self) -> Array:
         """d(coefficients)/ds by the penalty alone, (K, C)."""
         flow = self.flow
-        r = flow.penalty(self.s).value(flow.rho.grid.points)
+        r = flow.confinement(self.s).value(flow.rho.grid.points)
         r = np.broadcast_to(r, self.state.shape)
-        return -flow.sums.coefficients(moved(flow.rho.axes, self.state, r))
-
-    @cached_property
-    def kernel(self) -> Array:
-        """The tangent kernel K = JJ* of the outputs in the metric of the faces, (N·k, N·k)."""
-        flow = self.flow
-        flow.clock.counts["kernels"] += 1
-        with flow.clock.part("kernels"):
-            return tangent_kernel(
-                flow.layers(self.state), self.passed, flow.problem.readout, self.mobility
-            )
+        sums = flow.operator.sums
+        change: Array = -sums.coefficients(moved(flow.rho.axes, self.state, r))
+        return change
 
     @cached_property
     def norm2(self) -> float:
@@ -302,8 +208,44 @@ class GridPoint(ProblemPoint):
         return super().finite and self.survey.smallest >= 0.0
 
 
-def _products(axes: tuple[Axis, ...]) -> Array:
-    """The tensor product of the centres of some axes as columns, (number of axes, cells)."""
-    if not axes:
-        return np.zeros((0, 1))
-    return np.stack([x.ravel() for x in np.meshgrid(*(a.centres for a in axes), indexing="ij")])
+EXPLICIT = {name: one for name, one in SCHEMES.items() if one.longest is not None}
+
+
+class JointGridFlow(GridFlow):
+    """The joint flow on a grid: ∂_s ρ = div_(θ,t)(ρ ∇_(θ,t) V) for the masses of cells in (t, θ).
+
+    Depth is one more axis of the finite volumes, measured in β t: the velocity at a face between
+    two depths is −(difference of V at the two centres)/(distance), V being exactly ∂E_h/∂m_kc. The
+    scheme conserves the total mass, keeps masses >= 0, lets nothing through t = 0, 1, and its
+    energy falls. A cell in depth is what ``window`` is for ``JointMeasure``: the width over which V
+    is differentiated. Explicit schemes only ("auto" is "muscl"): mass that moves in depth couples
+    the depths, which the implicit ones solve one by one.
+    """
+
+    schemes = EXPLICIT
+
+    def __init__(
+        self, problem: Problem, rho: JointGrid, clock: Clock | None = None, **terms: float
+    ) -> None:
+        if problem.temperature:
+            raise ValueError("temperature must be 0 for a JointGrid; use a GridMeasure")
+        super().__init__(problem, rho, clock, **terms)
+        self.transport = Transport(Grid(rho.joint_axes))
+
+    def scheme(self, options: Options) -> Scheme:
+        """The scheme of a run with these options."""
+        return self.schemes[options.method]
+
+    def start(self, point: GridPoint, options: Options) -> tuple[Options, Control, str]:
+        """Options with "auto" resolved, the first step, and a note on what was chosen."""
+        auto = options.method == "auto"
+        return super().start(point, replace(options, method="muscl") if auto else options)
+
+    def potential(self, g: Array, penalty: Penalty) -> Potential:
+        """V = Rᵀg + r at the centres: depths are rows."""
+        values = self.operator.sums.face_potential(g, penalty).values()
+        return Potential.of(values.reshape(1, self.transport.rows, self.transport.plane))
+
+    def over_depth(self, values: Array) -> float:
+        """The sum: masses carry the measure of depth."""
+        return float(values.sum())

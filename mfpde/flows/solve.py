@@ -12,7 +12,8 @@ from mfpde import checks
 from mfpde.flows import birth_death
 from mfpde.flows.birth_death import BirthDeathDriver, BirthDeathSolution
 from mfpde.flows.driver import Callback, Driver
-from mfpde.flows.flow import Flow, build, flow_class
+from mfpde.flows.flow import Flow
+from mfpde.flows.kinds import build, flow_class
 from mfpde.measures import Measure
 from mfpde.problem import Problem
 from mfpde.runs.clock import Clock
@@ -20,9 +21,12 @@ from mfpde.runs.options import Options, Save
 from mfpde.runs.solution import Solution
 from mfpde.runs.status import SolveError, Status
 
+FASTEST = 1e6  # rate of birth and death beside a transport of rate 1
+
 PathLike = str | os.PathLike[str]
 
 
+@checks.typed
 def solve(
     problem: Problem,
     rho0: Measure,
@@ -95,6 +99,8 @@ def solve(
         max_steps=max_steps,
     )
     if rate := checks.positive("reaction", reaction, zero=True):
+        if rate > FASTEST:
+            raise ValueError(f"reaction must be at most {FASTEST:g}; given {reaction!r}")
         birth_death.check(rho0, options, checkpoint)
     flow = build(problem, rho0, options, Clock())
     point = flow.at(rho0.state)
@@ -114,6 +120,7 @@ def solve(
     )
 
 
+@checks.typed
 def resume(
     path: PathLike,
     *,

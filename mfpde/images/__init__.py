@@ -1,7 +1,6 @@
 """Image ResNets whose blocks can change order in depth (needs torch)."""
 
 from mfpde.images.augment import Augmentation
-from mfpde.images.compare import Gain, Row, cost_ratios, first_loss, paired_gain, summarise
 from mfpde.images.data import ImageData, load_images
 from mfpde.images.mean_field import MeanFieldTraining
 from mfpde.images.models import MODELS, ImageResNet, build
@@ -14,24 +13,18 @@ __all__ = [
     "MODELS",
     "RULES",
     "Augmentation",
-    "Gain",
     "History",
     "ImageData",
     "ImageResNet",
     "MeanFieldStage",
     "MeanFieldTraining",
     "Recipe",
-    "Row",
     "Run",
     "Trainer",
     "build",
     "compile_blocks",
-    "cost_ratios",
     "execute_all",
-    "first_loss",
     "load_images",
-    "paired_gain",
     "read_records",
-    "summarise",
     "train_images",
 ]

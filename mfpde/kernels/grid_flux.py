@@ -16,6 +16,8 @@ formed plane by plane in a first-level cache, never in memory.
 
 from __future__ import annotations
 
+from types import FunctionType
+
 import numpy as np
 from numba import njit
 
@@ -276,6 +278,27 @@ def _row_faces(code, plane, kappa, behind, ahead, v, m, out):
         _third_along(plane, kappa, behind, ahead, v, m, out)
     else:
         _upwind_along(plane, kappa, behind, ahead, v, m, out)
+
+
+def advance_with(half_slope):
+    """``advance`` for a limiter of one's own; its code is not read, and nothing is cached.
+
+    The body of ``advance`` is compiled with other loops in place of the two that it names: loops
+    handed over as arguments, or closed over, would cost the built-in limiters their cache.
+    """
+    loop, along = _limited(half_slope)
+
+    @njit(nogil=True, error_model="numpy")
+    def faces_of(code, plane, st, kappa, behind, ahead, v, m, out):
+        loop(plane, st, kappa, behind, ahead, v, m, out)
+
+    @njit(nogil=True, error_model="numpy")
+    def row_faces_of(code, plane, kappa, behind, ahead, v, m, out):
+        along(plane, kappa, behind, ahead, v, m, out)
+
+    names = {**globals(), "_faces": faces_of, "_row_faces": row_faces_of}
+    body = FunctionType(advance.py_func.__code__, names, "advance_with")
+    return njit(nogil=True, error_model="numpy")(body)
 
 
 @njit(cache=True, nogil=True, error_model="numpy")

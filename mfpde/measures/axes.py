@@ -19,6 +19,7 @@ LARGEST_DIM = 5
 FEWEST = 3  # cells of an axis: two at the walls and one between
 
 
+@checks.typed
 @dataclass(frozen=True, eq=False)
 class Axis:
     """Cells of one coordinate between rising ``edges`` (n + 1,), n >= 3.
@@ -33,20 +34,24 @@ class Axis:
     def __post_init__(self) -> None:
         edges = checks.array("Axis edges", self.edges, ("n + 1",)).copy()
         if edges.size <= FEWEST:
-            raise ValueError(f"an Axis needs at least {FEWEST} cells; given {edges.size - 1}")
+            raise ValueError(
+                f"Axis edges must bound at least {FEWEST} cells; given {edges.size} edges"
+            )
         if np.any(np.diff(edges) <= 0):
             raise ValueError(f"Axis edges must rise; given {edges}")
         edges.flags.writeable = False
         object.__setattr__(self, "edges", edges)
 
     @classmethod
+    @checks.typed
     def uniform(cls, low: float, high: float, n: int) -> Axis:
         """n cells of equal width; exactly symmetric where low = −high."""
         _check_box("Axis.uniform", low, high)
-        k = np.arange(checks.count("Axis cells", n, least=FEWEST) + 1)
+        k = _numbers(n)
         return cls(((n - k) * low + k * high) / n)
 
     @classmethod
+    @checks.typed
     def sinh(
         cls, low: float, high: float, n: int, *, focus: float = 0.0, strength: float = 2.0
     ) -> Axis:
@@ -56,8 +61,12 @@ class Axis:
         are about cosh(strength) times wider than those at the focus.
         """
         _check_box("Axis.sinh", low, high)
-        k = np.arange(checks.count("Axis cells", n, least=FEWEST) + 1)
-        scale = 0.5 * (high - low) / np.sinh(checks.positive("Axis strength", strength))
+        k = _numbers(n)
+        if not 1e-8 <= strength <= 100.0:
+            raise ValueError(f"Axis strength must be in [1e-8, 100]; given {strength!r}")
+        if not abs(focus - low) <= 1e6 * (high - low):
+            raise ValueError(f"Axis focus must lie near [{low:g}, {high:g}]; given {focus!r}")
+        scale = 0.5 * (high - low) / np.sinh(strength)
         first, last = np.arcsinh((np.array([low, high]) - focus) / scale)
         edges = focus + scale * np.sinh(((n - k) * first + k * last) / n)
         edges[[0, -1]] = low, high
@@ -94,6 +103,7 @@ class Axis:
         return f"Axis({len(self)} cells on [{self.low:g}, {self.high:g}])"
 
 
+@checks.typed
 @dataclass(frozen=True)
 class Grid:
     """The tensor grid of p = 1..5 axes; what follows from the axes is computed once.
@@ -107,7 +117,7 @@ class Grid:
         object.__setattr__(self, "axes", tuple(self.axes))
         wrong = [type(axis).__name__ for axis in self.axes if not isinstance(axis, Axis)]
         if wrong:
-            raise TypeError(f"axes must be mfpde.measures.Axis objects; given {wrong}")
+            raise TypeError(f"axes (grid) must be mfpde.measures.Axis objects; given {wrong}")
         if not 1 <= len(self.axes) <= LARGEST_DIM:
             raise ValueError(
                 f"a grid has 1 to {LARGEST_DIM} axes, since cells multiply; given "
@@ -115,6 +125,7 @@ class Grid:
             )
 
     @classmethod
+    @checks.typed
     def of_box(
         cls,
         box: ArrayLike,
@@ -136,6 +147,7 @@ class Grid:
             kind = checks.choice("spacing", kinds[i], SPACINGS)
             _check_box(f"box[{i}]", low, high)
             n = checks.count(f"cells[{i}]", counts[i], least=FEWEST)
+            checks.memory(f"cells[{i}] = {n}", 32.0 * n, "use fewer cells")
             how = {"focus": float(middle[i])} if kind == "sinh" else {}
             axes.append(getattr(Axis, kind)(float(low), float(high), n, **how))
         return cls(tuple(axes))
@@ -175,6 +187,13 @@ class Grid:
         sizes = "x".join(map(str, self.shape))
         box = ", ".join(f"[{axis.low:g}, {axis.high:g}]" for axis in self.axes)
         return f"Grid({sizes} cells on {box})"
+
+
+def _numbers(n: int) -> NDArray[np.int64]:
+    """0..n, for an axis of n cells."""
+    checks.count("n cells of an Axis", n, least=FEWEST)
+    checks.memory("n cells of an Axis", 32.0 * n, "use fewer cells")
+    return np.arange(n + 1)
 
 
 def outer(factors: Sequence[Array]) -> Array:

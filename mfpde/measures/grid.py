@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Sequence
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -16,9 +16,6 @@ from mfpde.laws import DepthLaw, Law, at_depth
 from mfpde.measures.axes import Axis, Grid
 from mfpde.measures.deposit import cloud_in_cell, default_box, law_masses
 from mfpde.measures.particles import ParticleMeasure
-
-if TYPE_CHECKING:
-    from mfpde.measures.moving import MovingGrid
 
 Array = NDArray[np.float64]
 
@@ -38,15 +35,15 @@ class GridMeasure:
 
     kind: ClassVar[str] = "grid"
 
+    @checks.typed
     def __init__(self, masses: ArrayLike, depth: Depth, axes: Sequence[Axis] | Grid) -> None:
-        if not isinstance(depth, Depth):
-            raise TypeError(f"depth must be a mfpde.Depth; given {type(depth).__name__}")
         self.depth = depth
         self.grid = axes if isinstance(axes, Grid) else Grid(tuple(axes))
         found = checks.array("masses", masses, (len(depth.nodes), *self.grid.shape))
         self.masses = _check_masses(found)
 
     @classmethod
+    @checks.typed
     def from_law(
         cls,
         law: Law | DepthLaw,
@@ -84,6 +81,7 @@ class GridMeasure:
         return rho
 
     @classmethod
+    @checks.typed
     def from_particles(
         cls,
         rho: ParticleMeasure,
@@ -174,6 +172,7 @@ class GridMeasure:
 
     # -- other views --------------------------------------------------------------------------
 
+    @checks.typed
     def to_particles(self, *, below: float = 0.0) -> ParticleMeasure:
         """Cell centres as particles; cells with mass <= ``below`` at every depth are left out.
 
@@ -189,12 +188,7 @@ class GridMeasure:
         theta = np.broadcast_to(points, (self.levels, *points.shape))
         return ParticleMeasure(theta, self.depth, weights / totals)
 
-    def moving(self) -> MovingGrid:
-        """The same cells, free to move: what a run to late times starts from."""
-        from mfpde.measures.moving import MovingGrid
-
-        return MovingGrid.from_grid(self)
-
+    @checks.typed
     def marginal(self, coordinates: int | Sequence[int]) -> GridMeasure:
         """The law of one coordinate, or of several in the order given, on their axes."""
         chosen = [coordinates] if isinstance(coordinates, int | np.integer) else list(coordinates)
@@ -266,7 +260,7 @@ class GridMeasure:
             warnings.warn(
                 f"the wall cells of {self.grid!r} hold {held[worst]:.3g} of the mass at depth "
                 f"t = {self.depth.nodes[worst]:g}: use a larger box",
-                stacklevel=3,
+                stacklevel=4,
             )
 
     def __repr__(self) -> str:
@@ -304,6 +298,7 @@ def _grid(
         middle = np.clip(focus, bounds[:, 0], bounds[:, 1])
         assert cells is not None
         grid = Grid.of_box(bounds, cells, spacing, middle)
+    checks.memory(f"cells = {grid.shape}", 8.0 * grid.size * (dim + 4), "use fewer, or particles")
     if grid.dim != dim:
         raise ValueError(f"axes must be {dim}, one for each coordinate; given {grid.dim}")
     return grid

@@ -43,6 +43,7 @@ class PlacedBlocks(ABC):
 
     kind: ClassVar[str]
 
+    @checks.typed
     def __init__(self, theta: ArrayLike, t: ArrayLike, *, beta: float = 1.0) -> None:
         self.theta: Array = checks.array("theta", theta, ("n", "p")).copy()
         if 0 in self.theta.shape:
@@ -65,6 +66,7 @@ class PlacedBlocks(ABC):
         """Rising depths of ``count`` blocks that share [0, 1] evenly."""
 
     @classmethod
+    @checks.typed
     def from_law(
         cls,
         law: Law | DepthLaw,
@@ -83,6 +85,7 @@ class PlacedBlocks(ABC):
         """
         checks.choice("rule", rule, ("iid", "sobol"))
         first = at_depth(law, 0.0)
+        checks.memory(f"count = {count}", 24.0 * count * (1 + first.dim), "take fewer blocks")
         cube = laws.Uniform(0.0, 1.0, dim=1 + first.dim)
         v, _ = quadrature.points(cube, count, rule, np.random.SeedSequence(seed, spawn_key=(0,)))
         v = v[np.argsort(v[:, 0], kind="stable")]
@@ -155,6 +158,7 @@ class PlacedBlocks(ABC):
         """∫ g dρ for values g(θ_j, t_j), shape (n,), summed in fixed order."""
         return float(values.mean())
 
+    @checks.typed
     def exchanges(self, other: PlacedBlocks) -> int:
         """Pairs of blocks that stand in the opposite order in ``other``, ties broken by number.
 
@@ -177,7 +181,7 @@ class JointMeasure(PlacedBlocks):
 
     where ρ(t, dθ) dt = ρ includes the density in depth, so that E depends on the order of the
     blocks only. The *Wasserstein* joint flow moves both coordinates, dθ_j/ds = −∇_θ V and
-    dt_j/ds = −β⁻² ∂_t V; see ``mfpde.flows.joint`` for what ∂_t V means where E is piecewise
+    dt_j/ds = −β⁻² ∂_t V; see ``mfpde.passes.joint`` for what ∂_t V means where E is piecewise
     constant in t, and for its limit. ``window`` in (0, 1] is the width in depth over which ∂_t V
     averages; n^(−1/3) by default.
 
@@ -187,6 +191,7 @@ class JointMeasure(PlacedBlocks):
 
     kind: ClassVar[str] = "joint"
 
+    @checks.typed
     def __init__(
         self,
         theta: ArrayLike,
@@ -210,6 +215,7 @@ class JointMeasure(PlacedBlocks):
         return (np.arange(count) + 0.5) / count
 
     @classmethod
+    @checks.typed
     def from_particles(cls, rho: ParticleMeasure, **fields: Any) -> JointMeasure:
         """The particles of K layers as n = K M blocks; each layer's share its interval evenly.
 
@@ -224,6 +230,7 @@ class JointMeasure(PlacedBlocks):
         theta = rho.theta.reshape(-1, rho.dim)
         return cls(theta, cls.even(len(theta)), **fields)
 
+    @checks.typed
     def to_particles(self, depth: Depth | None = None) -> ParticleMeasure:
         """The same network with depth measured by mass: block l owns [l/n, (l + 1)/n].
 
@@ -256,7 +263,7 @@ class OrderedBlocks(PlacedBlocks):
     A block's depth decides its place *and* its step. Evenly placed blocks, t^l = (l + 1)/n, are
     the plain ResNet. As n → ∞ the pass tends to dX/dt = ∫ f(X, θ) ρ_t(dθ) with the *conditional*
     law ρ_t of θ at depth t, whatever the depth marginal: not the limit of ``JointMeasure``. See
-    ``mfpde.flows.reordering`` for its flow and for what happens where blocks change order.
+    ``mfpde.passes.ordered`` for its flow and for what happens where blocks change order.
 
     Raises ValueError for wrong shapes, non-finite entries, depths outside [0, 1] or a beta that is
     not positive. Source: Lu et al. 2020, Section 4.

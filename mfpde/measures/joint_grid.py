@@ -31,6 +31,7 @@ class JointGrid:
 
     kind: ClassVar[str] = "joint_grid"
 
+    @checks.typed
     def __init__(
         self, masses: ArrayLike, axes: Sequence[Axis] | Grid, *, beta: float = 1.0
     ) -> None:
@@ -48,6 +49,7 @@ class JointGrid:
         self.depth = Depth(len(self.masses), "midpoint")
 
     @classmethod
+    @checks.typed
     def from_law(
         cls,
         law: Law | DepthLaw,
@@ -69,7 +71,9 @@ class JointGrid:
         marginal = (depth or Uniform(0.0, 1.0)).marginals
         if len(marginal) != 1:
             raise ValueError(f"depth must be a law of one coordinate; given {depth}")
-        nodes = Depth(checks.count("depth_cells", depth_cells, least=FEWEST), "midpoint")
+        checks.count("depth_cells", depth_cells, least=FEWEST)
+        checks.memory(f"depth_cells = {depth_cells}", 200.0 * depth_cells, "use fewer")
+        nodes = Depth(depth_cells, "midpoint")
         given = GridMeasure.from_law(law, nodes, cells=cells, box=box, spacing=spacing, axes=axes)
         inner = marginal[0].cdf(np.linspace(0.0, 1.0, depth_cells + 1)[1:-1])
         share = np.diff(np.concatenate([[0.0], inner, [1.0]]))
@@ -89,6 +93,11 @@ class JointGrid:
     def dim(self) -> int:
         """p, the dimension of θ."""
         return self.grid.dim
+
+    @property
+    def joint_axes(self) -> tuple[Axis, ...]:
+        """The axes of (t, θ) in the metric of the flow: depth is measured in β t."""
+        return (Axis.uniform(0.0, self.beta, self.levels), *self.grid.axes)
 
     @property
     def slices(self) -> Array:

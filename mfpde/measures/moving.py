@@ -30,13 +30,14 @@ class MovingGrid(ParticleMeasure):
 
     ``theta`` (K, M, p) are the places of the centres, M = n1···np in the grid's order; ``weights``
     the cell masses (K, M) or (M,); ``grid`` the reference grid. Usually made by
-    ``MovingGrid.from_law`` or ``GridMeasure.moving()``.
+    ``MovingGrid.from_law`` or ``MovingGrid.from_grid``.
 
     Raises ValueError for shapes that do not fit, and as ``ParticleMeasure``.
     """
 
     kind: ClassVar[str] = "moving_grid"
 
+    @checks.typed
     def __init__(
         self, theta: ArrayLike, depth: Depth, weights: ArrayLike, grid: Sequence[Axis] | Grid
     ) -> None:
@@ -49,6 +50,7 @@ class MovingGrid(ParticleMeasure):
             )
 
     @classmethod
+    @checks.typed
     def from_law(  # type: ignore[override]
         cls,
         law: Law | DepthLaw,
@@ -64,6 +66,7 @@ class MovingGrid(ParticleMeasure):
         return cls.from_grid(still)
 
     @classmethod
+    @checks.typed
     def from_grid(cls, rho: GridMeasure) -> MovingGrid:
         """The cells of a grid measure, free to move."""
         theta = np.broadcast_to(
@@ -136,6 +139,7 @@ class MovingGrid(ParticleMeasure):
 
     # -- other grids ------------------------------------------------------------------------------
 
+    @checks.typed
     def refined(self, factor: int) -> MovingGrid:
         """Every cell cut into factor^p, places and density by monotone cubics along each axis.
 
@@ -153,6 +157,7 @@ class MovingGrid(ParticleMeasure):
         masses /= masses.sum(axis=1, keepdims=True)
         return MovingGrid(places.reshape(self.levels, -1, self.dim), self.depth, masses, fine)
 
+    @checks.typed
     def to_grid(
         self,
         *,

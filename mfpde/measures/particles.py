@@ -13,6 +13,7 @@ from mfpde import checks
 from mfpde.depth import Depth
 from mfpde.laws import DepthLaw, Law, at_depth
 from mfpde.measures import quadrature
+from mfpde.paths import Path
 
 Array = NDArray[np.float64]
 
@@ -32,6 +33,7 @@ class ParticleMeasure:
 
     kind: ClassVar[str] = "particles"
 
+    @checks.typed
     def __init__(
         self,
         theta: ArrayLike,
@@ -40,8 +42,6 @@ class ParticleMeasure:
         *,
         dtype: DTypeLike | None = None,
     ) -> None:
-        if not isinstance(depth, Depth):
-            raise TypeError(f"depth must be a mfpde.Depth; given {type(depth).__name__}")
         if dtype is None:
             dtype = np.float32 if np.asarray(theta).dtype == np.float32 else np.float64
         checks.choice("dtype", np.dtype(dtype).name, PRECISIONS)
@@ -69,6 +69,7 @@ class ParticleMeasure:
         return a / sums[:, None] if off.max() > 1e-14 else a
 
     @classmethod
+    @checks.typed
     def from_law(
         cls,
         law: Law | DepthLaw,
@@ -76,7 +77,7 @@ class ParticleMeasure:
         *,
         count: int | Sequence[int],
         rule: str = "sobol",
-        coupling: str = "tied",
+        coupling: str | Path = "tied",
         seed: int = 0,
         dtype: DTypeLike = np.float64,
     ) -> ParticleMeasure:
@@ -84,21 +85,25 @@ class ParticleMeasure:
 
         ``rule`` is "iid", "sobol", "gauss" or "spectral" (``mfpde.measures.quadrature.points``);
         ``coupling`` is "tied" (the same points of the unit cube at every node: t ↦ θ is as smooth
-        as the law) or "independent" (fresh points at node k, from
-        ``SeedSequence(seed, spawn_key=(k,))``). For tensor rules ``count`` may be the
+        as the law), "independent" (fresh points at node k, from
+        ``SeedSequence(seed, spawn_key=(k,))``) or a law of paths of ``mfpde.paths``, by which a
+        particle's parameters at two nodes hang together. For tensor rules ``count`` may be the
         orders of the p coordinates.
         """
+        checks.choice("rule", rule, quadrature.RULES)
+        if isinstance(coupling, Path):
+            points = quadrature.paths(law, depth.nodes, coupling, count, rule, seed)
+            return cls(points, depth, dtype=dtype)
         checks.choice("coupling", coupling, ("tied", "independent"))
+        if isinstance(count, int | np.integer):
+            needed = 24.0 * len(depth.nodes) * checks.count("count", count)
+            needed *= at_depth(law, 0.0).dim
+            checks.memory(f"count = {count} at {len(depth.nodes)} depths", needed, "take fewer")
         if rule in quadrature.TENSOR_RULES and coupling == "independent":
             raise ValueError(f"rule={rule!r} is deterministic: it has no coupling='independent'")
-        theta, weights = [], []
-        for k, t in enumerate(depth.nodes):
-            key = (k,) if coupling == "independent" else (0,)
-            stream = np.random.SeedSequence(seed, spawn_key=key)
-            points, a = quadrature.points(at_depth(law, float(t)), count, rule, stream)
-            theta.append(points)
-            weights.append(a)
-        return cls(np.stack(theta), depth, np.stack(weights), dtype=dtype)
+        stream = np.random.SeedSequence(seed)
+        theta, weights = quadrature.over_depth(law, depth.nodes, count, rule, coupling, stream)
+        return cls(theta, depth, weights, dtype=dtype)
 
     @property
     def levels(self) -> int:

@@ -24,6 +24,8 @@ from mfpde.depth import Depth
 from mfpde.kernels import activate, grid_sums
 from mfpde.measures.axes import Axis, Grid
 from mfpde.passes.propagate import Layers
+from mfpde.penalty import Penalty
+from mfpde.volumes.faces import Potential
 
 Array = NDArray[np.float64]
 
@@ -39,7 +41,9 @@ def on_grid(block: Block, grid: Grid) -> GridSums:
         raise ValueError(
             f"rho must hold parameters of {block!r}, p = {block.size}; given p = {grid.dim}"
         )
-    return SeparableSums(block, grid) if computes(block, SHL) else CellSums(block, grid)
+    if computes(block, SHL) and block.activation.compiled:
+        return SeparableSums(block, grid)
+    return CellSums(block, grid)
 
 
 class GridSums(Block):
@@ -71,6 +75,14 @@ class GridSums(Block):
     @abstractmethod
     def expand(self, g: Array) -> Array:
         """Rᵀg for g (K, C), shape (K, n1, ..., np): the potential at the centres."""
+
+    def face_potential(self, g: Array, penalty: Penalty) -> Potential:
+        """Rᵀg + r at the centres, in the form that the fluxes read."""
+        full = self.expand(g)
+        if penalty:
+            full = full + penalty.value(self.grid.points)
+        rows = self.grid.shape[0] if self.grid.dim > 1 else 1
+        return Potential.of(full.reshape(len(g), rows, -1))
 
     @abstractmethod
     def _field(self, x: Array, mu: Array) -> Array:
@@ -177,6 +189,23 @@ class SeparableSums(GridSums):
         out = np.empty((len(g), self._u.shape[1], self._w.shape[1]))
         grid_sums.expand(self._u, np.ascontiguousarray(self._by_axis(g)), out)
         return out.reshape(len(g), *self.grid.shape)
+
+    def face_potential(self, g: Array, penalty: Penalty) -> Potential:
+        """u_1 g_1 + Σ_{i>1} u_i g_i, and (λ/2)|θ|² split between rows and plane."""
+        if penalty.quartic:
+            return super().face_potential(g, penalty)
+        first, levels = self.grid.axes[0].centres, len(g)
+        g = g.reshape(levels, self.dim, -1)
+        others = _centres(self.grid.axes[1 : self.dim]) if self.dim > 1 else np.zeros((0, 1))
+        shape = (levels, others.shape[1], g.shape[2])
+        slope = np.broadcast_to(g[:, :1], shape).reshape(levels, -1)
+        base = np.einsum("ij,kix->kjx", others, g[:, 1:]).reshape(levels, -1)
+        row = np.zeros(len(first))
+        if penalty:
+            rest = self.grid.points[0, ..., 1:].reshape(-1, self.grid.dim - 1)
+            base = base + penalty.value(rest)
+            row = penalty.value(first[:, None])
+        return Potential(first, np.ascontiguousarray(slope), base, row, np.empty((0, 0, 0)))
 
     def forward_pass(
         self, depth: Depth, theta: Array, weights: Array, start: Array, keep: bool

@@ -12,6 +12,7 @@ from mfpde import checks
 from mfpde.depth import Depth
 from mfpde.laws import DepthLaw, Law
 from mfpde.measures.particles import ParticleMeasure
+from mfpde.paths import Path
 from mfpde.problem import Problem
 from mfpde.resnet import engines, run_file
 from mfpde.resnet.observables import Observables
@@ -36,6 +37,7 @@ class TrainingError(FloatingPointError):
         self.training = training
 
 
+@checks.typed
 def train(
     problem: Problem,
     law: Law | DepthLaw | None = None,
@@ -43,7 +45,7 @@ def train(
     layers: int | None = None,
     width: int | None = None,
     seeds: int | Sequence[int] | None = None,
-    coupling: str = "independent",
+    coupling: str | Path = "independent",
     start: ArrayLike | None = None,
     s_end: float,
     step: float,
@@ -66,9 +68,9 @@ def train(
 
     They start from i.i.d. parameters of ``law`` in ``layers`` layers of ``width`` M: seed q gives
     ``ParticleMeasure.from_law(law, Depth(L, "euler"), count=M, rule="iid", coupling=coupling,
-    seed=q)``, with ``coupling`` "independent" (fresh draws in every layer) or "tied" (one draw,
-    repeated over depth); ``seeds`` is S (default 5) or the names of the S networks. Or they start
-    from ``start`` (S, L, M, p), and no law is given.
+    seed=q)``, with ``coupling`` "independent" (fresh draws in every layer), "tied" (one draw,
+    repeated over depth) or a law of paths of ``mfpde.paths``; ``seeds`` is S (default 5) or the
+    names of the S networks. Or they start from ``start`` (S, L, M, p), and no law is given.
 
     ``optimizer``: "gd" is gradient descent with the mean-field factor, θ ← θ − ``step``·L·M·∂E/∂θ
     (penalties included), so that ``step`` and ``s_end`` are times of the limit's flow;
@@ -126,6 +128,7 @@ def train(
     return _checked(found, raise_on_failure)
 
 
+@checks.typed
 def resume(
     path: PathLike,
     *,
@@ -158,6 +161,7 @@ def resume(
     )
 
 
+@checks.typed
 def train_shapes(
     problem: Problem,
     law: Law | DepthLaw,
@@ -172,13 +176,21 @@ def train_shapes(
     Keywords go to ``train``; a shape listed twice is trained once. To spread the shapes over
     processes, hand ``train`` to ``mfpde.sweep.map_runs``.
     """
-    wanted = list(dict.fromkeys((int(layers), int(width)) for layers, width in shapes))
+    wanted = list(dict.fromkeys(_shape(shape) for shape in shapes))
     return {
         shape: train(
             problem, law, layers=shape[0], width=shape[1], seeds=seeds, progress=False, **how
         )
         for shape in track(wanted, "networks", progress)
     }
+
+
+def _shape(shape: Any) -> tuple[int, int]:
+    """One of the ``shapes`` of ``train_shapes``."""
+    if not isinstance(shape, Sequence | np.ndarray) or len(shape) != 2:
+        raise TypeError(f"shapes must hold pairs (layers, width); given {checks.brief(shape)}")
+    layers, width = (checks.count("shapes (layers, width)", number) for number in shape)
+    return layers, width
 
 
 def _finish(
@@ -221,7 +233,7 @@ def _start(
     layers: int | None,
     width: int | None,
     seeds: int | Sequence[int] | None,
-    coupling: str,
+    coupling: str | Path,
     start: ArrayLike | None,
 ) -> tuple[Array, tuple[int, ...]]:
     """Initial parameters (S, L, M, p), and the names of the networks."""
@@ -236,7 +248,12 @@ def _start(
     if law is None:
         raise ValueError("law must be given, or explicit parameters start (S, L, M, p)")
     names = check_seeds(seeds, None)
-    checks.choice("coupling", coupling, COUPLINGS)
+    if not isinstance(coupling, Path):
+        checks.choice("coupling", coupling, COUPLINGS)
+    needed = 32.0 * len(names) * checks.count("layers", layers) * checks.count("width", width)
+    checks.memory(
+        f"{len(names)} seeds of layers = {layers} and width = {width}", needed * size, "take fewer"
+    )
     depth, count = Depth(checks.count("layers", layers), "euler"), checks.count("width", width)
     theta = np.stack([_sample(law, depth, count, coupling, seed) for seed in names])
     if theta.shape[-1] != size:
@@ -247,7 +264,9 @@ def _start(
     return theta, names
 
 
-def _sample(law: Law | DepthLaw, depth: Depth, width: int, coupling: str, seed: int) -> Array:
+def _sample(
+    law: Law | DepthLaw, depth: Depth, width: int, coupling: str | Path, seed: int
+) -> Array:
     return ParticleMeasure.from_law(
         law, depth, count=width, rule="iid", coupling=coupling, seed=seed
     ).theta

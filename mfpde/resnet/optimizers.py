@@ -31,6 +31,7 @@ class GradientDescent:
         return theta - h * (rates * g), slots
 
 
+@checks.typed
 @dataclass(frozen=True)
 class SGD:
     """Gradient descent on ``batch`` data a step, every datum once an epoch in shuffled order."""
@@ -50,6 +51,7 @@ class SGD:
         return theta - h * (rates * g), slots
 
 
+@checks.typed
 @dataclass(frozen=True)
 class Momentum:
     """v ← β v + (1 − β) g, θ ← θ − h R v, on ``batch`` data a step (None: all).
@@ -76,6 +78,7 @@ class Momentum:
         return theta - h * (rates * v), (v,)
 
 
+@checks.typed
 @dataclass(frozen=True)
 class Adam:
     """Adam with bias correction: θ ← θ − h R m̂/(√v̂ + ε), m and v averages of g and g².
@@ -108,6 +111,7 @@ class Adam:
         return theta - (h / (1.0 - self.beta1**n)) * (rates * (m / size)), (m, v)
 
 
+@checks.typed
 @dataclass(frozen=True)
 class Langevin:
     """Noisy descent θ ← θ − h R g + √(2 τ h R) ξ, ξ ~ N(0, 1): dθ = −R ∇V ds + √(2 τ R) dW.

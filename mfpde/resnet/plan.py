@@ -11,7 +11,9 @@ from numpy.typing import ArrayLike, NDArray
 from mfpde import checks
 from mfpde.resnet.optimizers import Optimizer
 
-Save = None | int | ArrayLike
+MOST_STEPS = 10**9
+
+Save = None | int | Sequence[float]
 
 
 @dataclass(frozen=True)
@@ -45,7 +47,7 @@ def extended(plan: Plan, s_end: float | None, taken: int) -> Plan:
     if s_end is None:
         return plan
     s_end = checks.positive("s_end", s_end)
-    count = round(s_end / plan.h)
+    count = round(_steps(s_end, plan.h))
     if abs(s_end / plan.h - count) > 1e-6 or count < taken:
         raise ValueError(
             f"s_end must be a whole number of steps of {plan.h:g}, and at least "
@@ -59,7 +61,16 @@ def step_count(s_end: float, step: float) -> int:
     s_end, step = checks.positive("s_end", s_end), checks.positive("step", step)
     if step > s_end:
         raise ValueError(f"step must be <= s_end = {s_end:g}; given {step:g}")
-    return int(np.ceil(s_end / step * (1 - 1e-12)))
+    return int(np.ceil(_steps(s_end, step) * (1 - 1e-12)))
+
+
+def _steps(s_end: float, step: float) -> float:
+    if s_end > MOST_STEPS * step:
+        raise ValueError(
+            f"s_end = {s_end:g} is more than {MOST_STEPS} steps of step = {step:g} away: take "
+            "longer steps or an earlier end"
+        )
+    return s_end / step
 
 
 def save_steps(save: Save, count: int, s_end: float) -> tuple[int, ...]:
@@ -67,7 +78,8 @@ def save_steps(save: Save, count: int, s_end: float) -> tuple[int, ...]:
     if save is None:
         return ()
     if isinstance(save, (int, np.integer)) and not isinstance(save, bool):
-        times = np.linspace(0.0, s_end, checks.count("save", save) + 1)
+        checks.memory(f"save = {save} times", 64.0 * checks.count("save", save), "save fewer")
+        times = np.linspace(0.0, s_end, save + 1)
     else:
         times = checks.array("save", save, ("n",))
     if times.size and not 0.0 <= times.min() <= times.max() <= s_end * (1 + 1e-12):
@@ -91,7 +103,8 @@ def check_seeds(seeds: int | Sequence[int] | None, starts: int | None) -> tuple[
     if seeds is None:
         seeds = 5 if starts is None else starts
     if isinstance(seeds, (int, np.integer)):
-        names = tuple(range(checks.count("seeds", seeds)))
+        checks.memory(f"seeds = {seeds}", 64.0 * checks.count("seeds", seeds), "take fewer")
+        names = tuple(range(seeds))
     else:
         names = tuple(checks.count("seeds", seed, least=0) for seed in seeds)
     if not names:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from mfpde import checks
 from mfpde.depth import Depth
 from mfpde.measures.particles import ParticleMeasure
 from mfpde.runs.status import Status
@@ -55,6 +56,7 @@ class Training:
         """How the run ended; the remedy, where it failed."""
         return REMEDIES.get(self.status, self.status.text)
 
+    @checks.typed
     def measure(self, index: int = 0, s: float | None = None) -> ParticleMeasure:
         """The network of seed ``seeds[index]`` as a measure of Euler depth.
 

@@ -1,6 +1,8 @@
 """How training responds: Hessian products, sensitivities, fluctuations of finite networks."""
 
+from mfpde.response.finite_result import FiniteSize
+from mfpde.response.finite_size import finite_size
 from mfpde.response.hessian import hessian_product
 from mfpde.response.sensitivity import Sensitivity, sensitivity
 
-__all__ = ["Sensitivity", "hessian_product", "sensitivity"]
+__all__ = ["FiniteSize", "Sensitivity", "finite_size", "hessian_product", "sensitivity"]

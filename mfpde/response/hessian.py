@@ -6,8 +6,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from mfpde import checks
-from mfpde.evaluate import layers
 from mfpde.measures.particles import ParticleMeasure
+from mfpde.passes import operator_of
 from mfpde.passes.second_order import Directions
 from mfpde.problem import Problem
 from mfpde.response.linearised import Linearised
@@ -15,6 +15,7 @@ from mfpde.response.linearised import Linearised
 Array = NDArray[np.float64]
 
 
+@checks.typed
 def hessian_product(
     problem: Problem,
     rho: ParticleMeasure,
@@ -44,7 +45,7 @@ def hessian_product(
     if mass is not None:
         mass = mass[None] if mass.ndim == 2 else mass
         mass = checks.array("weights", mass, (len(change), *shape[:2]))
-    stack = layers(problem, rho)
+    stack = operator_of(problem, rho).layers(rho.theta)
     stack = stack._replace(
         theta=stack.theta.astype(np.float64), weights=stack.weights.astype(np.float64)
     )

@@ -18,7 +18,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mfpde import losses
-from mfpde.evaluate import terminal_cotangent
 from mfpde.passes import propagate
 from mfpde.passes.propagate import Layers
 from mfpde.passes.second_order import Directions, adjoint_tangents, forward_tangents
@@ -44,8 +43,8 @@ class Linearised:
         self.problem, self.layers, self.penalty = problem, layers, penalty
         self._omega = layers.depth.weights[:, None, None]
         self._passed = propagate.forward(layers, start, keep=True)
-        terminal = terminal_cotangent(problem, self._passed.end)
-        self._back = propagate.adjoint(layers, self._passed, terminal)
+        slope = problem.loss_gradient(self.outputs) / problem.size
+        self._back = propagate.adjoint(layers, self._passed, slope @ problem.readout)
         self._passed = self._passed._replace(kept=None)  # the products read the states alone
 
     @property
@@ -75,7 +74,7 @@ class Linearised:
         problem, outputs = self.problem, self.outputs
         stages, end = forward_tangents(self.layers, self._passed, directions)
         moved = end @ problem.readout.T
-        hessian = problem.loss.hessian(outputs, problem.y)
+        hessian = problem.loss_hessian(outputs)
         slope = np.stack([losses.apply(hessian, one) for one in moved]) / problem.size
         found = adjoint_tangents(
             self.layers,

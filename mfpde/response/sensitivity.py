@@ -46,6 +46,7 @@ class Sensitivity:
     steps: int
 
 
+@checks.typed
 def sensitivity(
     problem: Problem,
     law: Law | DepthLaw,
@@ -80,8 +81,8 @@ def sensitivity(
     mean_t, std_t = _by_law(rho0, law, found.initial[0])
     omega, z = rho0.depth.weights, point.outputs
     end = point.layers.theta
-    fit = float(np.mean(problem.loss.value(z, problem.y)))
-    direct = problem.loss.target_gradient(z, problem.y) / problem.size
+    fit = problem.fit(z)
+    direct = problem.target_gradient(z) / problem.size
     return Sensitivity(
         s=float(s_end),
         loss=fit + rho0.integrate(problem.penalty.value(end)),

@@ -20,11 +20,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mfpde.depth import EULER, HEUN, RK4
-from mfpde.evaluate import layers
 from mfpde.flows.schemes import tsitouras
 from mfpde.flows.schemes.explicit import descend
 from mfpde.flows.solve import solve
 from mfpde.measures.particles import ParticleMeasure
+from mfpde.passes import operator_of
 from mfpde.passes.second_order import Directions
 from mfpde.problem import Problem
 from mfpde.response.linearised import Linearised
@@ -72,7 +72,7 @@ class Trajectory:
     def __init__(self, problem: Problem, rho0: ParticleMeasure, method: str, s: Array) -> None:
         self.problem, self.method, self.s = problem, method, s
         self.rho0 = rho0
-        self._layers = layers(problem, rho0)
+        self._layers = operator_of(problem, rho0).layers(rho0.theta)
         self._start = problem.start()
         self._rows, self._b = METHODS[method]
         self._mass = (rho0.depth.weights[:, None] * rho0.weights)[:, :, None]
@@ -167,7 +167,8 @@ class Trajectory:
             total = total + moved.gradient
             influence = influence + moved.potential
             start = start + moved.start
-            targets = targets - moved.outputs / self.problem.size
+            pushed = self.problem.target_push(points[i].outputs, moved.outputs)
+            targets = targets + pushed / self.problem.size
             state = points[i].layers.theta
             decay = decay + np.einsum("ckmp,kmp->c", kappa, self._mass * state)
         return Pulled(total, influence, start, targets, decay)
@@ -260,7 +261,7 @@ def of_others(point: Linearised, x: Array, v: Array) -> Seeds:
 def of_loss(point: Linearised) -> Seeds:
     """The seed of E."""
     problem, theta = point.problem, point.layers.theta
-    slope = problem.loss.gradient(point.outputs, problem.y) / problem.size
+    slope = problem.loss_gradient(point.outputs) / problem.size
     found: Any = of_outputs(point, slope[None])
     if problem.penalty:
         found.displacement[...] += problem.penalty.gradient(theta)

@@ -97,7 +97,8 @@ def _times(save: Save, s_end: float) -> tuple[float, ...]:
     if isinstance(save, (int, np.integer)) and not isinstance(save, bool):
         if not np.isfinite(s_end):
             raise ValueError("save=<number> needs a finite s_end; give the save times themselves")
-        return tuple(np.linspace(0.0, s_end, checks.count("save", save) + 1)[1:].tolist())
+        checks.memory(f"save = {save} times", 64.0 * checks.count("save", save), "save fewer")
+        return tuple(np.linspace(0.0, s_end, save + 1)[1:].tolist())
     times = np.unique(checks.array("save", save, ("n",)))
     if times.size and (times[0] < 0 or times[-1] > s_end):
         raise ValueError(

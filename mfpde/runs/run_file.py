@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from mfpde import losses
 from mfpde.blocks import Block, from_spec, spec_of
 from mfpde.measures import MEASURES
 from mfpde.problem import Problem
@@ -71,10 +72,12 @@ def write_problem(problem: Problem, file: h5py.File) -> dict[str, Any]:
     """Write a problem's arrays, and return the plain values that belong to them."""
     for name in ("x", "y", "embed", "readout"):
         file["problem/" + name] = getattr(problem, name)
+    if problem.weights is not None:
+        file["problem/weights"] = problem.weights
     return {
         "block": spec_of(problem.block),
         "block_repr": repr(problem.block),
-        "loss": problem.loss.name,
+        "loss": losses.spec_of(problem.loss),
         "penalty": asdict(problem.penalty),
         "temperature": problem.temperature,
     }
@@ -88,6 +91,7 @@ def read_problem(file: h5py.File, config: dict[str, Any], block: Any) -> Problem
         embed=file["problem/embed"][...],
         readout=file["problem/readout"][...],
         loss=config["loss"],
+        weights=file["problem/weights"][...] if "problem/weights" in file else None,
         weight_decay=config["penalty"]["quadratic"],
         quartic_decay=config["penalty"]["quartic"],
         temperature=config["temperature"],

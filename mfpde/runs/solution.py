@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from mfpde import checks
 from mfpde.measures import Measure
 from mfpde.problem import Problem
 from mfpde.runs.options import Options
@@ -131,6 +132,7 @@ class Solution:
         """How the run ended (the remedy, where it failed), and what ``method="auto"`` chose."""
         return " ".join(part for part in (self.status.text, self.note) if part)
 
+    @checks.typed
     def at(self, s: float) -> Any:
         """ρ_s: exact at saved times, linear in the state between neighbouring ones.
 
@@ -150,6 +152,7 @@ class Solution:
     def _state(self, k: int) -> NDArray[Any]:
         return self.states[k] if k < len(self.states) else self.control.state
 
+    @checks.typed
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write a run file (HDF5), atomically: a reader sees the old file or the new one."""
         from mfpde.runs import run_file
@@ -157,6 +160,7 @@ class Solution:
         run_file.save(self, path)
 
     @classmethod
+    @checks.typed
     def load(cls, path: str | os.PathLike[str], *, block: Any = None) -> Solution:
         """Read a run file; a block the package does not know is handed over as ``block``."""
         from mfpde.runs import run_file

@@ -55,6 +55,30 @@ class Status(Enum):
         "longer steps ('implicit').",
     )
 
+    TOLERANCE_MET = (True, "The error estimate is within rtol.")
+    TOLERANCE_MISSED = (
+        False,
+        "The error estimate is above rtol and the largest sizes are reached: use a larger rtol.",
+    )
+    BUDGET_SPENT = (
+        False,
+        "max_seconds or max_work is spent: the best result so far is kept.",
+    )
+
+    CONVERGED = (True, "The state is its own Gibbs state to tol in total variation.")
+    NOT_CONVERGED = (
+        False,
+        "max_steps were taken before tol was met: use method='newton', continuation=True, or "
+        "(under method='picard') less damping; at a small temperature Picard diverges for any "
+        "practical damping.",
+    )
+    STALLED = (
+        False,
+        "No step lowered the free energy any more before tol was met: tol is below rounding, or "
+        "the temperature is too small for the cells; use a larger tol, a finer grid or "
+        "continuation=True.",
+    )
+
     @property
     def success(self) -> bool:
         return self.value[0]

@@ -10,12 +10,13 @@ from numpy.typing import NDArray
 from mfpde import checks
 from mfpde.blocks.inheritance import computes
 from mfpde.blocks.linear import Linear
-from mfpde.evaluate import gradient, layers, loss, predict
 from mfpde.measures.particles import ParticleMeasure
-from mfpde.passes import propagate
+from mfpde.passes import carry
+from mfpde.passes.particles import ParticlesCarried
 from mfpde.problem import Problem
 from mfpde.theory._certificate_constants import Constants, constants
 from mfpde.theory._linear_exact import best_linear_fit, gradient_domination
+from mfpde.theory._measures import particles
 
 Array = NDArray[np.float64]
 
@@ -70,6 +71,7 @@ class Certificate:
         )
 
 
+@checks.typed
 def certificate(
     problem: Problem, rho0: ParticleMeasure, *, criterion: str = "uniform"
 ) -> Certificate:
@@ -91,15 +93,16 @@ def certificate(
     Sources: Barboni et al. 2024 (local convergence, Theorem of §4); Zhang, Peyré 2026 (linear).
     """
     checks.choice("criterion", criterion, CRITERIA)
-    found = constants(problem, rho0)
-    excess, least = _excess(problem, rho0, found.safety)
+    found = constants(problem, particles(rho0, "certificate"))
+    carried = carry(problem, rho0)
+    excess, least = _excess(carried, found.safety)
     radii, budget = _budget(found, criterion)
     needed = float(budget.max())
     passed = bool(excess <= needed) and needed > 0.0
     # The least radius that certifies has the largest m, hence the best rate.
     radius = float(radii[np.argmax(budget >= excess) if passed else budget.argmax()])
     bound = found.rate(radius)
-    norm2 = rho0.integrate(np.square(gradient(problem, rho0)).sum(axis=2))
+    norm2 = carried.inner(carried.variation, carried.variation)
     return Certificate(
         passed=passed,
         criterion=criterion,
@@ -111,7 +114,7 @@ def certificate(
         least=least,
         measured=norm2 / (2.0 * excess) if excess > 0 else float("inf"),
         loss_needed=needed,
-        readout_scale=_readout_scale(problem, rho0, needed * (1.0 - 1e-6)),
+        readout_scale=_readout_scale(carried, needed * (1.0 - 1e-6)),
         eigenvalue_factor=_eigenvalue_factor(found, criterion, excess),
         constants=found,
     )
@@ -141,24 +144,25 @@ def _last_radius(found: Constants) -> float:
     return low
 
 
-def _excess(problem: Problem, rho: ParticleMeasure, safety: float) -> tuple[float, float]:
+def _excess(carried: ParticlesCarried, safety: float) -> tuple[float, float]:
     """An upper bound of E(ρ_0) − E*, rounding of the outputs included, and E*."""
+    problem, rho = carried.operator.problem, carried.operator.rho
     least = gradient_domination(problem)[1] if computes(problem.block, Linear) else 0.0
-    path = propagate.forward(layers(problem, rho), problem.start()).path
     size = 1.0 + rho.integrate(np.square(rho.theta).sum(axis=2))  # |f| ≤ 2 (1 + |θ|²)(1 + |x|)
-    size *= 2.0 + 2.0 * float(np.linalg.norm(path, axis=2).max())
+    size *= 2.0 + 2.0 * float(np.linalg.norm(carried.passed.path, axis=2).max())
     error = safety * (float(np.linalg.norm(problem.readout, 2)) * size + np.abs(problem.y).max())
-    value = loss(problem, rho)
+    value = carried.loss
     return float(max(value - least, 0.0) + error * (np.sqrt(2.0 * value) + error)), least
 
 
-def _readout_scale(problem: Problem, rho: ParticleMeasure, needed: float) -> float:
+def _readout_scale(carried: ParticlesCarried, needed: float) -> float:
     """The c nearest to 1 such that cB passes; inf where there is none.
 
     m scales with c², so the condition is ½ mean|BX − y/c|² ≤ needed: quadratic in 1/c.
     """
+    problem = carried.operator.problem
     linear = computes(problem.block, Linear)
-    output, target = predict(problem, rho), best_linear_fit(problem) if linear else problem.y
+    output, target = carried.outputs, best_linear_fit(problem) if linear else problem.y
     a, b, c = (
         0.5 * float((left * right).sum()) / problem.size
         for left, right in ((target, target), (output, target), (output, output))

@@ -54,9 +54,8 @@ from numpy.typing import NDArray
 from mfpde.blocks.inheritance import computes
 from mfpde.blocks.linear import Linear
 from mfpde.blocks.shl import SHL
-from mfpde.evaluate import layers
 from mfpde.measures.particles import ParticleMeasure
-from mfpde.passes import propagate
+from mfpde.passes import carry
 from mfpde.problem import Problem
 from mfpde.theory._linear_exact import gradient_domination
 from mfpde.theory._polyak_lojasiewicz import readout_floor, require_squared
@@ -152,7 +151,7 @@ def _shl(problem: Problem, block: SHL, rho: ParticleMeasure) -> SHLConstants:
     u, w, b = block.split(rho.theta)
     p, q = _norm(u, rho.weights), _norm(w, rho.weights)
     safety = _safety(problem, rho, block.activation.slope * float(np.mean(p * q)))
-    states = propagate.forward(layers(problem, rho), problem.start()).path[:-1]
+    states = carry(problem, rho).passed.path[:-1]
     squares = np.square(states).sum(axis=(1, 2))
     count = problem.size
     trace, least = np.empty(rho.levels), np.empty(rho.levels)

@@ -11,12 +11,16 @@ from numpy.typing import ArrayLike, NDArray
 from mfpde import checks
 from mfpde.evaluate import loss
 from mfpde.flows.solve import solve
+from mfpde.measures.deposit import cloud_in_cell
+from mfpde.measures.grid import GridMeasure
 from mfpde.measures.particles import ParticleMeasure
 from mfpde.problem import Problem
 from mfpde.runs.solution import Solution
+from mfpde.theory._measures import particles
 from mfpde.theory._stationarity import Stationarity, stationarity
 
 Array = NDArray[np.float64]
+Conditional = ParticleMeasure | GridMeasure
 
 MASSES = 0.5 ** np.arange(1, 31)  # tried by the line search, largest first
 
@@ -38,14 +42,15 @@ class Escape:
 
     success: bool
     loss: float
-    final: ParticleMeasure
+    final: Conditional
     rounds: tuple[Round, ...]
     message: str
 
 
+@checks.typed
 def escape(
     problem: Problem,
-    rho: ParticleMeasure,
+    rho: Conditional,
     *,
     loss_below: float = 1e-6,
     box: ArrayLike | None = None,
@@ -64,6 +69,9 @@ def escape(
     first-order minimum over the box). Source: Lu et al. 2020 (no bad local minima).
     """
     checks.positive("loss_below", loss_below)
+    checks.number("s_round", s_round)
+    if s_round <= 0.0:
+        raise ValueError(f"s_round must be > 0; given {s_round!r}")
     done: list[Round] = []
     message = f"{rounds} rounds were not enough: increase rounds, s_round or the box."
     for k in range(checks.count("rounds", rounds)):
@@ -84,20 +92,39 @@ def escape(
     return Escape(final <= loss_below, final, rho, tuple(done), message)
 
 
-def insert(rho: ParticleMeasure, direction: Stationarity, mass: float) -> ParticleMeasure:
+@checks.typed
+def insert(rho: Conditional, direction: Stationarity, mass: float) -> Conditional:
     """ρ_k → (1−ε)ρ_k + εδ_{θ_k} at every depth where that lowers E to first order.
 
-    Elsewhere the new particle has no weight: all depths hold the same number of particles.
+    Elsewhere a new particle has no weight: all depths hold the same number of particles. On a grid
+    the new mass is shared by the nearest centres.
+
+    Raises TypeError for joint measures, ValueError for a point outside the centres of the grid or
+    a mass outside (0, 1).
     """
+    if not 0.0 < checks.positive("mass", mass) < 1.0:
+        raise ValueError(f"mass must be in (0, 1); given {mass!r}")
     epsilon = np.where(direction.per_depth > 0.0, mass, 0.0)[:, None]
+    if isinstance(rho, GridMeasure):
+        return _deposited(rho, direction.minimisers, epsilon)
+    rho = particles(rho, "insert")
     theta = np.concatenate([rho.theta, direction.minimisers[:, None]], axis=1)
     weights = np.concatenate([(1.0 - epsilon) * rho.weights, epsilon], axis=1)
     return ParticleMeasure(theta.astype(rho.dtype), rho.depth, weights, dtype=rho.dtype)
 
 
+def _deposited(rho: GridMeasure, theta: Array, epsilon: Array) -> GridMeasure:
+    low, high = (np.array([axis.centres[end] for axis in rho.axes]) for end in (0, -1))
+    if np.any(theta < low) or np.any(theta > high):
+        raise ValueError(f"direction must lie within the outermost centres of {rho.grid!r}")
+    points = np.stack([cloud_in_cell(one[None], np.ones(1), rho.grid) for one in theta])
+    share = epsilon.reshape(-1, *(1,) * rho.dim)
+    return rho.with_state((1.0 - share) * rho.masses + share * points)
+
+
 def _insert(
-    problem: Problem, rho: ParticleMeasure, direction: Stationarity
-) -> tuple[ParticleMeasure, float]:
+    problem: Problem, rho: Conditional, direction: Stationarity
+) -> tuple[Conditional, float]:
     """The insertion of least loss over the masses tried; mass 0 where none lowers it."""
     best, mass, lowest = rho, 0.0, loss(problem, rho)
     for epsilon in MASSES:

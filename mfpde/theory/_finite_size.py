@@ -46,6 +46,7 @@ class FiniteSizeFit:
         return _combine(terms, np.array([self.a, self.b]), FORMS[self.form])
 
 
+@checks.typed
 def fit_finite_size(
     layers: ArrayLike,
     width: ArrayLike,
@@ -67,14 +68,17 @@ def fit_finite_size(
 
     Raises ValueError for wrong shapes, an unknown form or errors that are not positive.
     """
-    e = checks.array("errors", errors, ("shapes", "seeds"))
+    e = checks.nonempty("errors", checks.array("errors", errors, ("shapes", "seeds")))
     if np.any(e <= 0):
         raise ValueError("errors must be > 0")
     depth = checks.array("layers", layers, (len(e),))
     m = checks.array("width", width, (len(e),))
+    if not 0.0 < level < 1.0:
+        raise ValueError(f"level must be in (0, 1); given {level!r}")
     power = FORMS[checks.choice("form", form, FORMS)]
     rng = np.random.default_rng(np.random.SeedSequence(seed))
     best = _fit(depth, m, e, power)
+    checks.memory("resamples", 8.0 * checks.count("resamples", resamples) * e.size, "take fewer")
     draws = rng.integers(e.shape[1], size=(resamples, *e.shape))
     samples = [_fit(depth, m, np.take_along_axis(e, d, axis=1), power) for d in draws]
     of_a, of_b, of_width, of_depth = (_interval(v, level) for v in np.array(samples).T)

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mfpde import checks
-from mfpde.evaluate import layers, predict
-from mfpde.kernels.gram import mirror
-from mfpde.measures.particles import ParticleMeasure
-from mfpde.passes import propagate
+from mfpde.measures import Measure
+from mfpde.passes import carry
 from mfpde.problem import Problem
+from mfpde.theory._measures import conditional
 
 if TYPE_CHECKING:
     from scipy.sparse.linalg import LinearOperator
@@ -22,6 +21,7 @@ if TYPE_CHECKING:
 Array = NDArray[np.float64]
 
 
+@runtime_checkable
 class Trajectory(Protocol):
     """What a run offers to theory: recorded series, and the measure at any s between them."""
 
@@ -32,20 +32,23 @@ class Trajectory(Protocol):
     def at(self, s: float) -> Any: ...
 
 
-def tangent_kernel(problem: Problem, rho: ParticleMeasure) -> Array:
+@checks.typed
+def tangent_kernel(problem: Problem, rho: Measure) -> Array:
     """K of the outputs z_i = B X_i(1), (N·k, N·k), row i·k + c for output c of datum i.
 
-    K = J J* with J the derivative of z in ρ and J* its adjoint in the COT metric; with the
-    residual r = ∂ℓ(z, y), |grad E|² = N⁻² rᵀK r and, to first order in s, dz/ds = −K r/N.
-    Memory: a few (N·k)² arrays, never a Jacobian. Source: Barboni et al. 2024 §3 (conditional OT
-    gradient), in the quadrature of the depth integrator.
+    K = J J* with J the derivative of z in ρ and J* its adjoint in the metric of the flow of ρ: the
+    COT metric for particles and grids (by central differences at the faces of a grid), |dθ|² +
+    β²|dt|² for joint measures. With the residual r = ∂ℓ(z, y), |grad E|² = N⁻² rᵀK r and, to first
+    order in s, dz/ds = −K r/N. Memory: a few (N·k)² arrays, never a Jacobian (except for blocks
+    placed in depth). Source: Barboni et al. 2024 §3 (conditional OT gradient), in the quadrature of
+    the depth integrator.
     """
-    stack = layers(problem, rho)
-    passed = propagate.forward(stack, problem.start())
-    return propagate.tangent_kernel(stack, passed, problem.readout)
+    kernel: Array = carry(problem, rho).kernel
+    return kernel
 
 
-def tangent_operator(problem: Problem, rho: ParticleMeasure) -> LinearOperator:
+@checks.typed
+def tangent_operator(problem: Problem, rho: Measure) -> LinearOperator:
     """v ↦ K v without K: one adjoint and one tangent pass a product, O(state) memory.
 
     A ``scipy.sparse.linalg.LinearOperator`` of shape (N·k, N·k), float64, symmetric: feed it to
@@ -53,52 +56,32 @@ def tangent_operator(problem: Problem, rho: ParticleMeasure) -> LinearOperator:
     """
     from scipy.sparse.linalg import LinearOperator
 
-    stack = layers(problem, rho)
-    passed = propagate.forward(stack, problem.start())
-    weights = rho.depth.weights[:, None, None].astype(rho.dtype)
+    carried = carry(problem, rho)
     shape = (problem.size, problem.outputs)
 
     def product(v: Array) -> Array:
-        cotangent = (np.reshape(v, shape) @ problem.readout).astype(rho.dtype)
-        direction = propagate.adjoint(stack, passed, cotangent).gradient / weights
-        change = propagate.tangent(stack, passed, direction)
-        return np.asarray(change @ problem.readout.T, dtype=np.float64).ravel()
+        image = carried.kernel_product(np.reshape(v, shape))
+        return np.asarray(image, dtype=np.float64).ravel()
 
     n = shape[0] * shape[1]
     return LinearOperator((n, n), matvec=product, rmatvec=product, dtype=np.float64)
 
 
-def depth_kernel(problem: Problem, rho: ParticleMeasure, node: int) -> Array:
+@checks.typed
+def depth_kernel(problem: Problem, rho: Measure, node: int) -> Array:
     """K(t_k) of the hidden states: ∫ D_θf(X_i, θ) D_θf(X_j, θ)ᵀ ρ_t(dθ), (N·d, N·d), row i·d + c.
 
     |grad E|² = ∫₀¹ P(t)ᵀK(t)P(t) dt, P stacked with its 1/N: an identity for Euler; other
     integrators read several stage states at a node, and K(t_k) is taken at their mean.
+
+    Raises TypeError for joint measures, whose depth marginal is free, ValueError for a node beyond
+    the last one.
     """
-    nodes = rho.levels
+    carried = conditional(problem, rho, "depth_kernel")
+    nodes = len(carried.depth.nodes)
     if not -nodes <= node < nodes:
         raise ValueError(f"node must be in 0..{nodes - 1}; given {node}")
-    passed = propagate.forward(layers(problem, rho), problem.start())
-    return hidden_kernel(problem, rho, node_states(rho, passed)[node], node % nodes)
-
-
-def hidden_kernel(problem: Problem, rho: ParticleMeasure, states: Array, node: int) -> Array:
-    """K(t_k) at given hidden states (N, d)."""
-    block, theta, a = problem.block, rho.theta[node], rho.weights[node]
-    n, d = states.shape
-    unit = np.ascontiguousarray(np.broadcast_to(np.eye(d), (n, d, d)))
-    kernel = np.zeros((n * d, n * d))
-    block.gram([block.sensitivity(states, theta, a, unit)[1]], a, 1.0, kernel)
-    mirror(kernel)
-    return kernel
-
-
-def node_states(rho: ParticleMeasure, passed: propagate.Forward) -> Array:
-    """X_i(t_k) at every node, (K, N, d): the b-weighted mean of the stage states read there."""
-    depth = rho.depth
-    out = np.zeros((rho.levels, *passed.end.shape))
-    for (step, i), k in np.ndenumerate(depth.stage_nodes):
-        out[k] += depth.tableau.b[i] * depth.step / depth.weights[k] * passed.stages[step, i]
-    return out
+    return carried.hidden_kernel(node % nodes)
 
 
 @dataclass(frozen=True)
@@ -125,29 +108,42 @@ class KernelSpectrum:
         return float(self.eigenvalues @ self.alignment)
 
 
+@checks.typed
 def kernel_spectrum(
-    problem: Problem, rho: ParticleMeasure, *, largest: int | None = None
+    problem: Problem, rho: Measure, *, largest: int | None = None
 ) -> KernelSpectrum:
     """Spectrum of K/N and its alignment with the residual r = ∂ℓ(z, y).
+
+    With weights w of the data: of √w K √w/N with √w r, whose modes decay in the same way.
 
     ``largest`` = None decomposes K in full (N·k up to several thousand); an integer finds that
     many largest modes by matrix-free Lanczos.
     """
-    residual = problem.loss.gradient(predict(problem, rho), problem.y).ravel()
+    carried = carry(problem, rho)
+    root = _root(problem)
+    residual = carried.slope.ravel() / root
     n = residual.size
     if largest is None:
-        values, vectors = np.linalg.eigh(tangent_kernel(problem, rho))
+        values, vectors = np.linalg.eigh(carried.kernel * root * root[:, None])
     else:
-        from scipy.sparse.linalg import eigsh
+        from scipy.sparse.linalg import LinearOperator, eigsh
 
         if checks.count("largest", largest) >= n:
             raise ValueError(f"largest must be below N·k = {n}; given {largest}")
         start = np.random.default_rng(0).standard_normal(n)
-        values, vectors = eigsh(tangent_operator(problem, rho), k=largest, v0=start)
+        operator = tangent_operator(problem, rho)
+        scaled = LinearOperator((n, n), lambda v: root * operator.matvec(root * v.ravel()))
+        values, vectors = eigsh(scaled, k=largest, v0=start)
     order = np.argsort(values)[::-1]
     power = np.square(vectors[:, order].T @ residual)
     total = float(residual @ residual)
     return KernelSpectrum(values[order] / problem.size, power / total if total > 0 else power)
+
+
+def _root(problem: Problem) -> Array:
+    """√w for every row of K, (N·k,)."""
+    weights = np.ones(problem.size) if problem.weights is None else problem.weights
+    return np.repeat(np.sqrt(weights), problem.outputs)
 
 
 @dataclass(frozen=True)
@@ -160,19 +156,20 @@ class KernelEvolution:
     drift: Array
 
 
+@checks.typed
 def kernel_evolution(
     problem: Problem, sol: Trajectory, s: Sequence[float] | Array
 ) -> KernelEvolution:
     """The kernel of sol.at(s) at times s: spectra, alignment and Frobenius drift from s[0]."""
     times = checks.array("s", s, ("n",))
-    spectra, drift, first = [], [], None
+    spectra, drift, first, root = [], [], None, _root(problem)
     for time in times:
-        rho = sol.at(float(time))
-        kernel = tangent_kernel(problem, rho)
+        carried = carry(problem, sol.at(float(time)))
+        kernel = carried.kernel
         first = kernel if first is None else first
         drift.append(np.linalg.norm(kernel - first) / np.linalg.norm(first))
-        residual = problem.loss.gradient(predict(problem, rho), problem.y).ravel()
-        values, vectors = np.linalg.eigh(kernel)
+        residual = carried.slope.ravel() / root
+        values, vectors = np.linalg.eigh(kernel * root * root[:, None])
         power = np.square(vectors.T @ residual)[::-1]
         spectra.append((values[::-1] / problem.size, power / max(power.sum(), 1e-300)))
     eigenvalues, alignment = (np.array(part) for part in zip(*spectra, strict=True))

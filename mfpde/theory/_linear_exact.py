@@ -29,12 +29,13 @@ from mfpde.blocks.base import Block
 from mfpde.blocks.inheritance import computes
 from mfpde.blocks.linear import Linear
 from mfpde.depth import Depth
-from mfpde.evaluate import terminal_cotangent
-from mfpde.passes import propagate
-from mfpde.passes.propagate import Layers
+from mfpde.measures.particles import ParticleMeasure
+from mfpde.passes.particles import ParticleOperator
 from mfpde.problem import Problem
 
 Array = NDArray[np.float64]
+
+MOST_CALLS = 50_000  # evaluations of the closure's right-hand side
 
 
 @dataclass(frozen=True)
@@ -47,6 +48,7 @@ class LinearFlow:
     depth: Depth
 
 
+@checks.typed
 def linear_scalar(
     alpha: float, slope: Callable[[float], float], s: ArrayLike, *, steps: int | None = None
 ) -> Array:
@@ -56,24 +58,34 @@ def linear_scalar(
     and Π = (1 + S/L)^L for the Euler ResNet of L = ``steps`` layers (see ``linear_multiplier``).
     Relative accuracy about 1e−12. Source: Zhang, Peyré 2026.
     """
-    checks.positive("alpha", alpha, zero=True)
+    if checks.positive("alpha", alpha, zero=True) > 1e150:
+        raise ValueError(f"alpha must be at most 1e150, its square is needed; given {alpha:g}")
 
     def rate(_: float, y: Array) -> Array:
         multiplier = linear_multiplier(y, steps)
         growth = multiplier if steps is None else multiplier / (1.0 + y / steps)
-        return -2.0 * np.sqrt(y**2 + alpha**2) * slope(float(multiplier[0])) * growth
+        pull = checks.number("slope(Π)", slope(float(multiplier[0])))
+        return -2.0 * np.sqrt(y**2 + alpha**2) * pull * growth
 
     return _integrate(rate, np.zeros(1), _times(s))[:, 0]
 
 
+@checks.typed
 def linear_multiplier(exponent: ArrayLike, steps: int | None = None) -> Array:
     """Π = e^S, or (1 + S/L)^L for the Euler ResNet of L = ``steps`` layers."""
     value = np.asarray(exponent, dtype=np.float64)
-    if steps is None:
-        return np.exp(value)
-    return (1.0 + value / steps) ** checks.count("steps", steps)
+    with np.errstate(over="ignore"):
+        if steps is None:
+            return checks.result("exp(exponent)", np.exp(value))
+        layers = checks.count("steps", steps)
+        # Through the logarithm where 1 + S/L rounds S away.
+        small = np.abs(value) < 0.5 * layers
+        tail = np.exp(layers * np.log1p(np.where(small, value / layers, 0.0)))
+        whole = (1.0 + np.where(small, 0.0, value / layers)) ** layers
+        return checks.result("(1 + exponent/steps)^steps", np.where(small, tail, whole))
 
 
+@checks.typed
 def linear_closure(
     problem: Problem, sigma0: ArrayLike, depth: Depth, s: ArrayLike, *, rtol: float = 1e-11
 ) -> LinearFlow:
@@ -97,30 +109,34 @@ def linear_closure(
     if np.abs(sigma - sigma.swapaxes(1, 2)).max() > 1e-10 * (1.0 + np.abs(sigma).max()):
         raise ValueError("sigma0 must be symmetric at every depth")
 
+    layers = _Layers(problem, depth)
+
     def rate(_: float, y: Array) -> Array:
         now = y.reshape(sigma.shape)
         g = np.zeros_like(now)
-        g[:, d:, :d] = _potential_matrix(problem, now, depth)[1]
+        g[:, d:, :d] = layers.at(now)[1]
         g[:, :d, d:] = g[:, d:, :d].swapaxes(1, 2)
         product = g @ now
         return -(product + product.swapaxes(1, 2)).ravel()
 
     times = _times(s)
     path = _integrate(rate, sigma.ravel(), times, rtol).reshape(-1, *sigma.shape)
-    losses = np.array([_potential_matrix(problem, now, depth)[0] for now in path])
+    losses = np.array([layers.at(now)[0] for now in path])
     return LinearFlow(times, path, losses, depth)
 
 
+@checks.typed
 def conserved_spectra(sigma: ArrayLike) -> Array:
     """tr((JΣ)^k), k = 1..2d, for Σ (..., 2d, 2d): constant along the flow; shape (..., 2d)."""
-    signed = _signed(np.asarray(sigma, dtype=np.float64))
+    signed = _signed(_square("sigma", sigma))
     power, traces = signed, []
     for _ in range(signed.shape[-1]):
         traces.append(np.trace(power, axis1=-2, axis2=-1))
         power = power @ signed
-    return np.stack(traces, axis=-1)
+    return checks.result("a power of sigma", np.stack(traces, axis=-1))
 
 
+@checks.typed
 def linear_margin(sigma: ArrayLike) -> Array:
     """g = μ₊ + μ₋ for Σ (..., 2d, 2d): conserved, and λ_min(Σ^uu) + λ_min(Σ^vv) ≥ g; shape (...).
 
@@ -129,19 +145,20 @@ def linear_margin(sigma: ArrayLike) -> Array:
     (JΣ)⁻¹, hence |a|² = yᵀΣ^{−½}JΣ^{−½}y ≤ |y|²/μ₊ = aᵀΣ^{uu}a/μ₊. A singular Σ has g = 0 in
     that block.
     """
-    spectrum = np.sort(np.linalg.eigvals(_signed(np.asarray(sigma, dtype=np.float64))).real)
+    spectrum = np.sort(np.linalg.eigvals(_signed(_square("sigma", sigma))).real)
     d = spectrum.shape[-1] // 2
     return np.maximum(spectrum[..., d], 0.0) + np.maximum(-spectrum[..., d - 1], 0.0)
 
 
+@checks.typed
 def gradient_domination(problem: Problem) -> tuple[float, float]:
     """(κ, ℓ*) of the end-to-end loss ℓ(Π) = (1/2N) Σ|BΠAx_i − y_i|²: |∇ℓ|² ≥ 2κ(ℓ − ℓ*).
 
     κ is the least *positive* σ(B)² times that of (1/N) Σ (Ax_i)(Ax_i)ᵀ; ℓ* is the least loss of
     any linear map. Raises ValueError unless the loss is squared.
     """
-    if problem.loss.name != "squared":
-        raise ValueError(f"gradient_domination needs loss='squared'; given {problem.loss.name!r}")
+    if problem.loss.name != "squared" or problem.weights is not None:
+        raise ValueError(f"gradient_domination needs loss='squared', unweighted; given {problem!r}")
     least = 0.5 * float(np.square(problem.y - best_linear_fit(problem)).sum()) / problem.size
     values = _least_positive(problem.readout), _least_positive(problem.start())
     return (values[0] * values[1]) ** 2 / problem.size, least
@@ -155,6 +172,7 @@ def best_linear_fit(problem: Problem) -> Array:
     return projected
 
 
+@checks.typed
 def linear_rate(kappa: float, margin: float, coupling: float, *, steps: int | None = None) -> float:
     """r = 2κ ḡ e^{−2B} (infinite depth) or 2κ ḡ (1 − B/L)^{2(L−1)} (Euler, L = ``steps``).
 
@@ -162,12 +180,14 @@ def linear_rate(kappa: float, margin: float, coupling: float, *, steps: int | No
     ``margin`` is ∫ g_t dt, which the flow conserves (``linear_margin``). Zero where B ≥ L.
     Source: Zhang, Peyré 2026.
     """
+    checks.positive("coupling", coupling, zero=True)
     if steps is None:
         return float(2.0 * kappa * margin * np.exp(-2.0 * coupling))
     contraction = max(1.0 - coupling / checks.count("steps", steps), 0.0)
     return float(2.0 * kappa * margin * contraction ** (2 * (steps - 1)))
 
 
+@checks.typed
 def linear_bound(problem: Problem, flow: LinearFlow, *, steps: int | None = None) -> Array:
     """The bound ℓ* + Δ₀ e^{−rs} at flow.s, with B measured along ``flow``; shape (n,).
 
@@ -205,15 +225,37 @@ class _Matrix(Block):
         return np.repeat(rows, len(theta), axis=1)
 
 
-def _potential_matrix(problem: Problem, sigma: Array, depth: Depth) -> tuple[float, Array]:
-    """E(ρ) and E_k (K, d, d) at second moments Σ (K, 2d, 2d)."""
-    d, nodes = problem.block.dim, len(depth.nodes)
-    theta = np.ascontiguousarray(sigma[:, d:, :d]).reshape(nodes, 1, d * d)
-    layers = Layers(_Matrix(d), depth, theta, np.ones((nodes, 1)))
-    passed = propagate.forward(layers, problem.start())
-    loss = float(np.mean(problem.loss.value(passed.end @ problem.readout.T, problem.y)))
-    back = propagate.adjoint(layers, passed, terminal_cotangent(problem, passed.end))
-    return loss, back.gradient.reshape(nodes, d, d) / depth.weights[:, None, None]
+class _Layers:
+    """E and its first variation as functions of second moments, for a problem and a depth."""
+
+    def __init__(self, problem: Problem, depth: Depth) -> None:
+        d, levels = problem.block.dim, len(depth.nodes)
+        matrices = Problem(
+            problem.x,
+            problem.y,
+            block=_Matrix(d),
+            embed=problem.embed,
+            readout=problem.readout,
+            loss=problem.loss,
+            weights=problem.weights,
+        )
+        rho = ParticleMeasure(np.zeros((levels, 1, d * d)), depth)
+        self._dim, self._operator = d, ParticleOperator(matrices, rho)
+
+    def at(self, sigma: Array) -> tuple[float, Array]:
+        """E(ρ) and E_k (K, d, d) at second moments Σ (K, 2d, 2d)."""
+        d = self._dim
+        theta = np.ascontiguousarray(sigma[:, d:, :d]).reshape(len(sigma), 1, d * d)
+        carried = self._operator.carry(theta)
+        return carried.fit, carried.variation.reshape(len(sigma), d, d)
+
+
+def _square(name: str, value: ArrayLike) -> Array:
+    """Matrices (..., 2d, 2d)."""
+    found = checks.nonempty(name, checks.array(name, value))
+    if found.ndim < 2 or found.shape[-1] != found.shape[-2] or found.shape[-1] % 2:
+        raise ValueError(f"{name} must have shape (..., 2d, 2d); given {found.shape}")
+    return found
 
 
 def _signed(sigma: Array) -> Array:
@@ -228,17 +270,33 @@ def _integrate(
 
     if times[-1] == 0.0:
         return np.repeat(start[None], len(times), axis=0)
+    calls = 0
+
+    def counted(s: float, y: Array) -> Array:
+        nonlocal calls
+        calls += 1
+        if calls > MOST_CALLS:
+            raise ValueError(
+                f"s = {times[-1]:g} is too far for an exact solution: {MOST_CALLS} evaluations "
+                f"reached {s:.3g} (rtol = {rtol:g})"
+            )
+        return rate(s, y)
+
     found = solve_ivp(
-        rate, (0.0, times[-1]), start, "DOP853", t_eval=times, rtol=max(rtol, 3e-14), atol=rtol
+        counted, (0.0, times[-1]), start, "DOP853", t_eval=times, rtol=max(rtol, 3e-14), atol=rtol
     )
     if not found.success:
-        raise RuntimeError(f"the exact linear flow could not be integrated: {found.message}")
+        raise ValueError(
+            f"the exact linear flow could not be integrated to s = {times[-1]:g} with "
+            f"rtol = {rtol:g}: {found.message}"
+        )
     path: Array = found.y.T
     return path
 
 
 def _times(s: ArrayLike) -> Array:
-    times = checks.array("s", np.atleast_1d(np.asarray(s, dtype=np.float64)), ("n",))
+    times = checks.array("s", np.atleast_1d(checks.array("s", s)), ("n",))
+    checks.nonempty("s", times)
     if times[0] < 0 or np.any(np.diff(times) <= 0):
         raise ValueError("s must be increasing and >= 0")
     return times

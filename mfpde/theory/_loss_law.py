@@ -74,6 +74,7 @@ class LossLaw:
         return float(low), float(high)
 
 
+@checks.typed
 def fit_loss_law(
     layers: ArrayLike,
     width: ArrayLike,
@@ -104,6 +105,7 @@ def fit_loss_law(
     log_e, blocks = np.log(e), depth * m
     best, residuals = _fit(depth, blocks, log_e)
     rng = np.random.default_rng(np.random.SeedSequence(seed))
+    checks.memory("resamples", 8.0 * checks.count("resamples", resamples) * e.size, "take fewer")
     draws = rng.integers(e.shape[1], size=(resamples, *e.shape))
     samples = [_fit(depth, blocks, np.take_along_axis(log_e, d, axis=1))[0] for d in draws]
     c, a, q, b = (float(v) for v in best)

@@ -9,12 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mfpde import checks
-from mfpde.evaluate import gradient, layers, loss
-from mfpde.measures.particles import ParticleMeasure
-from mfpde.passes import propagate
+from mfpde.measures import Measure
 from mfpde.problem import Problem
-from mfpde.theory._kernel import Trajectory, hidden_kernel, node_states, tangent_kernel
-from mfpde.theory._lipschitz import adjoint_bounds, lipschitz
+from mfpde.theory._kernel import Trajectory
+from mfpde.theory._lipschitz import adjoint_bounds, layer_bounds
+from mfpde.theory._measures import conditional
 
 Array = NDArray[np.float64]
 
@@ -38,7 +37,8 @@ class PolyakLojasiewicz:
     contraction: Array
 
 
-def polyak_lojasiewicz(problem: Problem, rho: ParticleMeasure) -> PolyakLojasiewicz:
+@checks.typed
+def polyak_lojasiewicz(problem: Problem, rho: Measure) -> PolyakLojasiewicz:
     """m at ρ: measured, from the tangent kernel, and the papers' bound with its exponential.
 
     Proof of the bound: |grad E|² = ∫ P(t)ᵀK(t)P(t) dt ≥ ∫ λ_min(K(t)) |P(t)|² dt, P stacked with
@@ -46,23 +46,25 @@ def polyak_lojasiewicz(problem: Problem, rho: ParticleMeasure) -> PolyakLojasiew
     For Euler depth it holds for the ResNet itself, with Π(1 − h Lip) in place of the exponential;
     for other integrators it is the continuous-depth bound up to the integrator's error.
 
-    Raises ValueError unless the loss is squared without weight decay (E* = 0 is assumed).
+    On a grid K(t) is that of the discrete metric at the faces.
+
+    Raises ValueError unless the loss is squared without weight decay (E* = 0 is assumed), TypeError
+    for joint measures, whose depth marginal is free.
     Sources: Barboni et al. 2024 §4 (local PL inequality); Ding et al. 2021.
     """
     require_squared(problem, "polyak_lojasiewicz")
-    value = loss(problem, rho)
-    norm2 = rho.integrate(np.square(gradient(problem, rho)).sum(axis=2))
-    least = np.linalg.eigvalsh(tangent_kernel(problem, rho))[0] / problem.size
-    passed = propagate.forward(layers(problem, rho), problem.start())
-    states = node_states(rho, passed)
+    carried = conditional(problem, rho, "polyak_lojasiewicz")
+    value, depth = carried.fit, carried.depth
+    norm2 = carried.inner(carried.variation, carried.variation)
+    least = np.linalg.eigvalsh(carried.kernel)[0] / problem.size
     per_depth = np.array(
-        [np.linalg.eigvalsh(hidden_kernel(problem, rho, x, k))[0] for k, x in enumerate(states)]
+        [np.linalg.eigvalsh(carried.hidden_kernel(k))[0] for k in range(len(depth.nodes))]
     )
     per_depth = np.maximum(per_depth, 0.0)
-    lip = lipschitz(problem, rho)
-    contraction = adjoint_bounds(rho, lip)[0]
+    lip = layer_bounds(carried)
+    contraction = adjoint_bounds(depth, lip)[0]
     paper = readout_floor(problem) ** 2 / problem.size
-    paper *= float(rho.depth.weights @ (per_depth * contraction**2))
+    paper *= float(depth.weights @ (per_depth * contraction**2))
     measured = norm2 / (2.0 * value) if value > 0 else float("inf")
     return PolyakLojasiewicz(
         measured, max(float(least), 0.0), paper, value, norm2, per_depth, lip, contraction
@@ -79,13 +81,14 @@ class Envelope:
     bound: dict[str, Array]
 
 
+@checks.typed
 def envelope(problem: Problem, sol: Trajectory, s: Sequence[float] | Array) -> Envelope:
     """Evaluate the three m at sol.at(s), s increasing, and their envelopes.
 
     dE/ds = −|grad E|² = −2mE with the measured m: that envelope *is* E, to the trapezoid rule over
     ``s``; the kernel and paper envelopes lie above it.
     """
-    times = checks.array("s", s, ("n",))
+    times = checks.nonempty("s", checks.array("s", s, ("n",)))
     found = [polyak_lojasiewicz(problem, sol.at(float(time))) for time in times]
     losses = np.array([one.loss for one in found])
     m = {name: np.array([getattr(one, name) for one in found]) for name in _NAMES}
@@ -108,7 +111,7 @@ def readout_floor(problem: Problem) -> float:
 
 def require_squared(problem: Problem, who: str) -> None:
     """The theorems below are about squared loss alone."""
-    if problem.loss.name != "squared" or problem.regularised:
+    if problem.loss.name != "squared" or problem.regularised or problem.weights is not None:
         raise ValueError(
-            f"{who} needs loss='squared' and no decay or temperature; given {problem!r}"
+            f"{who} needs loss='squared', no weights, decay or temperature; given {problem!r}"
         )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +15,7 @@ Array = NDArray[np.float64]
 WINDOWS = 8  # pieces of the tail, each with its own least-squares slope
 
 
+@runtime_checkable
 class Series(Protocol):
     """A run, or anything with training times s (n,) and losses (n,)."""
 
@@ -43,6 +44,7 @@ class Rate:
     s: tuple[float, float]
 
 
+@checks.typed
 def fit_rate(sol: Series, *, tail: float = 0.5, floor: float = 1e-28) -> Rate:
     """Fit both laws to the last part of a run and keep the one whose local rate is steadier.
 
@@ -53,6 +55,7 @@ def fit_rate(sol: Series, *, tail: float = 0.5, floor: float = 1e-28) -> Rate:
 
     Raises ValueError where the tail holds fewer than 16 distinct points or the loss did not fall.
     """
+    checks.positive("floor", floor, zero=True)
     s, log_loss = _tail(sol, checks.positive("tail", tail), floor)
     levels = np.linspace(log_loss[0], log_loss[-1], 16 * WINDOWS + 1)
     times = np.interp(-levels, -log_loss, s)  # log E falls: read the curve as s(log E)
@@ -92,7 +95,8 @@ def _tail(sol: Series, tail: float, floor: float) -> tuple[Array, Array]:
         s, log_loss = s[log_loss <= start], log_loss[log_loss <= start]
     if s.size < 16:
         raise ValueError(
-            f"fit_rate needs at least 16 points of falling loss in the tail; found {s.size}: "
-            "record more steps (a smaller rtol), run longer or use a larger tail"
+            f"fit_rate needs at least 16 points of falling loss above floor = {floor:g} in the "
+            f"tail; found {s.size}: record more steps (a smaller rtol), run longer or use a larger "
+            "tail"
         )
     return s, log_loss

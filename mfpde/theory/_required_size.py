@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from mfpde import checks
 from mfpde.depth import Depth
@@ -14,18 +13,11 @@ from mfpde.flows import stability
 from mfpde.flows.solve import solve
 from mfpde.laws import DepthLaw, Law
 from mfpde.measures.particles import ParticleMeasure
+from mfpde.paths import Path
 from mfpde.problem import Problem
-from mfpde.runs.progress import track
-from mfpde.theory._loss_law import LossLaw, fit_loss_law
-
-Array = NDArray[np.float64]
-Shape = tuple[int, int]
-
-PILOTS: tuple[Shape, ...] = ((4, 4), (4, 16), (8, 4), (8, 16), (16, 4), (16, 16))
-
-# The shallowest depth is recommended whose blocks LM stay within this factor of the fewest.
-EXCESS = 1.25
-DEEPEST = 2**20
+from mfpde.response.finite_result import FiniteSize
+from mfpde.response.finite_size import finite_size
+from mfpde.response.size_search import Size
 
 # Particles and rk4 steps of the limit that finds a training time.
 LIMIT_PARTICLES, LIMIT_STEPS = 512, 4
@@ -35,61 +27,44 @@ LIMIT_PARTICLES, LIMIT_STEPS = 512, 4
 class RequiredSize:
     """The answer of ``required_size``: ``layers`` L and ``width`` M.
 
-    ``width_interval`` is the bootstrap interval of M at this L (``level``; inf where some
-    resampled law does not reach ε at this depth). ``s`` is the training time, ``law`` the fitted
-    law of the loss, ``pilots`` the shapes (L, M) and ``losses`` (shapes, seeds) it was fitted to.
+    ``width_interval`` is what the errors of the prediction's coefficients, twice each, make of M
+    at this L (inf where they hide ε); ``s`` is the training time; ``prediction`` holds the law of
+    networks of every size at s. Where pilots were asked for, ``pilots`` of that size were trained,
+    and the share of them with E <= ε lies in ``checked`` (95 %, Clopper–Pearson).
     """
 
     layers: int
     width: int
     width_interval: tuple[float, float]
-    level: float
     epsilon: float
     eta: float
     s: float
-    law: LossLaw
-    pilots: tuple[Shape, ...]
-    losses: Array
+    coupling: str | Path
+    prediction: FiniteSize = field(repr=False)
+    pilots: int = 0
+    checked: tuple[float, float] | None = None
 
     def width_at(self, layers: int) -> float:
         """The width needed at another depth: the frontier M(L); inf where no width is enough."""
-        return _width(self.law, self.epsilon, self.eta, checks.count("layers", layers))
+        return _width(self.prediction, self.epsilon, self.eta, checks.count("layers", layers))
 
     def probability(self, layers: int, width: int) -> float:
-        """The law's P(E <= ε) for another network."""
-        return float(self.law.probability(self.epsilon, layers, width))
-
-    @property
-    def extrapolated(self) -> tuple[str, ...]:
-        """What the answer takes from the law beyond what pilots showed."""
-        law, seeds = self.law, self.losses.size
-        blocks, out = self.layers * self.width, []
-        if blocks > law.blocks[1]:
-            out.append(
-                f"LM = {blocks} by the scaling 1/√(LM) from LM <= {law.blocks[1]:g}, a factor of "
-                f"{blocks / law.blocks[1]:.3g}"
-            )
-        if not law.layers[0] <= self.layers <= law.layers[1]:
-            out.append(
-                f"L = {self.layers} by the scaling 1/L from L = {law.layers[0]:g} to "
-                f"{law.layers[1]:g}"
-            )
-        if self.eta * seeds < 10:
-            out.append(
-                f"the tail η = {self.eta:g} by a normal law of log E, seen in {seeds} networks"
-            )
-        return tuple(out)
+        """The predicted P(E <= ε) for another network."""
+        return self.prediction.probability(self.epsilon, layers, width)
 
     def __repr__(self) -> str:
         low, high = self.width_interval
-        beyond = "; ".join(self.extrapolated) or "nothing"
+        seen = ""
+        if self.checked is not None:
+            seen = f"; {self.pilots} pilots: {self.checked[0]:.3f} to {self.checked[1]:.3f}"
         return (
             f"RequiredSize(L = {self.layers}, M = {self.width} [{low:g}, {high:g}] for E <= "
-            f"{self.epsilon:g} with probability {1 - self.eta:g} at s = {self.s:g}; the limit has "
-            f"E = {self.law.limit:.4g}; extrapolated: {beyond})"
+            f"{self.epsilon:g} with probability {1 - self.eta:g} at s = {self.s:g}, layers "
+            f"{self.coupling}; the limit has E = {self.prediction.limit_loss[-1]:.4g}{seen})"
         )
 
 
+@checks.typed
 def required_size(
     problem: Problem,
     law: Law | DepthLaw,
@@ -99,99 +74,88 @@ def required_size(
     s_end: float | None = None,
     step: float | None = None,
     layers: int | None = None,
-    pilots: Sequence[Shape] = PILOTS,
-    seeds: int = 32,
-    level: float = 0.95,
-    progress: bool | str = "auto",
+    coupling: str | Path = "independent",
+    pilots: int = 0,
+    **how: Any,
 ) -> RequiredSize:
     """The size L, M of a network from ``law`` that has E <= ``epsilon`` with probability 1 − η.
 
-    ``seeds`` pilot networks of every shape (L, M) of ``pilots`` are trained by gradient descent
-    with ``step`` to the training time ``s_end``, and the law
-    log E = c + a/L + q/(LM) + b ξ/√(LM), ξ ~ N(0, 1), is fitted to their losses. The answer is the
-    least LM with P(E <= ε) >= 1 − η, never below the smallest pilot; ``layers`` fixes the depth, by
-    default it is the shallowest (from the shallowest pilot on) whose LM is within a quarter of the
-    fewest possible. Its ``extrapolated`` says what rests on the law alone; its interval covers
-    the pilots' randomness, not a failure of the law.
+    Networks are trained by gradient descent with ``step`` to the training time ``s_end``. Their
+    law is predicted from the limit (``mfpde.finite_size``, which takes ``how``: particles, probes,
+    seed, …) and no network is trained, unless ``pilots`` asks for that many of the answer's size as
+    a check. ``layers`` fixes the depth; by default it is the shallowest (from 4 on) whose LM is
+    within a quarter of the fewest possible. ``coupling`` "independent" needs LM of the order
+    1/margin², "tied" (the start of Ding et al.) or paths in depth M of that order, at any depth.
 
     Without ``s_end`` the limit is trained until its loss is ε/2, as in Ding et al. 2021, Thm 2
     (which asks for L >= C/ε and M >= C/(ε²η)); without ``step`` it is a quarter of the limit's
     stability bound over that time.
 
     Raises ValueError for bad arguments, and where no network reaches ε at that training time.
-    Source of the terms: Chizat 2025, Thm 1; that log E is normal is measured, not proved.
     """
+    epsilon, eta = checks.positive("epsilon", epsilon), checks.share("eta", eta)
+    layers = None if layers is None else checks.count("layers", layers)
+    count = checks.count("pilots", pilots, least=0)
+    s_end, step = _training(problem, law, epsilon, s_end, step)
+    found = finite_size(problem, law, s_end=s_end, step=step, coupling=coupling, times=1, **how)
+    size = found.size_for(epsilon, 1 - eta, layers=layers)
+    checked = None
+    if count:
+        checked = _check(problem, law, size, coupling, epsilon, s_end, step, count)
+    return RequiredSize(
+        *size, _interval(found, epsilon, eta, size.layers), epsilon, eta, s_end, coupling, found,
+        count, checked,
+    )  # fmt: skip
+
+
+def _check(
+    problem: Problem, law: Law | DepthLaw, size: Size, coupling: str | Path, epsilon: float,
+    s_end: float, step: float, count: int,
+) -> tuple[float, float]:  # fmt: skip
+    """The Clopper–Pearson interval of P(E <= ε) from trained networks."""
+    from scipy.stats import binomtest
+
     from mfpde.resnet import train
 
-    epsilon, level = checks.positive("epsilon", epsilon), _share("level", level)
-    eta, shapes = _share("eta", eta), _shapes(pilots)
-    layers = None if layers is None else checks.count("layers", layers)
-    s_end, step = _training(problem, law, epsilon, s_end, step)
-    count, losses = checks.count("seeds", seeds, least=2), []
-    for length, width in track(shapes, "pilots", progress):
-        run = train(
-            problem,
-            law,
-            layers=length,
-            width=width,
-            seeds=count,
-            s_end=s_end,
-            step=step,
-            progress=False,
-        )
-        losses.append(run.loss[:, -1])
-    sizes, found = np.array(shapes, float), np.stack(losses)
-    fitted = fit_loss_law(sizes[:, 0], sizes[:, 1], found)
-    depth = _recommended(fitted, epsilon, eta) if layers is None else layers
-    return _answer(fitted, depth, epsilon, eta, level, s_end, shapes, found)
-
-
-def _answer(
-    law: LossLaw,
-    layers: int,
-    epsilon: float,
-    eta: float,
-    level: float,
-    s: float,
-    pilots: tuple[Shape, ...],
-    losses: Array,
-) -> RequiredSize:
-    width = _width(law, epsilon, eta, layers)
-    if not np.isfinite(width):
-        low, high = law.limit_interval(level)
-        raise ValueError(
-            f"epsilon = {epsilon:g} is not reached by networks of {layers} layers, however wide, "
-            f"at s = {s:g}: the limit has E = {law.limit:.4g} [{low:.4g}, {high:.4g}], depth "
-            f"{layers} a median of {law.median(layers, np.inf):.4g}; train longer or go deeper"
-        )
-    low, high = (_rounded(n, law, layers) for n in law.blocks_interval(epsilon, eta, layers, level))
-    return RequiredSize(
-        layers, int(width), (low, high), level, epsilon, eta, s, law, pilots, losses
+    steps = max(round(s_end / step), 1)
+    run = train(
+        problem,
+        law,
+        layers=size.layers,
+        width=size.width,
+        seeds=count,
+        s_end=s_end,
+        step=s_end / steps,
+        coupling=coupling,
+        progress=False,
     )
+    hits = int(np.sum(run.loss[:, -1] <= epsilon))
+    interval = binomtest(hits, count).proportion_ci(method="exact")
+    return float(interval.low), float(interval.high)
 
 
-def _width(law: LossLaw, epsilon: float, eta: float, layers: int) -> float:
-    return _rounded(law.blocks_needed(epsilon, eta, layers), law, layers)
+def _interval(found: FiniteSize, epsilon: float, eta: float, layers: int) -> tuple[float, float]:
+    """Widths with the deviations, and the limit's loss, moved by twice their errors."""
+    slope = found.problem.loss.gradient(found.mean(10**6, 10**6)[-1], found.problem.y)
+    of_loss = 2.0 * found.limit_error[-1] * float(np.sqrt(np.mean(slope**2))) * slope.shape[1]
+    ends = []
+    for sign in (-1.0, 1.0):
+        factor = 1.0 + sign * 2.0 * found.errors["deviation"]
+        moved = replace(
+            found,
+            spread=factor * found.spread,  # the strain of the expansion stays what it is
+            factors=tuple(factor * each for each in found.factors),
+            shallow=None if found.shallow is None else tuple(factor * f for f in found.shallow),
+        )
+        ends.append(_width(moved, max(epsilon - sign * of_loss, 1e-300), eta, layers))
+    return ends[0], ends[1]
 
 
-def _rounded(blocks: float, law: LossLaw, layers: int) -> float:
-    """The least width with that many blocks, and no fewer than the smallest pilot has."""
-    return float(np.ceil(max(blocks, law.blocks[0]) / layers * (1 - 1e-12)))
-
-
-def _recommended(law: LossLaw, epsilon: float, eta: float) -> int:
-    """The shallowest depth that wastes at most a quarter of the blocks."""
-    fewest = law.blocks_needed(epsilon, eta, np.inf)
-    allowed = max(EXCESS * fewest, law.blocks[0])
-    layers = shallowest = int(law.layers[0])
-    while law.blocks_needed(epsilon, eta, layers) > allowed and layers < DEEPEST:
-        layers *= 2
-    low = max(layers // 2, shallowest)
-    while layers - low > 1:
-        middle = (low + layers) // 2
-        enough = law.blocks_needed(epsilon, eta, middle) <= allowed
-        low, layers = (low, middle) if enough else (middle, layers)
-    return layers
+def _width(found: FiniteSize, epsilon: float, eta: float, layers: int) -> float:
+    try:
+        return float(found.size_for(epsilon, 1 - eta, layers=layers).width)
+    except ValueError:
+        return np.inf
 
 
 def _training(
@@ -220,22 +184,3 @@ def _fastest(problem: Problem, rho: ParticleMeasure) -> float:
     flow = ParticleFlow(problem, rho)
     start = stability.start_vector(flow)
     return stability.largest_eigenvalue(flow, flow.at(rho.theta), start, 12)[0]
-
-
-def _shapes(pilots: Sequence[Shape]) -> tuple[Shape, ...]:
-    shapes = tuple(
-        (checks.count("pilots L", depth), checks.count("pilots M", width))
-        for depth, width in pilots
-    )
-    fewest = min(len(set(axis)) for axis in zip(*shapes, strict=True)) if shapes else 0
-    if len(set(shapes)) < 4 or fewest < 2:
-        raise ValueError(
-            f"pilots must hold at least 4 shapes, of 2 depths and 2 widths; given {shapes}"
-        )
-    return shapes
-
-
-def _share(name: str, value: float) -> float:
-    if not 0.0 < checks.positive(name, value) < 1.0:
-        raise ValueError(f"{name} must lie in (0, 1); given {value!r}")
-    return float(value)

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from mfpde.evaluate import layers, terminal_cotangent
+from mfpde import checks
 from mfpde.measures.particles import ParticleMeasure
-from mfpde.passes import propagate
+from mfpde.passes import carry
 from mfpde.problem import Problem
-from mfpde.theory._kernel import hidden_kernel, node_states
-from mfpde.theory._lipschitz import adjoint_bounds, lipschitz
+from mfpde.theory._lipschitz import adjoint_bounds, layer_bounds
+from mfpde.theory._measures import particles
 
 Array = NDArray[np.float64]
 
@@ -43,6 +43,7 @@ class ShallowComparison:
         return np.divide(self.gradient, self.shallow, out=out, where=self.shallow > 0.0)
 
 
+@checks.typed
 def shallow_comparison(problem: Problem, rho: ParticleMeasure) -> ShallowComparison:
     """The surrogate's gradient, P_i(t) replaced by P_i(1), against the ResNet's, depth by depth.
 
@@ -50,14 +51,12 @@ def shallow_comparison(problem: Problem, rho: ParticleMeasure) -> ShallowCompari
     K(t)^½P(t) and K(t)^½P(1): their ratio lies within (λ_min/λ_max)^½ e^{−∫Lip} and its
     reciprocal. Euler depth uses Π(1 ∓ h Lip), exact for the ResNet; other integrators the
     exponentials of the continuous depth. Where K(t) is singular the bounds are 0 and inf.
+    Raises TypeError unless ``rho`` consists of particles at fixed depths.
     Source: Lu et al. 2020 (comparison with the two-layer surrogate).
     """
-    stack = layers(problem, rho)
-    passed = propagate.forward(stack, problem.start())
-    terminal = terminal_cotangent(problem, passed.end)
-    back = propagate.adjoint(stack, passed, terminal)
-    states, adjoint = node_states(rho, passed), _node_adjoint(rho, back)
-    full = back.gradient / rho.depth.weights[:, None, None]
+    carried = carry(problem, particles(rho, "shallow_comparison"))
+    terminal = carried.terminal(carried.slope / problem.size)
+    full, states = carried.variation, carried.node_states
     flat = np.array(
         [problem.block.gradient(x, rho.theta[k], terminal) for k, x in enumerate(states)]
     )
@@ -67,9 +66,9 @@ def shallow_comparison(problem: Problem, rho: ParticleMeasure) -> ShallowCompari
     size = norms[0] * norms[1]
     ends = np.linalg.norm(terminal, axis=1)
     moving = ends > 0.0
-    stretch = np.linalg.norm(adjoint, axis=2)[:, moving] / ends[moving]
-    bounds = adjoint_bounds(rho, lipschitz(problem, rho))
-    spread = np.sqrt([_condition(hidden_kernel(problem, rho, x, k)) for k, x in enumerate(states)])
+    stretch = np.linalg.norm(carried.node_adjoints, axis=2)[:, moving] / ends[moving]
+    bounds = adjoint_bounds(rho.depth, layer_bounds(carried))
+    spread = np.sqrt([_condition(carried.hidden_kernel(k)) for k in range(rho.levels)])
     return ShallowComparison(
         depths=rho.depth.nodes,
         gradient=norms[0],
@@ -80,14 +79,6 @@ def shallow_comparison(problem: Problem, rho: ParticleMeasure) -> ShallowCompari
         adjoint_bounds=bounds,
         bounds=(bounds[0] / spread, bounds[1] * spread),
     )
-
-
-def _node_adjoint(rho: ParticleMeasure, back: propagate.Adjoint) -> Array:
-    """P_i(t_k) as the first variation reads it, Σ_e Q_e/ω_k, (K, N, d)."""
-    out = np.zeros((rho.levels, *back.path.shape[1:]))
-    for (step, i), k in np.ndenumerate(rho.depth.stage_nodes):
-        out[k] += back.cotangents[step, i] / rho.depth.weights[k]
-    return out
 
 
 def _inner(rho: ParticleMeasure, left: Array, right: Array) -> Array:

@@ -8,10 +8,10 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from mfpde import checks
-from mfpde.evaluate import layers, terminal_cotangent
+from mfpde.measures.grid import GridMeasure
 from mfpde.measures.particles import ParticleMeasure
-from mfpde.passes import propagate
 from mfpde.problem import Problem
+from mfpde.theory._measures import conditional
 
 Array = NDArray[np.float64]
 
@@ -19,29 +19,22 @@ Array = NDArray[np.float64]
 class Potential:
     """V(t_k, ·) of one ρ: both passes are done once, then V is evaluated anywhere."""
 
-    def __init__(self, problem: Problem, rho: ParticleMeasure) -> None:
-        stack = layers(problem, rho)
-        passed = propagate.forward(stack, problem.start())
-        back = propagate.adjoint(stack, passed, terminal_cotangent(problem, passed.end))
-        self._block, self._penalty = problem.block, problem.penalty
-        self._reads: list[list[tuple[Array, Array]]] = [[] for _ in range(rho.levels)]
-        for (step, i), k in np.ndenumerate(rho.depth.stage_nodes):
-            scaled = back.cotangents[step, i] / rho.depth.weights[k]
-            self._reads[k].append((passed.stages[step, i], scaled))
+    def __init__(self, problem: Problem, rho: ParticleMeasure | GridMeasure) -> None:
+        self.carried = conditional(problem, rho, "stationarity")
+        self._penalty = problem.penalty
 
     def value(self, node: int, theta: Array) -> Array:
         """V(t_k, θ) at points (n, p), shape (n,)."""
-        out = self._penalty.value(theta)
-        for states, q in self._reads[node]:
-            out = out + self._block.potential(states, theta, q)
-        return np.asarray(out)
+        return self.carried.potential_at(node, theta) + self._penalty.value(theta)
 
     def gradient(self, node: int, theta: Array) -> Array:
         """∇_θ V(t_k, θ) at points (n, p), shape (n, p)."""
-        out = self._penalty.gradient(theta)
-        for states, q in self._reads[node]:
-            out = out + self._block.gradient(states, theta, q)
-        return np.asarray(out)
+        return self.carried.potential_slope(node, theta) + self._penalty.gradient(theta)
+
+    def mean(self, node: int) -> float:
+        """∫V dρ_t at a node."""
+        points, masses = self.carried.atoms(node)
+        return float(masses @ self.value(node, points))
 
 
 @dataclass(frozen=True)
@@ -60,9 +53,10 @@ class Stationarity:
     minimisers: Array
 
 
+@checks.typed
 def stationarity(
     problem: Problem,
-    rho: ParticleMeasure,
+    rho: ParticleMeasure | GridMeasure,
     box: ArrayLike | None = None,
     *,
     samples: int = 512,
@@ -77,24 +71,25 @@ def stationarity(
     direction ρ → (1−ε)ρ + εδ_(t,θ) with θ in the box; V grows linearly in u for SHL blocks, so
     that a positive value scales with the box while zero does not. ``box`` is (p, 2), rows
     (low, high), or one pair for all coordinates; by default it is symmetric and holds every
-    particle twice over (at least [−2, 2]).
+    particle twice over (at least [−2, 2]), or that of the outermost centres of a grid.
 
-    Raises ValueError for a box of another shape or with low >= high.
+    Raises ValueError for a box of another shape or with low >= high, TypeError for joint measures.
     Source: Lu et al. 2020 (Theorem on local minimisers: E > 0 implies inf V < ∫V dρ_t).
     """
     from scipy.stats import qmc
 
-    limits = _box(rho, box)
+    potential = Potential(problem, rho)
+    atoms = [potential.carried.atoms(k)[0].astype(np.float64) for k in range(rho.levels)]
+    limits = _box(_default_box(rho, atoms), box)
     cube = qmc.Sobol(rho.dim, rng=np.random.default_rng(seed)).random_base2(
         int(np.ceil(np.log2(checks.count("samples", samples))))
     )
     points = limits[:, 0] + cube * (limits[:, 1] - limits[:, 0])
-    potential = Potential(problem, rho)
     found = [
-        _minimise(potential, k, np.concatenate([points, _inside(rho, k, limits)]), limits, starts)
-        for k in range(rho.levels)
+        _minimise(potential, k, np.concatenate([points, _inside(own, limits)]), limits, starts)
+        for k, own in enumerate(atoms)
     ]
-    means = [float(rho.weights[k] @ potential.value(k, rho.theta[k])) for k in range(rho.levels)]
+    means = [potential.mean(k) for k in range(rho.levels)]
     per_depth = np.array(means) - np.array([value for value, _ in found])
     minimisers = np.array([theta for _, theta in found])
     best = int(per_depth.argmax())
@@ -129,19 +124,27 @@ def _minimise(
     return value, theta
 
 
-def _inside(rho: ParticleMeasure, node: int, limits: Array) -> Array:
-    theta = rho.theta[node].astype(np.float64)
+def _inside(theta: Array, limits: Array) -> Array:
     return theta[np.all((theta >= limits[:, 0]) & (theta <= limits[:, 1]), axis=1)]
 
 
-def _box(rho: ParticleMeasure, box: ArrayLike | None) -> Array:
+def _default_box(rho: ParticleMeasure | GridMeasure, atoms: list[Array]) -> Array:
+    """Twice the reach of the particles, or where a grid can hold mass."""
+    if isinstance(rho, GridMeasure):
+        return np.array([axis.centres[[0, -1]] for axis in rho.axes])
+    widest = np.max([np.abs(theta).max(axis=0) for theta in atoms], axis=0)
+    half = 2.0 * np.maximum(widest, 1.0)
+    return np.stack([-half, half], axis=1)
+
+
+def _box(default: Array, box: ArrayLike | None) -> Array:
     if box is None:
-        half = 2.0 * np.maximum(np.abs(rho.theta).max(axis=(0, 1)), 1.0)
-        return np.stack([-half, half], axis=1).astype(np.float64)
+        return default
+    dim = len(default)
     limits = np.asarray(box, dtype=np.float64)
     if limits.ndim == 1:
-        limits = np.tile(limits, (rho.dim, 1))
-    limits = checks.array("box", limits, (rho.dim, 2))
+        limits = np.tile(limits, (dim, 1))
+    limits = checks.array("box", limits, (dim, 2))
     if np.any(limits[:, 0] >= limits[:, 1]):
         raise ValueError(f"box must have low < high in every coordinate; given {box!r}")
     return limits

@@ -56,6 +56,7 @@ class CotResult:
         )
 
 
+@checks.typed
 def cot_distance(
     mu: Any, nu: Any, *, method: str | Method = "auto", workers: int | None = None
 ) -> float:
@@ -86,6 +87,7 @@ def cot_distance(
     return float(np.sqrt(problem.lengths @ np.maximum(costs, 0.0)))
 
 
+@checks.typed
 def conditional_transport(
     mu: Any,
     nu: Any,

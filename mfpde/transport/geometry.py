@@ -17,6 +17,7 @@ from mfpde.transport.measure import ConditionalMeasure, as_measure, common_refin
 Floats = NDArray[np.float64]
 
 
+@checks.typed
 def geodesic(transport: CotResult, r: float) -> ConditionalMeasure:
     """The point at r ∈ [0, 1] of the constant-speed geodesic between two measures.
 
@@ -47,6 +48,7 @@ def geodesic(transport: CotResult, r: float) -> ConditionalMeasure:
     return ConditionalMeasure(edges, 0.5 * (edges[1:] + edges[:-1]), tuple(atoms), tuple(weights))
 
 
+@checks.typed
 def tangent_field(transport: CotResult) -> tuple[Floats, ...]:
     """The velocity at r = 0 of the geodesic, at the atoms of mu: one array (n, p) per depth cell.
 
@@ -78,6 +80,7 @@ class Barycentre:
     objective: Floats
 
 
+@checks.typed
 def barycentre(
     measures: Sequence[Any],
     coefficients: ArrayLike | None = None,
@@ -124,6 +127,7 @@ def barycentre(
     return Barycentre(current, np.array(objective))
 
 
+@checks.typed
 def path_length(measures: Sequence[Any], *, workers: int | None = None) -> float:
     """Σ COT(ρ_i, ρ_{i+1}): the length of a sampled path, from below (it grows with the sampling).
 
@@ -133,6 +137,7 @@ def path_length(measures: Sequence[Any], *, workers: int | None = None) -> float
     return float(np.sum(steps(measures, workers=workers)))
 
 
+@checks.typed
 def metric_speed(
     s: ArrayLike, measures: Sequence[Any], *, workers: int | None = None
 ) -> tuple[Floats, Floats]:
@@ -152,7 +157,9 @@ def metric_speed(
 
     Source: Ambrosio, Gigli, Savaré 2008, Theorem 1.1.2; Barboni et al. 2024, Section 3.
     """
-    times = checks.array("s", s, (len(measures),))
+    times = checks.array("s", s, ("n",))
+    if len(times) != len(measures):
+        raise ValueError(f"measures must be {len(times)}, one at each s; given {len(measures)}")
     if np.any(np.diff(times) <= 0):
         raise ValueError("s must rise strictly")
     return 0.5 * (times[1:] + times[:-1]), steps(measures, workers=workers) / np.diff(times)
@@ -166,6 +173,7 @@ def steps(measures: Sequence[Any], *, workers: int | None = None) -> Floats:
     return np.array([cot_distance(*pair, workers=workers) for pair in pairwise(given)])
 
 
+@checks.typed
 def depth_regularity(
     measure: Any, lag: int = 1, *, workers: int | None = None
 ) -> tuple[Floats, Floats]:

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from mfpde import checks
 from mfpde.measures.grid import GridMeasure
 from mfpde.transport.measure import ConditionalMeasure, as_measure, check_pair, common_refinement
 
@@ -21,6 +22,7 @@ class _Pieces(NamedTuple):
     high: Floats
 
 
+@checks.typed
 def marginal_distance(mu: Any, nu: Any) -> Floats:
     """The conditional distance between the laws of each coordinate alone, shape (p,).
 

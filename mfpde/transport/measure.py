@@ -10,8 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mfpde import checks
+from mfpde.measures.joint import PlacedBlocks
+from mfpde.measures.joint_grid import JointGrid
 
 Floats = NDArray[np.float64]
+
+LARGEST = 1e150  # of a coordinate: distances are squared
 
 
 @dataclass(frozen=True)
@@ -59,6 +63,7 @@ class CellPair(NamedTuple):
     second: int
 
 
+@checks.typed
 def as_measure(name: str, value: Any) -> ConditionalMeasure:
     """Whatever the module accepts as a measure, checked.
 
@@ -80,6 +85,11 @@ def as_measure(name: str, value: Any) -> ConditionalMeasure:
         return _from_arrays(name, value.depth, value.theta, value.weights)
     if isinstance(value, tuple | list) and len(value) in (2, 3):
         return _from_arrays(name, *value)
+    if isinstance(value, JointGrid | PlacedBlocks):
+        raise TypeError(
+            f"{name} must hold a law of the parameters at fixed depths; given "
+            f"{type(value).__name__}: compare joint measures by mfpde.transport.joint_distance"
+        )
     raise TypeError(
         f"{name} must be a measure or arrays (t, theta[, weights]); given {type(value).__name__}"
     )
@@ -95,6 +105,8 @@ def _from_arrays(
             f"{name}: theta must hold {count} slices, one per depth; given {len(theta)}"
         )
     atoms = tuple(checks.array(f"{name}: theta[{k}]", x, ("M", "p")) for k, x in enumerate(theta))
+    if max(float(np.abs(x).max(initial=0.0)) for x in atoms) > LARGEST:
+        raise ValueError(f"{name}: theta must stay below {LARGEST:g}, its squares are needed")
     dims = {x.shape[1] for x in atoms}
     if len(dims) > 1 or 0 in dims or any(len(x) == 0 for x in atoms):
         raise ValueError(

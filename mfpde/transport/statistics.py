@@ -47,6 +47,7 @@ class SampleDistance:
         )
 
 
+@checks.typed
 def sample_distance(
     mu: Any,
     nu: Any,
@@ -98,7 +99,7 @@ def sample_distance(
     cross = 0.5 * (squared(a, b_copy) + squared(a_copy, b))
     plain = squared(first, second)
     interval = None
-    if checks.count("bootstrap", bootstrap, least=0):
+    if checks.count("bootstrap", bootstrap, least=0, most=10**6):
         draws = [
             squared(*_resampled(first, second, np.random.SeedSequence(seed, spawn_key=(k,))))
             for k in range(bootstrap)

@@ -14,20 +14,12 @@ from numpy.typing import NDArray
 
 from mfpde.kernels import grid_flux, grid_lines
 from mfpde.measures.axes import Axis, Grid
+from mfpde.volumes import limiters
 
 Array = NDArray[np.float64]
 
 # Cells at a time: long loops, and a dozen rows of scratch in a first- or second-level cache.
 BLOCK = 2048
-
-LIMITERS = {
-    "upwind": grid_flux.UPWIND,
-    "van_leer": grid_flux.VAN_LEER,
-    "minmod": grid_flux.MINMOD,
-    "mc": grid_flux.MC,
-    "koren": grid_flux.KOREN,
-    "third": grid_flux.THIRD,
-}
 
 
 class Potential(NamedTuple):
@@ -84,9 +76,9 @@ class Transport:
     ) -> Array:
         """start + share·(m − start + h dm/ds): one stage of Shu and Osher's form."""
         out = np.empty(m.shape)
-        code = LIMITERS[limiter]
+        code, advance = limiters.LIMITERS[limiter]
         start, m_, to = (self._flat(x) for x in (start, m, out))
-        grid_flux.advance(code, self.faces, tuple(v), start, m_, float(h), float(share), to)
+        advance(code, self.faces, tuple(v), start, m_, float(h), float(share), to)
         return out
 
     def survey(self, v: Potential, m: Array) -> Survey:

@@ -28,14 +28,15 @@ def test_the_paired_study_and_its_figure(tmp_path, capsys):
     shown = capsys.readouterr().out
     assert "missing, whole cifar10: resnet20, " in shown
     assert "+.25 to +.55" in shown
+    assert "2 claim(s) not resolved." in shown
 
     places = read(tmp_path / "places.csv")
     moved = [row for row in places if row["variant"] != "plain" and row["epoch"] == "2"]
     assert all(0 <= float(row["t"]) <= 1 for row in places)
     assert len({row["t"] for row in moved}) > 6
-    figure = script("figures", "reordering")
+    figure = script("figures", "reordering_cifar")
     above = figure.draw(tmp_path).axes[0]
     t = [float(row["t"]) for row in places if row["block"] == "0" and row["variant"] == "gap"]
     assert list(above.lines[0].get_ydata()) == t[:3]
     assert figure.main(["--data", str(tmp_path)]) == 0
-    assert {path.suffix for path in tmp_path.glob("reordering.*")} == {".pdf", ".png"}
+    assert {path.suffix for path in tmp_path.glob("reordering_cifar.*")} == {".pdf", ".png"}

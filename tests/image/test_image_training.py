@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 torch = pytest.importorskip("torch")
+import paired_runs  # noqa: E402
 from torch.nn import functional  # noqa: E402
 
 from mfpde import images  # noqa: E402
@@ -109,7 +110,7 @@ def test_a_run_continues_from_its_checkpoint(data, tmp_path):
 def test_variants_of_one_seed_share_start_batches_and_augmentation(data):
     ways = [RECIPE, MOVING, replace(MOVING, rule="window"), replace(MOVING, reorder="epoch")]
     trainers = [images.Trainer("tiny", data, way, seed=5, device="cpu") for way in ways]
-    assert len({images.first_loss(trainer) for trainer in trainers}) == 1
+    assert len({paired_runs.first_loss(trainer) for trainer in trainers}) == 1
     batches = [list(trainer.batches(2)) for trainer in trainers]
     for other in batches[1:]:
         for (x, y), (x_other, y_other) in zip(batches[0], other, strict=True):
@@ -187,7 +188,7 @@ def test_records_are_made_once_and_tabulated(data, tmp_path):
     record = next(one for one in known if (one["variant"], one["seed"]) == ("gap", 1))
     assert record["history"]["loss"] == alone.loss
     assert record["history"]["t"] == alone.t
-    (row,) = images.summarise(known)
+    (row,) = paired_runs.summarise(known)
     assert (row.data, row.architecture, row.variant) == ("patterns", "tiny", "gap")
     assert row.gain.pairs == 2
     assert row.gain.mean == pytest.approx(row.accuracy - row.plain)
@@ -203,14 +204,14 @@ def test_gains_have_the_intervals_of_a_paired_test():
     rng = np.random.default_rng(0)
     plain = rng.normal(90, 2, 200)
     variant = plain + rng.normal(0.5, 1, 200)
-    gain = images.paired_gain(variant, plain)
+    gain = paired_runs.paired_gain(variant, plain)
     expected = stats.ttest_rel(variant, plain).confidence_interval(0.95)
     np.testing.assert_allclose(gain.interval, expected)
     np.testing.assert_allclose(gain.bootstrap, gain.interval, atol=0.03)
     assert gain.found == "gain"
-    assert images.paired_gain(plain, variant).found == "loss"
-    assert images.paired_gain(variant[:3], plain[:3]).pairs == 3
-    lonely = images.paired_gain([91.0], [90.0])
+    assert paired_runs.paired_gain(plain, variant).found == "loss"
+    assert paired_runs.paired_gain(variant[:3], plain[:3]).pairs == 3
+    lonely = paired_runs.paired_gain([91.0], [90.0])
     assert (lonely.mean, lonely.found, lonely.interval[1]) == (1.0, "not resolved", math.inf)
     with pytest.raises(ValueError, match=r"plain must have shape \(2\)"):
-        images.paired_gain([1.0, 2.0], [1.0])
+        paired_runs.paired_gain([1.0, 2.0], [1.0])

@@ -6,7 +6,7 @@ from problems import Cubic
 
 import mfpde
 from mfpde.blocks import Block
-from mfpde.flows.flow import flow_class
+from mfpde.flows.kinds import flow_class
 
 MEASURES = (mfpde.JointMeasure, mfpde.OrderedBlocks)
 
@@ -53,7 +53,7 @@ def test_gradients_are_exact_within_an_order(block, measure):
         up[entry] += h
         down[entry] -= h
         numeric[entry] = (flow.at(up).loss - flow.at(down).loss) / (2 * h)
-    numeric *= rho.count * flow.mobility
+    numeric *= rho.count * flow.operator.mobility
     np.testing.assert_allclose(found[:, :-1], numeric[:, :-1], atol=1e-6)
     if measure is mfpde.OrderedBlocks:
         np.testing.assert_allclose(found[:, -1], numeric[:, -1], atol=1e-6)

@@ -7,7 +7,7 @@ from scripts import script
 
 import mfpde
 from mfpde import laws
-from mfpde.flows.flow import flow_class
+from mfpde.flows.kinds import flow_class
 from mfpde.flows.particle_flow import ParticleFlow
 
 LAW = laws.Gaussian(1.0, dim=5)
@@ -163,7 +163,7 @@ def test_terms_of_the_problem():
 
 
 def test_a_jacobian_too_large_is_refused(monkeypatch):
-    from mfpde.flows import placed
+    from mfpde.passes import placed
 
     monkeypatch.setattr(placed, "LARGEST_JACOBIAN", 100)
     with pytest.raises(ValueError, match="method: the Jacobian of the outputs would hold"):

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 import mfpde
 from mfpde import laws
-from mfpde.flows.flow import flow_class
+from mfpde.flows.kinds import flow_class
 from mfpde.measures import Axis
 
 BOX = ((-4.0, 4.0), (-2.0, 4.5))

@@ -106,5 +106,5 @@ def test_bad_input():
             mfpde.solve(sine(4, temperature=0.1), kind(theta, t), s_end=1.0)
     with pytest.raises(ValueError, match=r"window must be in \(0, 1\]"):
         mfpde.JointMeasure(theta, t, window=1.5)
-    with pytest.raises(TypeError, match=r"take that of rho\.to_particles\(\)"):
-        mfpde.first_variation(sine(4), mfpde.JointMeasure(theta, t), theta)
+    with pytest.raises(TypeError, match=r"use rho\.to_particles\(\)"):
+        mfpde.theory.lipschitz(sine(4), mfpde.JointMeasure(theta, t))

@@ -4,7 +4,7 @@ import pytest
 from scripts import script
 
 
-@pytest.mark.parametrize("name", ["joint_velocity", "joint_flow"])
+@pytest.mark.parametrize("name", ["joint_velocity", "depth_waves", "joint_flow", "joint_grid"])
 def test_every_claim_holds_and_is_drawn(name, tmp_path):
     assert script("validation", name).main(["--quick", "--out", str(tmp_path)]) == 0
     figure = script("figures", name)

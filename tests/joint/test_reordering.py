@@ -10,7 +10,7 @@ from scripts import script
 
 import mfpde
 from mfpde import laws
-from mfpde.flows.flow import flow_class
+from mfpde.flows.kinds import flow_class
 
 LAW = laws.Gaussian(1.0, dim=5)
 EXACT = script("validation", "joint_velocity")

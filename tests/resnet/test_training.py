@@ -68,7 +68,7 @@ def test_user_block_takes_the_particle_path():
     ("change", "message"),
     [
         ({"layers": 0}, "layers must be a whole number >= 1"),
-        ({"width": 1.5}, "width must be a whole number >= 1"),
+        ({"width": 1.5}, "width must be a whole number"),
         ({"seeds": 0}, "seeds must be a whole number >= 1"),
         ({"seeds": []}, "seeds must not be empty"),
         ({"step": 3.0}, "step must be <= s_end = 2; given 3"),

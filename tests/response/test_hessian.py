@@ -6,7 +6,7 @@ from problems import Cubic, random_case
 
 import mfpde
 from mfpde.activations import ACTIVATIONS
-from mfpde.evaluate import layers
+from mfpde.passes import operator_of
 from mfpde.passes.second_order import Directions
 from mfpde.response.linearised import Linearised
 
@@ -46,7 +46,7 @@ def test_weights_move_the_gradient_as_differences_say(method):
     block = mfpde.SHL(2, "gelu")
     problem, rho, direction, rng = case(block, method)
     mass = rng.standard_normal(rho.weights.shape)
-    base = layers(problem, rho)
+    base = operator_of(problem, rho).layers(rho.theta)
 
     def gradient(e):
         moved = base._replace(theta=base.theta + e * direction, weights=base.weights + e * mass)
@@ -67,13 +67,17 @@ def test_potential_start_and_outputs_move_as_differences_say(name):
         return mfpde.first_variation(problem, moved, points)
 
     def start(e):
-        moved = layers(problem, rho)._replace(theta=rho.theta + e * direction)
+        moved = (
+            operator_of(problem, rho).layers(rho.theta)._replace(theta=rho.theta + e * direction)
+        )
         return Linearised(problem, moved, problem.start(), problem.penalty).start
 
     def outputs(e):
         return mfpde.predict(problem, rho.with_state(rho.theta + e * direction))
 
-    here = Linearised(problem, layers(problem, rho), problem.start(), problem.penalty)
+    here = Linearised(
+        problem, operator_of(problem, rho).layers(rho.theta), problem.start(), problem.penalty
+    )
     found = here.along(Directions(direction[None]))
     pairs = (
         (found.potential[0], first_variation),

@@ -66,10 +66,7 @@ def test_gradient_norm_is_a_quadratic_form_of_either_kernel():
     norm2 = rho.integrate(np.square(mfpde.gradient(problem, rho)).sum(axis=2))
     residual = (mfpde.predict(problem, rho) - problem.y).ravel() / problem.size
     assert residual @ theory.tangent_kernel(problem, rho) @ residual == pytest.approx(norm2, 1e-12)
-    stack = mfpde.evaluate.layers(problem, rho)
-    passed = mfpde.passes.propagate.forward(stack, problem.start())
-    terminal = mfpde.evaluate.terminal_cotangent(problem, passed.end)
-    path = mfpde.passes.propagate.adjoint(stack, passed, terminal).path
+    path = mfpde.trajectories(problem, rho).adjoint / problem.size
     parts = [
         path[k + 1].ravel() @ theory.depth_kernel(problem, rho, k) @ path[k + 1].ravel()
         for k in range(rho.levels)

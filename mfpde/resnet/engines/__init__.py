@@ -11,7 +11,7 @@ from importlib.util import find_spec
 from typing import Any, NamedTuple
 
 from mfpde import checks
-from mfpde.blocks import SHL, Linear, computes
+from mfpde.blocks import SHL, computes
 from mfpde.problem import Problem
 from mfpde.resnet.engines.base import Array, Descent, Engine, Pass
 
@@ -137,13 +137,18 @@ def _obstacle(
         return ValueError(f"engine={name!r} computes in {', '.join(entry.dtypes)}; given {dtype!r}")
     if entry.shl_only and not computes(problem.block, SHL):
         return ValueError(f"engine={name!r} is for SHL blocks; given {problem.block!r}")
+    if name == "layers" and not problem.block.activation.compiled:  # type: ignore[attr-defined]
+        return ValueError(f"engine='layers' has no kernel for {problem.block!r}")
     if entry.backend == "particles":
         fits = device in ("auto", "cpu")
         return (
             None if fits else ValueError(f"engine={name!r} runs on the processor, not {device!r}")
         )
-    if not _knows(problem):
+    if problem.block.torch_form() is None:
         return ValueError(f"backend='torch' has no {problem.block!r}; use backend='particles'")
+    if not problem.loss.in_torch:
+        loss = problem.loss.name
+        return ValueError(f"loss {loss!r} has no torch form; use backend='particles'")
     if find_spec("torch") is None:
         return ImportError("backend='torch' needs torch: pip install 'mfpde[torch]'")
     if entry.gpu_only and not _on_gpu(device):
@@ -164,8 +169,8 @@ def _fused_obstacle(problem: Problem) -> Exception | None:
 
 
 def _knows(problem: Problem) -> bool:
-    """Whether torch has the block (a subclass may compute something else)."""
-    return computes(problem.block, SHL) or computes(problem.block, Linear)
+    """Whether torch has the block (a subclass may compute something else) and the loss."""
+    return problem.block.torch_form() is not None and problem.loss.in_torch
 
 
 def _on_gpu(device: str) -> bool:

@@ -11,7 +11,6 @@ from mfpde.blocks import SHL, computes
 from mfpde.problem import Problem
 from mfpde.resnet.engines.base import Array, Pass, Rows
 from mfpde.resnet.engines.tensors import Tensors, products
-from mfpde.resnet.engines.torch_activations import ACTIVATIONS
 
 Layer = tuple[torch.Tensor, torch.Tensor, torch.Tensor]
 
@@ -26,7 +25,7 @@ class Adjoint(Tensors):
         if not computes(problem.block, SHL):
             raise TypeError(f"block must be SHL; given {problem.block!r}")
         self.dim, self.bias = problem.block.dim, problem.block.bias
-        self.activation = ACTIVATIONS[problem.block.activation.name]
+        self.activation = problem.block.activation.torch_form(torch)
         self.narrow = torch.bfloat16 if dtype == "bfloat16" else self.dtype
 
     def load(self, theta: Array) -> torch.Tensor:

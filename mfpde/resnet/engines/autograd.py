@@ -4,33 +4,40 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import numpy as np
 import torch
 
-from mfpde.blocks import SHL, Block, Linear
+from mfpde.blocks import Block, is_own
 from mfpde.problem import Problem
 from mfpde.resnet.engines.base import Pass, Rows
 from mfpde.resnet.engines.tensors import Tensors, products
-from mfpde.resnet.engines.torch_activations import ACTIVATIONS
 
 Field = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 
 
 def field(block: Block) -> Field:
-    """x (S, n, d), θ (S, M, p) ↦ (1/M) Σ_j f(x, θ_j), (S, n, d)."""
-    d = block.dim
-    if isinstance(block, Linear):
-        return lambda x, theta: x @ theta[..., :d].mT @ theta[..., d:] / theta.shape[1]
-    if not isinstance(block, SHL):
+    """x (S, n, d), θ (S, M, p) ↦ (1/M) Σ_j f(x, θ_j), (S, n, d).
+
+    Raises TypeError for a block without torch form, ValueError for one that differs from NumPy's.
+    """
+    form = block.torch_form()
+    if form is None:
         raise TypeError(f"no torch version of {block!r}")
-    sigma, bias = ACTIVATIONS[block.activation.name].sigma, block.bias
+    made: Field = form(torch)
+    if not is_own(block):
+        _compare(block, made)
+    return made
 
-    def shl(x: torch.Tensor, theta: torch.Tensor) -> torch.Tensor:
-        z = x @ theta[..., d : 2 * d].mT
-        if bias:
-            z = z + theta[..., None, :, 2 * d]
-        return sigma(z) @ theta[..., :d] / theta.shape[1]
 
-    return shl
+def _compare(block: Block, made: Field) -> None:
+    rng = np.random.default_rng(0)
+    x, theta = rng.standard_normal((2, 3, block.dim)), rng.standard_normal((2, 4, block.size))
+    given = made(torch.tensor(x), torch.tensor(theta)).detach().numpy()
+    pairs = zip(x, theta, strict=True)
+    expected = np.stack([block.field(*one, np.full(4, 0.25)) for one in pairs])
+    error = float(np.abs(given - expected).max())
+    if not error <= 1e-9 * (1.0 + np.abs(expected).max()):
+        raise ValueError(f"{block!r}: its torch form differs from its field by {error:.3g}")
 
 
 class Autograd(Tensors):

@@ -32,6 +32,12 @@ class Descent(NamedTuple):
     theta: Any
 
 
+def weighted_targets(problem: Problem) -> Array:
+    """Targets with the weight of each datum behind them, (N, k + 1): they travel together."""
+    weights = np.ones(problem.size) if problem.weights is None else problem.weights
+    return np.column_stack([problem.y, weights])
+
+
 class Engine(Protocol):
     """θ lives in the engine's own arrays; penalties and optimisers are not its business.
 

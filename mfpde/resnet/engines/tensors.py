@@ -8,8 +8,9 @@ from contextlib import contextmanager
 import numpy as np
 import torch
 
+from mfpde.losses import TorchForm
 from mfpde.problem import Problem
-from mfpde.resnet.engines.base import Array, Rows
+from mfpde.resnet.engines.base import Array, Rows, weighted_targets
 
 
 def device_named(device: str) -> torch.device:
@@ -51,8 +52,9 @@ class Tensors:
         self.problem, self.precision = problem, dtype
         self.device = device_named(device)
         self.dtype = torch.float64 if dtype == "float64" else torch.float32
-        self.start, self.y = self._tensor(problem.start()), self._tensor(problem.y)
+        self.start, self.y = self._tensor(problem.start()), self._tensor(weighted_targets(problem))
         self.readout = self._tensor(problem.readout)
+        self._loss = loss_form(problem)
 
     def _tensor(self, value: Array) -> torch.Tensor:
         return torch.tensor(np.asarray(value), dtype=self.dtype, device=self.device)
@@ -71,7 +73,7 @@ class Tensors:
         return out
 
     def data(self, networks: int, rows: Rows | None) -> tuple[torch.Tensor, torch.Tensor]:
-        """Hidden states at depth 0 (S, n, d) and targets (S, n, k) of the rows."""
+        """Hidden states at depth 0 (S, n, d) and targets with weights (S, n, k + 1)."""
         if rows is None:
             start, y = self.start, self.y
             return start.expand(networks, *start.shape), y.expand(networks, *y.shape)
@@ -79,13 +81,29 @@ class Tensors:
         return self.start[index], self.y[index]
 
     def loss(self, z: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
-        """(1/n) Σ_i ℓ(z_i, y_i) of each network, (S,)."""
-        if self.problem.loss.name == "squared":
-            return 0.5 * (z - y).square().sum(-1).mean(-1)
-        return (torch.logsumexp(z, -1) - (z * y).sum(-1)).mean(-1)
+        """(1/n) Σ_i w_i ℓ(z_i, y_i) of each network, (S,)."""
+        return (y[..., -1] * self._loss.value(z, y[..., :-1])).mean(-1)
 
     def cotangent(self, z: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
-        """(1/n) Bᵀ ∂ℓ(z_i, y_i), (S, n, d)."""
-        squared = self.problem.loss.name == "squared"
-        slope = z - y if squared else torch.softmax(z, -1) - y
+        """(1/n) w_i Bᵀ ∂ℓ(z_i, y_i), (S, n, d)."""
+        slope = y[..., -1:] * self._loss.gradient(z, y[..., :-1])
         return (slope / z.shape[1]) @ self.readout
+
+
+def loss_form(problem: Problem) -> TorchForm:
+    """The problem's loss in torch, after it has been compared with NumPy's on its targets.
+
+    Raises ValueError for a loss without one, or where the two differ.
+    """
+    loss, y = problem.loss, problem.y[:64]
+    form = loss.torch_form(torch)
+    z = np.random.default_rng(0).standard_normal(y.shape)
+    there = torch.tensor(z), torch.tensor(y)
+    for name in ("value", "gradient"):
+        expected, given = getattr(loss, name)(z, y), getattr(form, name)(*there).numpy()
+        error = float(np.abs(given - expected).max())
+        if not error <= 1e-9 * (1.0 + np.abs(expected).max()):
+            raise ValueError(
+                f"loss {loss.name!r}: torch's {name} differs from NumPy's by {error:.3g}"
+            )
+    return form

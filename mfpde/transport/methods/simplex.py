@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from mfpde import checks
 from mfpde.transport.methods.base import (
     Floats,
     Ints,
@@ -23,6 +24,7 @@ _MOST_PIVOTS = 10**9
 _Solved = tuple[Ints, Ints, Floats, Floats]  # rows, columns, flow, v
 
 
+@checks.typed
 @dataclass(frozen=True)
 class Simplex(Method):
     """Exact W₂² by the network simplex (Bonneel et al. 2011, as packaged in POT).

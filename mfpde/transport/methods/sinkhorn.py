@@ -11,6 +11,7 @@ from mfpde import checks
 from mfpde.transport.methods.base import Floats, Method, Potentials, Slice, SliceResult
 
 
+@checks.typed
 @dataclass(frozen=True)
 class Sinkhorn(Method):
     """Sinkhorn divergence S_ε = OT_ε(μ,ν) − ½ OT_ε(μ,μ) − ½ OT_ε(ν,ν), a biased estimate of W₂².

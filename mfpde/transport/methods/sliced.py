@@ -11,6 +11,7 @@ from mfpde import checks
 from mfpde.transport.methods.base import Method, Potentials, Slice, SliceResult
 
 
+@checks.typed
 @dataclass(frozen=True)
 class Sliced(Method):
     """max over random orthonormal frames (e_1, …, e_p) of Σ_c W₂²(e_c·μ, e_c·ν) <= W₂²(μ, ν).

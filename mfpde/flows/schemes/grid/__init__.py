@@ -6,10 +6,12 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
+from mfpde import checks
 from mfpde.flows.schemes.grid import implicit, muscl, scharfetter_gummel, third_order, upwind
 from mfpde.runs.step import Scheme
+from mfpde.volumes.limiters import LIMITERS
 
-__all__ = ["SCHEMES", "scheme"]
+__all__ = ["SCHEMES", "register", "scheme"]
 
 
 def _cfl(number: float) -> Any:
@@ -45,6 +47,17 @@ SCHEMES = {
         Scheme("scharfetter_gummel", 1, scharfetter_gummel.step, error_order=2),
     )
 }
+
+
+def register(name: str, limiter: str) -> None:
+    """The MUSCL scheme with another limiter of ``mfpde.volumes.limiters``, as a method of grids.
+
+    Raises ValueError for a name that is taken or an unknown limiter.
+    """
+    checks.choice("limiter", limiter, LIMITERS)
+    if name in SCHEMES:
+        raise ValueError(f"name must be new; {name!r} is taken, there are {', '.join(SCHEMES)}")
+    SCHEMES[name] = _muscl(name, limiter)
 
 
 def scheme(method: str, rtol: float, atol: float, entropic: bool) -> Scheme:

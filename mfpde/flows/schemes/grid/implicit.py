@@ -22,6 +22,7 @@ import numpy as np
 
 from mfpde import losses
 from mfpde.flows import dual
+from mfpde.flows.schemes.grid import muscl
 from mfpde.runs.step import Array, Step
 
 MOST_SUBSTEPS = 2000  # a step that needs more is far too long: it is refused unseen
@@ -49,7 +50,7 @@ def predicted(flow: Any, point: Any, h: float, solver: dual.Solver) -> Array:
     if flow.penalty(point.s + h):
         right = right + h * losses.apply(point.hessian, flow.push(point, point.confined))
     z = solver.solve(point, h / problem.size, right)
-    out: Array = flow.pull(point, (z / problem.size) @ problem.readout)
+    out: Array = flow.pull_outputs(point, z / problem.size)
     return out
 
 
@@ -61,5 +62,5 @@ def drifted(flow: Any, point: Any, g: Array, h: float) -> Any:
         return None
     masses = point.state
     for _ in range(int(count)):
-        masses = flow.drift(v, masses, h / count)
+        masses = muscl.frozen(flow, v, masses, h / count)
     return flow.at(masses, point.s + h)

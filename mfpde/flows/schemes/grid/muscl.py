@@ -11,9 +11,10 @@ from functools import partial
 from typing import Any
 
 from mfpde.flows.schemes.grid import strang
-from mfpde.runs.step import Step
+from mfpde.runs.step import Array, Step
 
 CFL = 0.45
+SHARES = (1.0, 0.5)  # of the two stages in Shu and Osher's form
 
 
 def step(flow: Any, point: Any, h: float, *, limiter: str = "van_leer") -> Step:
@@ -22,5 +23,15 @@ def step(flow: Any, point: Any, h: float, *, limiter: str = "van_leer") -> Step:
 
 
 def transport(flow: Any, point: Any, h: float, *, limiter: str) -> Step:
-    first = flow.moved(limiter, point, point, h, 1.0, h)
-    return Step(flow.moved(limiter, point, first, h, 0.5, h))
+    here = point
+    for share in SHARES:
+        here = flow.moved(limiter, point, here, h, share, h)
+    return Step(here)
+
+
+def frozen(flow: Any, v: Any, masses: Array, h: float) -> Array:
+    """Masses after one step down a potential that stays as it is."""
+    here = masses
+    for share in SHARES:
+        here = flow.stage("van_leer", v, masses, here, h, share)
+    return here

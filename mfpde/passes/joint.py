@@ -1,4 +1,4 @@
-"""The Wasserstein joint flow of Lu et al. 2020: blocks move in θ and in depth.
+"""Blocks of a ``JointMeasure``: what descending E in depth means (Lu et al. 2020).
 
     ∂_s ρ = div_(θ,t)(ρ ∇_(θ,t) V),   dθ_j/ds = −∇_θ V(t_j, θ_j),   dt_j/ds = −β⁻² ∂_t V(t_j, θ_j)
     ∂_t V(t, θ) = (1/N) Σ_i ⟨Ṗ_i(t), f(X_i, θ)⟩ + ⟨P_i(t), D_x f(X_i, θ) Ẋ_i(t)⟩
@@ -38,27 +38,22 @@ Source: Lu et al. 2020, Section 2; the formula for ∂_t V follows from the equa
 from __future__ import annotations
 
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mfpde.flows.placed import PlacedFlow, PlacedPoint
 from mfpde.kernels.depth_average import deposit, exchange
 from mfpde.measures.joint import JointMeasure
+from mfpde.passes.interface import Array
+from mfpde.passes.placed import PlacedOperator
 from mfpde.problem import Problem
-from mfpde.runs.clock import Clock
-
-Array = NDArray[np.float64]
 
 
-class JointFlow(PlacedFlow):
-    """The flow of a ``JointMeasure``."""
+class JointOperator(PlacedOperator):
+    """A problem on the blocks of a ``JointMeasure``."""
 
-    def __init__(
-        self, problem: Problem, rho: JointMeasure, clock: Clock | None = None, **terms: float
-    ) -> None:
-        super().__init__(problem, rho, clock, **terms)
+    def __init__(self, problem: Problem, rho: JointMeasure) -> None:
+        super().__init__(problem, rho)
         self.cells = max(1, round(1.0 / rho.window))
 
     @cached_property
@@ -83,7 +78,6 @@ class JointFlow(PlacedFlow):
         out: Array = np.tensordot(self._inverse, sums, axes=1)
         return out
 
-    def depth_slopes(self, point: PlacedPoint, back: Array, value: Any) -> Array:
-        t, path = point.blocks.t, point.path
+    def depth_slopes(self, t: Array, path: Array, back: Array, value: Array) -> Array:
         slopes, back_slopes = self.slopes(t, path), self.slopes(t, back)
         return self.count * exchange(*self._mesh(t), path, back, slopes, back_slopes)

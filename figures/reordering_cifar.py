@@ -11,11 +11,10 @@ from __future__ import annotations
 import csv
 import sys
 from collections.abc import Iterable
-from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
-from drawing import DASHES, PAGE, folder, save, style
+from drawing import DASHES, PAGE, script, style
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
@@ -135,14 +134,7 @@ def draw(data: Path) -> Figure:
     return page
 
 
-def main(argv: list[str] | None = None) -> int:
-    if find_spec("torch") is None:
-        print("reordering: needs torch (pip install 'mfpde[torch]'); not drawn")
-        return 0
-    data = folder("reordering_cifar", __doc__, argv)
-    save(draw(data), data, "reordering")
-    return 0
-
+main = script(__doc__, draw, needs="torch")
 
 if __name__ == "__main__":
     sys.exit(main())

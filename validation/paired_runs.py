@@ -1,22 +1,34 @@
-"""Paired runs: what one way of training gains over another, and what it costs."""
+"""Paired runs of image networks: what one way of training gains over another, and its cost."""
 
 from __future__ import annotations
 
+import argparse
+import tempfile
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from itertools import product
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+import study
 import torch
 from numpy.typing import ArrayLike
+from study import Claim
 from torch.nn import functional
 
 from mfpde import checks
-from mfpde.images.data import ImageData
-from mfpde.images.models import build
-from mfpde.images.recipe import Recipe
-from mfpde.images.training import Trainer
+from mfpde.images import (
+    MODELS,
+    ImageData,
+    Recipe,
+    Run,
+    Trainer,
+    build,
+    execute_all,
+    read_records,
+)
 
 
 @dataclass(frozen=True)
@@ -103,6 +115,98 @@ def _row(
     moved = float(np.mean([runs[seed]["exchanges"] for seed in seeds]))
     gain = paired_gain(ours, theirs)
     return Row(*key, variant, float(theirs.mean()), float(ours.mean()), gain, moved)
+
+
+PUBLISHED = "+.25 to +.55"
+NETWORKS = [name for name in MODELS if name.startswith("resne")]
+
+
+def train_all(
+    chosen: argparse.Namespace, data: ImageData, ways: dict[str, Recipe]
+) -> list[dict[str, Any]]:
+    """Train every run that is not yet in ``chosen.out``; all records there."""
+    folder = chosen.out / "runs"
+    how = {name: getattr(chosen, name) for name in ("device", "evaluate_every", "threads")}
+    seeds = range(chosen.first_seed, chosen.first_seed + chosen.seeds)
+    with tempfile.TemporaryDirectory() as scratch:
+        source = Path(scratch) / "images.npz"
+        data.save(source)
+        runs = [
+            Run(str(source), data.name, chosen.architecture, name, seed, way, folder, **how)
+            for seed, (name, way) in product(seeds, ways.items())
+        ]
+        for one in execute_all(runs, chosen.jobs):
+            share, moved = one["history"]["accuracy"][-1], sum(one["history"]["exchanges"])
+            study.say(
+                f"seed {one['seed']} {one['variant']}: {100 * share:.2f} %, {moved} exchanges"
+            )
+    return read_records(folder)
+
+
+def write(out: Path, records: list[dict[str, Any]], rows: list[Row]) -> None:
+    """The tables that the figure draws from."""
+    epochs, places = [], []
+    for one in records:
+        known, past = one["identity"], one["history"]
+        run = (known["data"], known["architecture"], known["epochs"], one["variant"], one["seed"])
+        series = zip(past["loss"], past["accuracy"], past["exchanges"], strict=True)
+        epochs += [(*run, epoch, *values) for epoch, values in enumerate(series, 1)]
+        places += [
+            (*run, epoch, stage, block, t)
+            for epoch, stages in enumerate(past["t"])
+            for stage, blocks in enumerate(stages)
+            for block, t in enumerate(blocks)
+        ]
+    run = ("data", "architecture", "epochs", "variant")
+    study.write_csv(
+        out / "epochs.csv", (*run, "seed", "epoch", "loss", "accuracy", "exchanges"), epochs
+    )
+    study.write_csv(out / "places.csv", (*run, "seed", "epoch", "stage", "block", "t"), places)
+    means = ("plain", "accuracy", "pairs", "gain", "t_low", "t_high", "boot_low", "boot_high")
+    values = [
+        (
+            *(one.data, one.architecture, one.epochs, one.variant, one.plain, one.accuracy),
+            *(one.gain.pairs, one.gain.mean, *one.gain.interval, *one.gain.bootstrap),
+            one.exchanges,
+        )
+        for one in rows
+    ]
+    study.write_csv(out / "summary.csv", (*run, *means, "exchanges"), values)
+
+
+def show(rows: list[Row]) -> None:
+    """Published gains beside measured ones, and which rows are missing."""
+    header = ("data", "network", "epochs", "variant", "pairs", "plain %", "variant %", "gain")
+    more = ("95 % (t)", "95 % (bootstrap)", "published", "exchanges/epoch", "found")
+    lines = []
+    for one in rows:
+        both = (one.gain.interval, one.gain.bootstrap)
+        spans = (f"[{low:+.2f}, {high:+.2f}]" for low, high in both)
+        means = (f"{one.plain:.2f}", f"{one.accuracy:.2f}", f"{one.gain.mean:+.2f}")
+        run = (one.data, one.architecture, one.epochs, one.variant, one.gain.pairs)
+        lines.append((*run, *means, *spans, PUBLISHED, one.exchanges, one.gain.found))
+    print()
+    study.table((*header, *more), lines)
+    measured = {(one.data, one.architecture) for one in rows}
+    for data in ("cifar10", "cifar100"):
+        missing = [name for name in NETWORKS if (data, name) not in measured]
+        if missing:
+            print(f"missing, whole {data}: {', '.join(missing)}")
+
+
+def gain_claims(rows: Iterable[Row]) -> list[Claim]:
+    """The published gain, against each row's interval."""
+    held = {"gain": True, "loss": False, "not resolved": None}
+    return [
+        Claim(
+            f"{one.data}, {one.architecture}, {one.variant}: better than plain training "
+            f"(published {PUBLISHED} points).",
+            f"{one.gain.mean:+.2f} [{one.gain.interval[0]:+.2f}, {one.gain.interval[1]:+.2f}] "
+            f"points over {one.gain.pairs} pairs: {one.gain.found}.",
+            held[one.gain.found],
+        )
+        for one in rows
+    ]
 
 
 def first_loss(trainer: Trainer) -> float:

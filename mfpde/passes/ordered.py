@@ -1,4 +1,4 @@
-"""The published algorithm of Lu et al. 2020: descend in θ and t, and sort the blocks again.
+"""``OrderedBlocks``: the published algorithm of Lu et al. 2020, descend in θ and t and sort again.
 
     X^{l+1} = X^l + (t^l − t^{l−1}) f(X^l, θ^l),   t^{−1} = 0
     ∂E/∂t^l = v_l − v_{l+1},   v_l = (1/N) Σ_i ⟨P_i^{l+1}, f(X_i^l, θ^l)⟩,   v_n = 0
@@ -25,19 +25,15 @@ Source: Lu et al. 2020, Section 4.
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
-from numpy.typing import NDArray
 
-from mfpde.flows.placed import PlacedFlow
-
-Array = NDArray[np.float64]
+from mfpde.passes.interface import Array
+from mfpde.passes.placed import PlacedOperator
 
 
-class ReorderingFlow(PlacedFlow):
-    """The flow of ``OrderedBlocks``."""
+class OrderedOperator(PlacedOperator):
+    """A problem on ``OrderedBlocks``."""
 
-    def depth_slopes(self, point: Any, back: Any, value: Array) -> Array:
+    def depth_slopes(self, t: Array, path: Array, back: Array, value: Array) -> Array:
         slopes: Array = -np.diff(value, axis=0, append=0.0)
         return self.count * slopes

@@ -1,0 +1,143 @@
+"""The limit's flow, with what is known of its error."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from mfpde import checks
+from mfpde.evaluate import predict
+from mfpde.limits.gaps import Yardstick, total
+from mfpde.limits.parts import Part
+from mfpde.limits.scrambled import Spread
+from mfpde.limits.sizes import Sizes
+from mfpde.measures.particles import ParticleMeasure
+from mfpde.problem import Problem
+from mfpde.runs.status import Status
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+Array = NDArray[np.float64]
+
+PARTS = ("width", "depth", "time")
+
+
+class Prediction(NamedTuple):
+    """Outputs (n, k) of the limit at new points, and the error of each, (n, k)."""
+
+    outputs: Array
+    error: Array
+
+
+@dataclass(frozen=True)
+class Limit:
+    """The flow of the infinitely wide and deep limit at the times ``s`` (n,), with error bars.
+
+    ``loss`` (n,) and ``outputs`` (n, N, k); ``loss_error`` (n,) is absolute,
+    ``relative_loss_error`` (n,) divides it by E(ρ_s), ``outputs_error`` (n,) is the root mean
+    square over data and outputs, absolute. All are sums of what width, depth and training time
+    still contribute, along s. ``errors`` has one number for each of the three, the largest over s
+    of the outputs' error over the targets' root mean square and the loss's over E(ρ_0);
+    ``error`` is their sum, which ``rtol`` bounds where ``success`` holds.
+
+    ``final`` is ρ at the last time: the particles of all scrambles pooled, where there are
+    several (its loss differs from ``loss[-1]`` by less than the error). ``sizes`` is the
+    discretisation, ``work`` the particles × depth nodes × gradients of all runs, ``seconds`` their
+    wall time, ``status`` and ``message`` say how the search ended.
+    """
+
+    problem: Problem = field(repr=False)
+    s: Array
+    loss: Array
+    outputs: Array
+    rtol: float
+    sizes: Sizes
+    status: Status
+    work: int
+    seconds: float
+    measures: tuple[ParticleMeasure, ...] = field(repr=False)
+    parts: dict[str, Part | Spread] = field(repr=False)
+
+    @property
+    def success(self) -> bool:
+        return self.status.success
+
+    @property
+    def message(self) -> str:
+        """How the search ended, and what would help where it failed."""
+        worst = max(PARTS, key=self.errors.__getitem__)
+        told = f" The error is {self.error:.1e}, most of it from {worst}; rtol is {self.rtol:g}."
+        return self.status.text + ("" if self.success else told)
+
+    @property
+    def errors(self) -> dict[str, float]:
+        """Width, depth and time: the largest error over s, relative to the targets and E(ρ_0)."""
+        yardstick = self.yardstick
+        return {name: yardstick.size(self.parts[name].gap) for name in PARTS}
+
+    @property
+    def error(self) -> float:
+        return sum(self.errors.values())
+
+    @property
+    def yardstick(self) -> Yardstick:
+        """What ``errors`` are relative to."""
+        scale = float(np.sqrt(np.mean(np.square(self.problem.y)))) or 1.0
+        return Yardstick(scale, max(float(self.loss[0]), np.finfo(float).tiny))
+
+    @property
+    def loss_error(self) -> Array:
+        """Of E(ρ_s), absolute, (n,)."""
+        loss = total(self.parts[name].gap for name in PARTS).loss
+        # |E_a − E_b| vanishes where two curves cross: a time's neighbours speak for it as well.
+        wide = np.pad(loss, 1, mode="edge")
+        return np.max([wide[:-2], loss, wide[2:]], axis=0)
+
+    @property
+    def relative_loss_error(self) -> Array:
+        """Of E(ρ_s), relative to E(ρ_s) itself, (n,)."""
+        return self.loss_error / np.maximum(self.loss, np.finfo(float).tiny)
+
+    @property
+    def outputs_error(self) -> Array:
+        """Of the outputs, absolute, root mean square over data and outputs, (n,)."""
+        return total(self.parts[name].gap for name in PARTS).outputs
+
+    @property
+    def final(self) -> ParticleMeasure:
+        """ρ at the last time."""
+        if len(self.measures) == 1:
+            return self.measures[0]
+        theta = np.concatenate([rho.theta for rho in self.measures], axis=1)
+        weights = np.concatenate([rho.weights for rho in self.measures], axis=1)
+        return ParticleMeasure(theta, self.measures[0].depth, weights / len(self.measures))
+
+    def predict(self, x: ArrayLike | None = None) -> Prediction:
+        """Outputs of the limit at the last time for ``x`` (n, d_in) or the data, with errors.
+
+        Each output's error is bounded from below by that of the data's root mean square.
+        """
+        new = None if x is None else checks.array("x", x, ("n", self.problem.x.shape[1]))
+        outputs = np.mean([predict(self.problem, rho, new) for rho in self.measures], axis=0)
+        error = sum(self.parts[name].at(self.problem, new) for name in PARTS)
+        return Prediction(outputs, np.broadcast_to(error, outputs.shape).copy())
+
+    def plot(self) -> Figure:
+        """Loss with its band and the errors' parts over training time."""
+        from mfpde.limits.picture import draw
+
+        return draw(self)
+
+    def __repr__(self) -> str:
+        parts = ", ".join(f"{name} {value:.1e}" for name, value in self.errors.items())
+        return (
+            f"Limit({self.status.name}: E({self.s[-1]:g}) = {self.loss[-1]:.6e} "
+            f"± {self.loss_error[-1]:.1e} ({self.relative_loss_error[-1]:.1e} of itself); "
+            f"outputs ± {self.outputs_error[-1]:.1e}; largest error over s {self.error:.1e} "
+            f"({parts}) relative to the targets' RMS and E(0), rtol {self.rtol:g}; "
+            f"{self.sizes.points} particles, {self.sizes.depth_steps} rk4 steps in depth)"
+        )

@@ -1,0 +1,99 @@
+"""How finely a run resolves width, depth and training time."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+
+# Steps of rk4 in depth: neighbours in this list are coprime, so that what one size aliases the
+# next ones see, and each size has the same ratio to those that its error is judged by.
+DEPTH_STEPS = (1, 2, 3, 5, 8, 13, 21, 34, 55, 89, 144, 233)
+
+# Nodes in one coordinate; both parities, for rules whose error depends on it.
+ORDERS = (2, 3, 4, 5, 6, 7, 8, 10, 12, 15, 18, 22, 27, 33, 40, 50, 64)
+
+# The most particles of one depth node, all scrambles together.
+MOST_PARTICLES = 131072
+
+
+@dataclass(frozen=True)
+class Tensor:
+    """A tensor rule: ``orders[i]`` nodes of ``rules[i]`` in coordinate i."""
+
+    orders: tuple[int, ...]
+    rules: tuple[str, ...]
+
+    @property
+    def total(self) -> int:
+        return int(np.prod(self.orders))
+
+    def with_line(self, i: int, order: int, rule: str) -> Tensor:
+        """The same rule with another one in coordinate i."""
+        orders, rules = list(self.orders), list(self.rules)
+        orders[i], rules[i] = order, rule
+        return Tensor(tuple(orders), tuple(rules))
+
+    def __str__(self) -> str:
+        return " x ".join(str(n) for n in self.orders if n > 1) or "1"
+
+
+@dataclass(frozen=True)
+class Scramble:
+    """One of the scrambled Sobol sets of ``count`` points; ``tied``: one set for all depths."""
+
+    count: int
+    number: int
+    tied: bool = False
+
+    @property
+    def total(self) -> int:
+        return self.count
+
+
+@dataclass(frozen=True)
+class Scrambles:
+    """``scrambles`` independent sets of ``count`` Sobol points, whose results are averaged."""
+
+    count: int
+    scrambles: int
+
+    @property
+    def total(self) -> int:
+        return self.count * self.scrambles
+
+    @property
+    def sets(self) -> list[Scramble]:
+        return [Scramble(self.count, number) for number in range(self.scrambles)]
+
+    def __str__(self) -> str:
+        return f"{self.scrambles} scrambles of {self.count}"
+
+
+Points = Tensor | Scramble
+
+
+class Spec(NamedTuple):
+    """One run: its particles, rk4 steps in depth and rtol in training time."""
+
+    points: Points
+    depth_steps: int
+    rtol: float
+
+
+class Sizes(NamedTuple):
+    """The discretisation of a result: particles, rk4 steps in depth and rtol in training time."""
+
+    points: Tensor | Scrambles
+    depth_steps: int
+    rtol: float
+
+    @property
+    def particles(self) -> int:
+        """Particles of one depth node, all scrambles together."""
+        return self.points.total
+
+    @property
+    def rule(self) -> str:
+        return "tensor" if isinstance(self.points, Tensor) else "sobol"

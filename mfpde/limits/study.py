@@ -1,0 +1,194 @@
+"""Runs of one problem at many sizes: each done once, counted, and stopped where it must be."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mfpde.depth import Depth
+from mfpde.evaluate import predict
+from mfpde.flows.solve import solve
+from mfpde.laws import DepthLaw, Law
+from mfpde.limits.gaps import Gap, Yardstick
+from mfpde.limits.progress import Display
+from mfpde.limits.sizes import Spec, Tensor
+from mfpde.measures import quadrature
+from mfpde.measures.particles import ParticleMeasure
+from mfpde.problem import Problem
+from mfpde.runs.interrupt import Interruptible
+from mfpde.runs.solution import Solution
+from mfpde.runs.status import Status
+
+Array = NDArray[np.float64]
+
+
+class Stopped(Exception):
+    """The study must end here; ``status`` says why."""
+
+    def __init__(self, status: Status) -> None:
+        super().__init__(status.text)
+        self.status = status
+
+
+@dataclass(frozen=True)
+class Run:
+    """Outputs (n, N, k), penalty (n,), loss (n,), last measure, and the times of its steps."""
+
+    outputs: Array
+    penalty: Array
+    loss: Array
+    final: ParticleMeasure
+    grid: Array
+
+
+class Study:
+    """All that a limit computes: ``run(spec)`` at the times ``s`` (n,), ``work`` so far."""
+
+    def __init__(
+        self,
+        problem: Problem,
+        law: Law | DepthLaw,
+        s: Array,
+        *,
+        method: str,
+        seed: int,
+        max_work: float,
+        max_seconds: float,
+        display: Display,
+    ) -> None:
+        self.problem, self.law, self.s, self.method, self.seed = problem, law, s, method, seed
+        self.max_work, self.max_seconds = max_work, max_seconds
+        self.display, self.interrupt = display, Interruptible()
+        self.work = 0
+        self.runs: dict[Spec, Run] = {}
+        self._began = time.monotonic()
+        self._scale = float(np.sqrt(np.mean(np.square(problem.y)))) or 1.0
+        self._gradients = 0
+        self._pace = self._largest = 0.0
+
+    @property
+    def seconds(self) -> float:
+        """Wall time since the study began."""
+        return time.monotonic() - self._began
+
+    @property
+    def yardstick(self) -> Yardstick:
+        """The targets' RMS and E(ρ_0), which the first run tells."""
+        first = next(iter(self.runs.values()))
+        return Yardstick(self._scale, max(float(first.loss[0]), np.finfo(float).tiny))
+
+    def run(self, spec: Spec) -> Run:
+        """The run of these sizes, done now unless it has been done. Raises Stopped."""
+        if spec not in self.runs:
+            self.runs[spec] = self._compute(spec)
+        return self.runs[spec]
+
+    def cost(self, specs: Iterable[Spec]) -> float:
+        """Work that the runs not yet done will take, by the gradients of the last one."""
+        return float(sum(self._levels(s) * self._gradients for s in specs if s not in self.runs))
+
+    def require(self, specs: Iterable[Spec]) -> None:
+        """Raise Stopped unless the runs not yet done fit into what is left of the budgets."""
+        cost = self.cost(specs)
+        late = self.seconds + self._pace * cost > self.max_seconds
+        if late or self.work + cost > self.max_work:
+            raise Stopped(Status.BUDGET_SPENT)
+
+    def announce(self, part: str, specs: Iterable[Spec] = ()) -> None:
+        """Tell the display what is refined now, and how long the runs named will take."""
+        self.display.show(part, self.cost(specs) * self._pace)
+
+    def gap(self, one: Run, other: Run) -> Gap:
+        """Absolute differences of two runs along s."""
+        outputs = np.sqrt(np.mean(np.square(one.outputs - other.outputs), axis=(1, 2)))
+        return Gap(np.abs(one.loss - other.loss), outputs)
+
+    def distance(self, one: Spec, other: Spec) -> float:
+        """The largest relative difference of two runs."""
+        return self.yardstick.size(self.gap(self.run(one), self.run(other)))
+
+    def loss_of(self, outputs: Array, penalty: Array) -> Array:
+        """E at all times from outputs (n, N, k) and penalties (n,)."""
+        return np.array([self.problem.fit(z) for z in outputs]) + penalty
+
+    def measure(self, spec: Spec) -> ParticleMeasure:
+        """ρ_0 of a run."""
+        depth, points = Depth(spec.depth_steps, "rk4"), spec.points
+        if isinstance(points, Tensor):
+            sets = quadrature.over_depth(
+                self.law,
+                depth.nodes,
+                points.orders,
+                points.rules,
+                "tied",
+                np.random.SeedSequence(self.seed),
+            )
+        else:
+            sets = quadrature.over_depth(
+                self.law,
+                depth.nodes,
+                points.count,
+                "sobol",
+                "tied" if points.tied else "independent",
+                np.random.SeedSequence(self.seed, spawn_key=(points.number,)),
+            )
+        return ParticleMeasure(sets[0], depth, sets[1])
+
+    def _compute(self, spec: Spec) -> Run:
+        self._check()
+        rho0 = self.measure(spec)
+        solution = solve(
+            self.problem,
+            rho0,
+            s_end=float(self.s[-1]),
+            method=self.method,
+            rtol=spec.rtol,
+            save=self.s[1:].tolist(),
+            callback=self._watch,
+            progress=False,
+        )
+        self._count(spec, solution)
+        self._stop_if(solution)
+        measures = [solution.at(float(s)) for s in self.s]
+        outputs = np.array([predict(self.problem, rho) for rho in measures])
+        value = self.problem.penalty.value
+        penalty = [
+            rho.integrate(value(rho.theta)) if self.problem.penalty else 0.0 for rho in measures
+        ]
+        loss = self.loss_of(outputs, np.array(penalty))
+        return Run(outputs, np.array(penalty), loss, measures[-1], solution.s)
+
+    def _count(self, spec: Spec, solution: Solution) -> None:
+        """Work done, and what a unit of it takes in the largest runs (small ones are overhead)."""
+        self._gradients = int(solution.stats.get("gradients", 0))
+        work = self._levels(spec) * self._gradients
+        self.work += work
+        if work >= self._largest:
+            spent = solution.stats["seconds"]
+            self._pace = (spent["total"] - spent["compilation"]) / max(work, 1)
+            self._largest = work
+
+    def _levels(self, spec: Spec) -> int:
+        """Particles × depth nodes of a run."""
+        return spec.points.total * (2 * spec.depth_steps + 1)
+
+    def _check(self) -> None:
+        if self.interrupt.asked:
+            raise Stopped(Status.INTERRUPTED)
+        if self.work >= self.max_work or self.seconds >= self.max_seconds:
+            raise Stopped(Status.BUDGET_SPENT)
+
+    def _watch(self, solution: Solution) -> bool:
+        """After each step of a run: has the time run out?"""
+        self.display.beat(solution.control.s / float(self.s[-1]))
+        return self.seconds >= self.max_seconds
+
+    def _stop_if(self, solution: Solution) -> None:
+        if solution.status is Status.INTERRUPTED:
+            raise Stopped(Status.INTERRUPTED)
+        if solution.status is Status.STOPPED:
+            raise Stopped(Status.BUDGET_SPENT)

@@ -1,0 +1,188 @@
+"""Finite networks predicted from the limit, against networks that are trained here."""
+
+import numpy as np
+import pytest
+
+import mfpde
+from mfpde import laws, paths
+from mfpde.response import expansion
+
+LAW = laws.Gaussian([1.0, 1.0, 1.5, 1.5, 1.0])
+X = np.linspace(-1, 1, 6)[:, None]
+STEP, S_END = 0.25, 2.0
+HOW = {"s_end": S_END, "step": STEP, "times": 2, "particles": 256, "depth_steps": 2}
+
+
+def problem(loss="squared", decay=0.0):
+    y = np.sin(3 * X) if loss == "squared" else (X[:, 0] > 0).astype(int)
+    return mfpde.Problem(X, y, block=mfpde.SHL(2), loss=loss, weight_decay=decay)
+
+
+def trained(given, layers, width, coupling, seeds):
+    """Outputs (seeds, N, k) and losses (seeds,) of trained networks."""
+    how = {"layers": layers, "width": width, "seeds": seeds, "coupling": coupling}
+    run = mfpde.resnet.train(given, LAW, s_end=S_END, step=STEP, progress=False, **how)
+    return run.outputs, run.loss[:, -1]
+
+
+@pytest.fixture(scope="module")
+def found():
+    kinds = {"independent": "independent", "tied": "tied", "paths": paths.Smooth(0.3)}
+    return {
+        name: mfpde.finite_size(problem(), LAW, coupling=kind, x_new=X[:2] + 0.1, **HOW)
+        for name, kind in kinds.items()
+    }
+
+
+@pytest.mark.parametrize("name", ["independent", "tied", "paths"])
+def test_deviations_means_and_bands_are_those_of_trained_networks(found, name):
+    one, shape, seeds = found[name], (8, 32), 600
+    outputs, losses = trained(problem(), *shape, one.coupling, seeds)
+    assert np.all(one.trusted(*shape))
+    measured = np.sqrt(outputs.var(axis=0, ddof=1).mean())
+    predicted = np.sqrt(np.square(one.outputs_std(*shape)[-1]).mean())
+    assert predicted == pytest.approx(measured, rel=0.1)
+    off = np.abs(outputs.mean(axis=0) - one.mean(*shape)[-1]).max()
+    assert off <= 0.25 * measured
+    low, high = one.loss_band(*shape)[-1]
+    assert np.mean((losses >= low) & (losses <= high)) == pytest.approx(0.95, abs=0.03)
+    assert one.loss_mean(*shape)[-1] == pytest.approx(losses.mean(), rel=0.02)
+    assert one.loss_quantile(0.9, *shape)[-1] == pytest.approx(np.quantile(losses, 0.9), rel=0.05)
+
+
+def test_tied_layers_scatter_by_width_alone(found):
+    tied, free = found["tied"], found["independent"]
+    deep, shallow = tied.outputs_std(128, 16)[-1], tied.outputs_std(32, 16)[-1]
+    np.testing.assert_allclose(deep, shallow, rtol=0.02)
+    np.testing.assert_allclose(
+        free.outputs_std(128, 16)[-1], free.outputs_std(32, 16)[-1] / 2, rtol=0.02
+    )
+    middle = found["paths"].outputs_std(32, 16)[-1]
+    assert np.all((free.outputs_std(32, 16)[-1] < middle) & (middle < 1.02 * shallow))
+
+
+def test_influence_functions_are_derivatives_of_runs(found):
+    one = found["independent"]
+    k, j, e = 1, 5, 1e-4
+    rho0 = one.rho0
+
+    def outputs(e):
+        mass = np.zeros_like(rho0.weights)
+        mass[k] = -rho0.weights[k] * e
+        mass[k, j] += e
+        moved = mfpde.ParticleMeasure(rho0.theta, rho0.depth, rho0.weights + mass)
+        end = mfpde.solve(problem(), moved, s_end=S_END, method="gd", step=STEP, progress=False)
+        both = [mfpde.predict(problem(), end.final, x) for x in (None, X[:2] + 0.1)]
+        return np.concatenate(both)[:, 0]
+
+    g = one.influence[-1][:, k]
+    want = (outputs(e) - outputs(-e)) / (2 * e) / rho0.depth.weights[k]
+    np.testing.assert_allclose(g[:, j] - g @ rho0.weights[k], want, rtol=1e-5, atol=1e-6)
+
+
+def test_new_points_are_outputs_like_others():
+    kwargs = HOW | {"particles": 64, "times": 1}
+    one = mfpde.finite_size(problem(), LAW, x_new=X, **kwargs)
+    for function in (one.mean, one.outputs_std):
+        np.testing.assert_allclose(function(8, 8), function(8, 8, at="new"), rtol=1e-10)
+    with pytest.raises(ValueError, match="needs x_new"):
+        mfpde.finite_size(problem(), LAW, **kwargs).mean(8, 8, at="new")
+
+
+@pytest.mark.parametrize("loss", ["squared", "cross_entropy"])
+def test_penalties_and_cross_entropy(loss):
+    given = problem(loss, decay=0.05)
+    one = mfpde.finite_size(given, LAW, coupling="tied", **HOW)
+    _, losses = trained(given, 8, 64, "tied", 400)
+    low, high = one.loss_band(8, 64)[-1]
+    assert np.mean((losses >= low) & (losses <= high)) == pytest.approx(0.95, abs=0.035)
+    assert one.loss_mean(8, 64)[-1] == pytest.approx(losses.mean(), rel=0.01)
+
+
+def test_probes_agree_with_influence_functions(found):
+    one = mfpde.finite_size(problem(), LAW, probes=400, **HOW)
+    assert one.influence is None
+    rows = found["independent"]
+    got, want = (np.sqrt(np.square(r.outputs_std(64, 8)).mean(axis=(1, 2))) for r in (one, rows))
+    np.testing.assert_allclose(got, want, rtol=0.1)
+    slope = one.mean(10**6, 10**6)[-1] - problem().y
+    deviation = [np.linalg.norm(r.factors[-1][:6].T @ slope[:, 0]) for r in (one, rows)]
+    assert deviation[0] == pytest.approx(deviation[1], rel=0.05)
+
+
+def test_the_second_order_mean_is_the_trace_of_the_second_derivative():
+    """Exactly, by a difference for every basis vector of the noise, on few particles."""
+    given, depth = problem(), mfpde.Depth(1, "midpoint")
+    rho0 = mfpde.ParticleMeasure.from_law(LAW, depth, count=12)
+    run = mfpde.response.trajectory.record(given, rho0, [1.0], method="gd", step=0.25)
+    rows, at = expansion.Rows(given, None), [run.index(1.0)]
+    got = expansion.probe(run, rows, None, at, True, 600, 0).second.mean(axis=1)[0]
+    base, e, trace = expansion.along(run, rows, None, at)[0], 1e-3, 0.0
+    for j in range(12):
+        zeta = np.sqrt(1 / 12) * (np.eye(12)[j] - 1 / 12)
+        ends = [
+            mfpde.solve(
+                given,
+                mfpde.ParticleMeasure(rho0.theta, depth, rho0.weights + sign * e * zeta),
+                s_end=1.0,
+                method="gd",
+                step=0.25,
+                progress=False,
+            ).final
+            for sign in (1, -1)
+        ]
+        outputs = [mfpde.predict(given, end)[:, 0] for end in ends]
+        trace = trace + 0.5 * (outputs[0] - 2 * base + outputs[1]) / e**2
+    np.testing.assert_allclose(got, trace, atol=0.15 * np.abs(trace).max())
+
+
+def test_sizes_reach_their_probability_and_smaller_ones_do_not(found):
+    for name in ("independent", "tied"):
+        one = found[name]
+        loss = 1.1 * one.limit_loss[-1]
+        size = one.size_for(loss, 0.9)
+        assert (
+            one.probability(loss, *size) >= 0.9 > one.probability(loss, size.layers, size.width - 1)
+        )
+        assert one.size_for(loss, 0.9, layers=size.layers) == size
+        _, losses = trained(problem(), *size, name, 400)
+        assert np.mean(losses <= loss) == pytest.approx(0.9, abs=0.05)
+    with pytest.raises(ValueError, match="is not reached by networks"):
+        one.size_for(0.9 * one.limit_loss[-1], 0.9)
+
+
+def test_what_is_strained_is_said(found):
+    one = found["tied"]
+    assert one.success
+    assert not np.all(one.trusted(2, 1))
+    assert np.all(one.validity(8, 64) < one.validity(8, 16))
+    assert "holds at every time from M = " in one.message
+    assert not np.any(one.trusted(8, 10**9))
+    assert one.plot().axes
+
+
+def test_depth_terms_are_exact_for_quadratics_and_variances_for_loss():
+    rng = np.random.default_rng(0)
+    limit, a, b = rng.standard_normal((3, 2, 4))
+    euler = [limit + a / n + b / n**2 for n in expansion.DEPTHS]
+    got = expansion.depth_terms(limit, euler)
+    np.testing.assert_allclose(got, (a, b), rtol=1e-10)
+    factor, slope = rng.standard_normal((5, 3)), rng.standard_normal(5)
+    stretched = expansion.with_variance(factor, slope, 7.0)
+    assert np.square(stretched.T @ slope).sum() == pytest.approx(7.0)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"coupling": "loose"}, "coupling must be one of"),
+        ({"coupling": paths.Exponential(1e-3)}, "do not resolve"),
+        ({"coupling": paths.Shared(0.5)}, "do not resolve"),
+        ({"times": [3.0]}, "times must lie in"),
+        ({"x_new": np.zeros((2, 3))}, "x_new must have shape"),
+        ({"particles": 4}, "particles must be"),
+    ],
+)
+def test_bad_arguments(change, message):
+    with pytest.raises(ValueError, match=message):
+        mfpde.finite_size(problem(), LAW, **(HOW | change))
