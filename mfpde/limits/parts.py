@@ -51,7 +51,8 @@ class Part:
     def at(self, problem: Problem, x: Array | None) -> Array:
         """Error of each output at new points, (n, k)."""
         parts = [pair.at(problem, x) for pair in self.pairs]
-        return np.sum(parts, axis=0) if parts else np.zeros((1, problem.outputs))
+        floor = np.full((1, problem.outputs), 0.0 if parts else self.gap.outputs[-1])
+        return floor + np.sum(parts, axis=0)
 
 
 def part(study: Study, pairs: list[tuple[Spec, Spec, float]]) -> Part:
@@ -73,13 +74,13 @@ def settle_time(
         tightest = rtol <= TIGHTEST
         if tightest or (found is not None and study.yardstick.size(found.gap) <= share):
             break
-        rtol = max(rtol / 10.0, TIGHTEST)
+        rtol = max(_decade(rtol, -1), TIGHTEST)
     return rtol, found or _rounding(study, rtol)
 
 
 def time_part(study: Study, points: Points, steps: int, rtol: float) -> Part | None:
     """The error of ``rtol`` from runs at 10 and 100 times it; None where steps do not tell."""
-    specs = [Spec(points, steps, min(rtol * 10.0**k, LOOSEST)) for k in range(3)]
+    specs = [Spec(points, steps, min(_decade(rtol, k), LOOSEST)) for k in range(3)]
     fine, coarse, _ = (study.run(spec) for spec in specs)
     shared = _shared(fine.grid, coarse.grid)
     if shared > SHARED:
@@ -87,6 +88,17 @@ def time_part(study: Study, points: Points, steps: int, rtol: float) -> Part | N
     last, before = (study.distance(specs[k], specs[k + 1]) for k in (0, 1))
     factor = geometric(last, before) / (1.0 - shared)
     return part(study, [(specs[0], specs[1], factor)])
+
+
+def _decade(rtol: float, k: int) -> float:
+    """rtol · 10^k, the same number by whichever way it is reached: runs are found by it."""
+    return float(f"{rtol * 10.0**k:.2e}")
+
+
+def unknown(study: Study) -> Part:
+    """An error of which nothing is known yet."""
+    never = np.full(study.s.size, np.inf)
+    return Part(Gap(never, never), ())
 
 
 def _rounding(study: Study, rtol: float) -> Part:

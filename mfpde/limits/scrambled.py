@@ -21,13 +21,17 @@ from mfpde.problem import Problem
 
 Array = NDArray[np.float64]
 
-FIRST, TRIAL = Scrambles(256, 8), Scrambles(64, 8)
+TRIAL = Scrambles(64, 8)
 # Sets of a quarter of the points: a bias like 1/M changes by three times what is left of it.
 COARSER = 4
+# Fresh points at every depth: errors fall like the number of points to this power, about.
+SLOPE, BOLDEST = 0.6, 2
 # Scrambles are added up to this many (their runs are kept); beyond, sets grow (theirs are not).
 MOST_SCRAMBLES = 32
-# Two-sided confidence of the bars: of a root mean square over many outputs, and of one number.
-SURE_OF_MANY, SURE_OF_ONE = 0.95, 0.98
+# Two-sided confidence of the bars. A root mean square over data is no surer than one number: a
+# wrong mean of the law moves all outputs together. Sizes grow until the bar is small enough, which
+# favours bars that are small by luck.
+SURE = 0.99
 
 
 @dataclass(frozen=True)
@@ -53,7 +57,7 @@ class Spread:
             np.array([predict(problem, run.final, x) for run in mean.runs])
             for mean in (self.fine, self.coarse)
         )
-        bar = quantile(len(fine), SURE_OF_ONE) * _standard_error(fine)
+        bar = quantile(len(fine)) * _standard_error(fine)
         return bar + _bias(
             np.abs(fine.mean(axis=0) - coarse.mean(axis=0)),
             _standard_error(fine),
@@ -64,16 +68,16 @@ class Spread:
 Assessed = tuple[Scrambles, Mean, Spread]
 
 
-def quantile(count: int, sure: float) -> float:
+def quantile(count: int) -> float:
     """Student's factor of a mean over ``count`` independent values."""
     from scipy.special import stdtrit
 
-    return float(stdtrit(count - 1, 0.5 + 0.5 * sure))
+    return float(stdtrit(count - 1, 0.5 + 0.5 * SURE))
 
 
 def settle_width(study: Study, depth_steps: int, rtol: float, share: float) -> Iterator[Assessed]:
     """Sizes of falling error, up to the first within ``share`` or the largest allowed."""
-    sizes = FIRST
+    sizes = TRIAL
     while sizes.total <= MOST_PARTICLES:
         found = assess(study, sizes, depth_steps, rtol)
         yield found
@@ -87,9 +91,10 @@ def settle_width(study: Study, depth_steps: int, rtol: float, share: float) -> I
 
 def grown(sizes: Scrambles, excess: float) -> Scrambles:
     """The next sizes for an error that is ``excess`` times too large."""
-    if excess <= 2.0 and 2 * sizes.scrambles <= MOST_SCRAMBLES:
+    if excess <= 1.6 and 2 * sizes.scrambles <= MOST_SCRAMBLES:
         return Scrambles(sizes.count, 2 * sizes.scrambles)
-    return Scrambles(COARSER * sizes.count, FIRST.scrambles)
+    fold = np.ceil(np.log(excess) / SLOPE / np.log(COARSER) - 0.2)
+    return Scrambles(sizes.count * COARSER ** int(np.clip(fold, 1, BOLDEST)), TRIAL.scrambles)
 
 
 def _specs(sizes: Scrambles, depth_steps: int, rtol: float) -> list[Spec]:
@@ -117,10 +122,10 @@ def average(study: Study, runs: list[Run]) -> Mean:
 def _gap(study: Study, fine: Mean, coarse: Mean) -> Gap:
     errors = [_rms(_standard_error([run.outputs for run in m.runs])) for m in (fine, coarse)]
     jumps = _rms(fine.outputs - coarse.outputs)
-    noise = quantile(len(fine.runs), SURE_OF_MANY) * errors[0]
+    noise = quantile(len(fine.runs)) * errors[0]
     outputs = noise + _bias(jumps, *errors)
     losses = [_jackknife(study, mean) for mean in (fine, coarse)]
-    loss = quantile(len(fine.runs), SURE_OF_ONE) * losses[0]
+    loss = quantile(len(fine.runs)) * losses[0]
     loss = loss + _bias(np.abs(fine.loss - coarse.loss), *losses)
     # Where the slope of the loss vanishes, its curvature remains.
     return Gap(loss + 0.5 * study.problem.outputs * outputs**2, outputs)

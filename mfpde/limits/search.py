@@ -11,7 +11,15 @@ from numpy.typing import NDArray
 from mfpde.blocks.base import Block
 from mfpde.limits import scrambled, tensor
 from mfpde.limits.law_in_depth import LawInDepth
-from mfpde.limits.parts import Part, part, settle_depth, settle_time
+from mfpde.limits.parts import (
+    Part,
+    depth_part,
+    part,
+    settle_depth,
+    settle_time,
+    time_part,
+    unknown,
+)
 from mfpde.limits.scrambled import Mean, Spread
 from mfpde.limits.sizes import (
     MOST_PARTICLES,
@@ -27,10 +35,10 @@ from mfpde.limits.tensor import Line, Lines
 
 Array = NDArray[np.float64]
 
-# Tensor rules up to this many random coordinates; scrambled Sobol points beyond.
-TENSOR_DIM = 5
-# A tensor rule of up to this many particles is taken without asking what scrambles would cost.
-SMALL = 1500
+# Tensor rules without question up to this many random coordinates; scrambled Sobol points from
+# the other one on; between them where scrambles would take more points than a tensor rule does.
+SURELY_TENSOR, NEVER_TENSOR = 3, 6
+MANY = 30_000
 # Shares of the tolerance that depth and time may use; width has the rest.
 DEPTH_SHARE, TIME_SHARE = 1 / 8, 1 / 8
 # Few particles speak for many where their results differ by no more than this (relative).
@@ -67,10 +75,17 @@ def candidates(study: Study, view: LawInDepth, rtol: float) -> Iterator[Candidat
 
     Raises Stopped when the budget is spent or the user asks.
     """
-    tensorial = int(view.random.sum()) <= TENSOR_DIM and smooth(study.problem.block)
-    light: Points = tensor.anchor(view.random) if tensorial else Scramble(256, 0, tied=True)
-    settled = _settle(study, light, view.least_steps(), min(1e-3, rtol / 3.0), rtol)
-    yield _first(study, settled)
+    free, kinks = int(view.random.sum()), not smooth(study.problem.block)
+    few: Points = Scramble(256, 0, tied=True)
+    if free <= SURELY_TENSOR and not kinks:
+        few = tensor.anchor(view.random)
+    start, steps = float(f"{min(1e-3, rtol / 3.0):.2e}"), view.least_steps()
+    first = _first(study, few, steps, start)
+    yield first
+    settled = _settle(study, few, steps, start, rtol)
+    tensorial = not kinks and (
+        free <= SURELY_TENSOR or (free < NEVER_TENSOR and _points_needed(study, first, rtol) > MANY)
+    )
     for _ in range(3):
         share = _width_share(study, settled, rtol)
         best = _by_tensor(study, settled, view, share) if tensorial else None
@@ -87,12 +102,11 @@ def candidates(study: Study, view: LawInDepth, rtol: float) -> Iterator[Candidat
 
 def smooth(block: Block) -> bool:
     """Whether the block is known not to have kinks (a user's own block is taken to have none)."""
-    activation = getattr(block, "activation", None)
+    activation = getattr(getattr(block, "block", block), "activation", None)
     return activation is None or bool(np.isfinite(activation.curvature))
 
 
 def _settle(study: Study, light: Points, steps: int, start: float, rtol: float) -> Settled:
-    study.run(Spec(light, steps, start))
     tight, time = settle_time(study, light, steps, start, TIME_SHARE * rtol)
     steps, depth = settle_depth(study, light, steps, tight, DEPTH_SHARE * rtol)
     return Settled(light, steps, tight, depth, time)
@@ -103,13 +117,16 @@ def _width_share(study: Study, settled: Settled, rtol: float) -> float:
     return max(rtol - size(settled.depth.gap) - size(settled.time.gap), 0.5 * rtol)
 
 
-def _first(study: Study, settled: Settled) -> Candidate:
-    """Something to return should the study be stopped soon: the few particles themselves."""
-    points = settled.points
-    spec = Spec(points, settled.depth_steps, settled.rtol)
+def _first(study: Study, points: Points, steps: int, rtol: float) -> Candidate:
+    """Something to return should the study be stopped soon: few particles, as they are."""
+    study.announce("start")
+    study.run(Spec(points, steps, rtol))
+    time = time_part(study, points, steps, rtol) or unknown(study)
+    settled = Settled(points, steps, rtol, depth_part(study, points, steps, rtol), time)
     if not isinstance(points, Tensor):
-        return _of_scrambles(settled, *scrambled.assess(study, scrambled.TRIAL, *spec[1:]))
+        return _of_scrambles(settled, *scrambled.assess(study, scrambled.TRIAL, steps, rtol))
     fewer = Tensor(tuple(max(n - 1, 1) for n in points.orders), points.rules)
+    spec = Spec(points, steps, rtol)
     width = part(study, [(spec, spec._replace(points=fewer), 1.0)])
     return _of_run(study, spec, settled, width)
 
@@ -133,7 +150,7 @@ def _by_tensor(study: Study, settled: Settled, view: LawInDepth, share: float) -
             return found
         chosen = tensor.allot(lines, aim)
         points = tensor.combine(base, lines, chosen)
-        if points.total > MOST_PARTICLES or not _worth_it(study, settled, points, share):
+        if points.total > MOST_PARTICLES:
             return found
         width = tensor.width_part(runs, lines, chosen, points)
         found = _of_run(study, runs.spec(points), settled, width)
@@ -157,14 +174,10 @@ def _lines(runs: Lines, view: LawInDepth, aim: float) -> list[Line] | None:
     return lines
 
 
-def _worth_it(study: Study, settled: Settled, points: Tensor, share: float) -> bool:
-    """Whether a tensor rule costs less than scrambles would, by a small trial of those."""
-    if points.total <= SMALL:
-        return True
-    trial, _, spread = scrambled.assess(study, scrambled.TRIAL, settled.depth_steps, settled.rtol)
-    excess = max(study.yardstick.size(spread.gap) / share, 1.0)
-    # Independent points at every depth: the error falls like the number of points to the −.6.
-    return 2.0 * points.total <= 1.25 * trial.total * excess ** (1 / 0.6)
+def _points_needed(study: Study, first: Candidate, rtol: float) -> float:
+    """Points that scrambles need for ``rtol``, by a small trial of them."""
+    excess = max(study.yardstick.size(first.parts["width"].gap) / rtol, 1.0)
+    return float(first.sizes.particles * excess ** (1.0 / scrambled.SLOPE))
 
 
 def _by_scrambles(study: Study, settled: Settled, share: float) -> Iterator[Candidate]:

@@ -20,6 +20,8 @@ from mfpde.limits.study import Study
 # Orders of the other coordinates while one is looked at, by the number of random coordinates.
 ANCHORS = {1: 4, 2: 4, 3: 3, 4: 3}
 BOLD_ANCHOR = 2
+# A coordinate's orders are tried up to that of a tensor rule of this many particles with all equal.
+LARGEST = 200_000
 # A rule's order is believed where this many finer ones were run.
 BEYOND = 2
 
@@ -62,8 +64,10 @@ class Lines:
 
     def explore(self, i: int, rules: tuple[str, ...], wanted: float) -> Line | None:
         """The first rule with an order whose error is within ``wanted``; None if there is none."""
-        for k in range(BEYOND + 1, len(ORDERS)):
-            ladder = ORDERS[: k + 1]
+        free = sum(order > 1 for order in self.base.orders)
+        allowed = [n for n in ORDERS if n <= LARGEST ** (1.0 / free)]
+        for k in range(BEYOND + 1, len(allowed)):
+            ladder = tuple(allowed[: k + 1])
             self.study.announce(f"width, coordinate {i}, {ladder[-1]} nodes")
             lines = [self._line(i, rule, ladder) for rule in rules]
             best = min(lines, key=lambda line: line.bound(-BEYOND))

@@ -32,9 +32,10 @@ def limit(
     """E(s) and outputs of the infinitely wide and deep flow started at ``law``, to ``rtol``.
 
     Three discretisations stand between a run and the limit, each refined by itself. *Width*: up
-    to 5 random coordinates a tensor rule, its orders and rules ("gauss" or "spectral") chosen by
-    runs along each coordinate; else, and for blocks with kinks (relu), scrambled Sobol points,
-    fresh at every depth, averaged over scrambles, whose spread is the error. *Depth*: rk4, its
+    to 3 random coordinates (5 where the other way takes more points) a tensor rule, its orders
+    and rules ("gauss" or "spectral") chosen by runs along each coordinate; else, and for
+    activations without a bounded second derivative (relu), scrambled Sobol points, fresh at every
+    depth, averaged over scrambles, whose spread is the error. *Depth*: rk4, its
     order measured on three coprime numbers of steps, once the law itself, looked at on 513
     depths, is resolved. *Training time*: error control, the change when rtol is ten times larger
     times what the change at a hundred times leaves of it.
