@@ -12,9 +12,6 @@ from mfpde.flows.schemes import SCHEMES, Scheme
 from mfpde.runs.options import Options
 from mfpde.runs.solution import Control
 
-# Explicit methods win while the whole run is this many multiples of the fastest time scale.
-NOT_STIFF = 50.0
-
 
 def prepare(flow: Any, point: Any, options: Options) -> tuple[Options, Control, str]:
     """Options with "auto" resolved, the first step, and a note on what was chosen."""
