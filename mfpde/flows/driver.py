@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
+from mfpde.flows import accuracy, stability, switching
 from mfpde.flows import control as steps
-from mfpde.flows import stability, switching
 from mfpde.flows.flow import Flow
 from mfpde.flows.schemes import Scheme, Step
 from mfpde.kernels import serial_blas
@@ -78,6 +78,8 @@ class Driver:
             if not self.solution.s.size:
                 self._record(0.0)
             status = self._loop()
+        if status.success and self.control.chosen and self.control.drift > accuracy.STATED:
+            status = Status.INACCURATE
         self.solution.close(status, self.flow.clock.report())
         self._write()
 
@@ -119,6 +121,7 @@ class Driver:
             if not self.scheme.adaptive:
                 status = self._judge_fixed(step)
                 if status is None:
+                    self._estimate(step, h)
                     self._accept(step, h, target)
                 return status
             if self._judge_adaptive(step, h, min(self.control.h, longest)):
@@ -141,6 +144,12 @@ class Driver:
         if not step.point.finite:
             return Status.NON_FINITE
         return Status.LOSS_ROSE if self._rose(step.point) else None
+
+    def _estimate(self, step: Step, h: float) -> None:
+        """Add the error of a fixed step, now and then, to that of the run."""
+        if count := accuracy.steps_answered(self.control.steps):
+            found = accuracy.of_step(self.flow, self.scheme, self.point, step.point, h)
+            self.control.drift += count * found
 
     def _judge_adaptive(self, step: Step, h: float, wanted: float) -> bool:
         """Accept or not, and set the next proposal."""

@@ -7,13 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from mfpde.flows import dual, stability, switching
+from mfpde.flows import accuracy, dual, stability, switching
 from mfpde.flows.schemes import SCHEMES, Scheme
 from mfpde.runs.options import Options
 from mfpde.runs.solution import Control
-
-# Explicit methods win while the whole run is this many multiples of the fastest time scale.
-NOT_STIFF = 50.0
 
 
 def prepare(flow: Any, point: Any, options: Options) -> tuple[Options, Control, str]:
@@ -29,13 +26,21 @@ def prepare(flow: Any, point: Any, options: Options) -> tuple[Options, Control, 
     if SCHEMES[options.method].adaptive:
         h = first_step(flow, point, options, flow.scheme(options))
     elif options.step is None:
-        value, watch = stability.largest_eigenvalue(flow, point, watch, 12)
-        h = 0.5 * (SCHEMES[options.method].stability or 1.0) / value if value else options.s_end
-        note = f"Step {h:.4g}: half the stability limit at rho0."
+        h, watch = default_step(flow, point, options)
+        note = f"Step {h:.4g}: stable by a factor of two, and accurate, at rho0."
     else:
         h = options.step
-    options = replace(options, step=h if not SCHEMES[options.method].adaptive else None)
-    return options, Control(0.0, point.state, h, watch=watch), note
+    fixed = not SCHEMES[options.method].adaptive
+    control = Control(0.0, point.state, h, watch=watch, chosen=fixed and options.step is None)
+    return replace(options, step=h if fixed else None), control, note
+
+
+def default_step(flow: Any, point: Any, options: Options) -> tuple[float, Any]:
+    """Half the stability limit at ρ_0, or what the stated accuracy allows there."""
+    scheme = SCHEMES[options.method]
+    value, watch = stability.largest_eigenvalue(flow, point, stability.start_vector(flow), 12)
+    h = 0.5 * (scheme.stability or 1.0) / value if value else options.s_end
+    return accuracy.longest_step(flow, scheme, point, h, options.s_end), watch
 
 
 def choose(

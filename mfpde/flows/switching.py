@@ -70,7 +70,7 @@ def _after_explicit(
     worth = max(control.worth + GRADIENTS - price / ratio, 0.0)
     if worth < linger:
         return replace(control, worth=worth)
-    return _changed(control, IMPLICIT, CAUTION * ratio * h)
+    return changed(control, IMPLICIT, CAUTION * ratio * h)
 
 
 def _after_implicit(flow: Any, point: Any, control: Control, h: float, price: float) -> Control:
@@ -82,10 +82,11 @@ def _after_implicit(flow: Any, point: Any, control: Control, h: float, price: fl
     if worth < PATIENCE * price:
         return replace(control, worth=worth)
     longest = stable / rate if rate > 0.0 else control.h
-    return _changed(control, EXPLICIT, min(control.h / SMOOTH, longest))
+    return changed(control, EXPLICIT, min(control.h / SMOOTH, longest))
 
 
-def _changed(control: Control, method: str, h: float) -> Control:
+def changed(control: Control, method: str, h: float) -> Control:
+    """The control with another method, and no memory of the last one's errors."""
     return replace(control, method=method, h=h, worth=0.0, error=0.0, switches=control.switches + 1)
 
 
