@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from mfpde.blocks import SHL, Block
 from mfpde.depth import EULER, HEUN, RK4
-from mfpde.flows.schemes import dormand_prince
+from mfpde.flows.schemes import tsitouras
 from mfpde.flows.schemes.explicit import descend
 from mfpde.flows.solve import solve
 from mfpde.measures.particles import ParticleMeasure
@@ -38,7 +38,7 @@ METHODS: dict[str, tuple[list[Array], Array]] = {
     "gd": (list(EULER.a), EULER.b),
     "heun": (list(HEUN.a), HEUN.b),
     "rk4": (list(RK4.a), RK4.b),
-    "rk45": (dormand_prince.A, dormand_prince.B[:6]),
+    "rk45": (tsitouras.A, tsitouras.B),
 }
 
 

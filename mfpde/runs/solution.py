@@ -41,10 +41,17 @@ class Control:
     steps: int = 0
     rejected_last: bool = False
     rate: float = 0.0  # largest eigenvalue at the last look, 0 if none
+    error: float = 0.0  # of the last accepted step beside what was allowed, 0 if none
+    method: str = ""  # the scheme at work, where "auto" changes it along the run
+    worth: float = 0.0  # gradients that the other method would have saved of late
+    switches: int = 0
+    drift: float = 0.0  # error of the loss by fixed steps so far, relative, as estimated
+    chosen: bool = False  # whether a fixed step is the default one
     watch: Array = field(default_factory=lambda: np.zeros((0, 0)))
 
 
 MARKS = tuple(Control.__dataclass_fields__)
+SCALARS = [name for name in MARKS if name not in ("state", "watch")]
 
 
 class Solution:
@@ -157,8 +164,19 @@ class Solution:
 
     @property
     def message(self) -> str:
-        """How the run ended (the remedy, where it failed), and what ``method="auto"`` chose."""
-        return " ".join(part for part in (self.status.text, self.note) if part)
+        """How the run ended (the remedy, where it failed), what was chosen, and ``error``."""
+        parts = [self.status.text, self.note]
+        if self.error is not None:
+            parts.append(f"Fixed steps: error of the loss estimated at {self.error:.1e} of it.")
+        return " ".join(part for part in parts if part)
+
+    @property
+    def error(self) -> float | None:
+        """The error of the last loss, relative to it, that fixed steps are estimated to have made.
+
+        The sum of errors of single steps, by step doubling; None for methods that control it.
+        """
+        return self.control.drift if self.options.step is not None else None
 
     @checks.typed
     def at(self, s: float) -> Any:
@@ -210,13 +228,13 @@ class Solution:
     def record_of_all(self) -> Record:
         """All that a run file holds of the run."""
         control, (fixed, fixed_arrays) = self.control, self._fixed
-        own = {"s": control.s, "steps": control.steps, "h": control.h, "rate": control.rate}
+        own = {name: getattr(control, name) for name in SCALARS}
         return Record(
             FORMAT,
             {**fixed, "options": asdict(self.options), "versions": stored_problem.versions()},
             {
                 "status": self.status.name,
-                "control": {**own, "rejected_last": control.rejected_last},
+                "control": own,
                 "note": self.note,
                 "stats": self.stats,
             },
@@ -246,7 +264,7 @@ class Solution:
     def _marks_as_rows(self) -> dict[str, Thinned]:
         saved = set(self._saved_s)  # their states are in the file already
         own = [(k, mark) for k, mark in self._marks if mark.s not in saved]
-        rows = {name: [(k, getattr(m, name)) for k, m in self._marks] for name in MARKS}
+        rows = {name: [(k, _stored(m, name)) for k, m in self._marks] for name in MARKS}
         rows["state"] = [(k, mark.state) for k, mark in own]
         return {"marks/" + name: Thinned(values, self._marked) for name, values in rows.items()}
 
@@ -307,12 +325,19 @@ def _read(kind: type[Solution], found: Record, block: Any) -> Solution:
 def _marks(rows: Mapping[str, Sequence[Any]], saved: Mapping[Any, Any]) -> Iterator[Control]:
     """The controls that the run kept, of Python's own numbers as it made them."""
     others = iter(rows["marks/state"])
-    names = ("s", "h", "steps", "rejected_last", "rate", "watch")
-    for s, h, steps, rejected, rate, watch in zip(
-        *(rows["marks/" + name] for name in names), strict=True
-    ):
-        state = saved[s] if s in saved else next(others)
-        yield Control(float(s), state, float(h), int(steps), bool(rejected), float(rate), watch)
+    names = [name for name in MARKS if name != "state"]
+    for values in zip(*(rows["marks/" + name] for name in names), strict=True):
+        own = dict(zip(names, values, strict=True))
+        state = saved[own["s"]] if own["s"] in saved else next(others)
+        plain = {name: np.asarray(own[name]).item() for name in SCALARS}
+        plain["method"] = plain["method"].decode()
+        yield Control(state=state, watch=own["watch"], **plain)
+
+
+def _stored(mark: Control, name: str) -> Any:
+    """A field of a control as rows of a file hold it."""
+    value = getattr(mark, name)
+    return value.encode() if isinstance(value, str) else value
 
 
 def _stride(last: Control) -> int:
