@@ -127,8 +127,7 @@ class Driver:
             if self._judge_adaptive(step, h, min(self.control.h, longest)):
                 self._accept(step, h, target)
                 return None
-            speed = float(np.sqrt(self.point.norm2))
-            if steps.exhausted(self.control, speed, self.flow.size(self.point)):
+            if steps.exhausted(self.control):
                 return Status.STEP_TOO_SMALL
 
     def _longest(self) -> float:
