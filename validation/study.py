@@ -400,12 +400,18 @@ def expansion(problem: mfpde.Problem, states: Sequence[mfpde.ParticleMeasure]) -
     In the COT metric, for equal masses at every depth, which make the Hessian symmetric; by Lanczos
     with differences of the gradient.
     """
-    return np.array([-_least_eigenvalue(problem, rho) for rho in states])
+    return np.array([-_lanczos(problem, rho, return_eigenvectors=False)[0] for rho in states])
 
 
-def _least_eigenvalue(problem: mfpde.Problem, rho: mfpde.ParticleMeasure, h: float = 1e-4) -> float:
+def expanding(problem: mfpde.Problem, rho: mfpde.ParticleMeasure) -> np.ndarray:
+    """The direction (K, M, p) of fastest expansion, of unit root mean square over particles."""
+    direction = _lanczos(problem, rho, return_eigenvectors=True)[1].reshape(rho.theta.shape)
+    return direction * np.sqrt(direction.shape[0] * direction.shape[1])
+
+
+def _lanczos(problem: mfpde.Problem, rho: mfpde.ParticleMeasure, **how: bool) -> Any:
     def product(v: np.ndarray) -> np.ndarray:
-        scale = h * np.sqrt(v.size) / np.linalg.norm(v)
+        scale = 1e-4 * np.sqrt(v.size) / np.linalg.norm(v)
         change = scale * v.reshape(rho.theta.shape)
         up, down = (
             mfpde.gradient(problem, mfpde.ParticleMeasure(rho.theta + step, rho.depth))
@@ -416,7 +422,7 @@ def _least_eigenvalue(problem: mfpde.Problem, rho: mfpde.ParticleMeasure, h: flo
     size = rho.theta.size
     start = np.random.default_rng(np.random.SeedSequence(0)).standard_normal(size)
     hessian = LinearOperator((size, size), matvec=product, dtype=float)
-    return float(eigsh(hessian, k=1, which="SA", tol=1e-2, v0=start, return_eigenvectors=False)[0])
+    return eigsh(hessian, k=1, which="SA", tol=1e-2, v0=start, **how)
 
 
 def trapezoids(s: np.ndarray, values: np.ndarray) -> np.ndarray:

@@ -26,6 +26,8 @@ TRIAL = Scrambles(64, 8)
 COARSER = 4
 # Fresh points at every depth: errors fall like the number of points to this power, about.
 SLOPE, BOLDEST = 0.6, 2
+# Sets of fewer points than this are for a first look: bias and spread are not yet regular.
+FEW = 256
 # Scrambles are added up to this many (their runs are kept); beyond, sets grow (theirs are not).
 MOST_SCRAMBLES = 32
 # Two-sided confidence of the bars. A root mean square over data is no surer than one number: a
@@ -91,7 +93,7 @@ def settle_width(study: Study, depth_steps: int, rtol: float, share: float) -> I
 
 def grown(sizes: Scrambles, excess: float) -> Scrambles:
     """The next sizes for an error that is ``excess`` times too large."""
-    if excess <= 1.6 and 2 * sizes.scrambles <= MOST_SCRAMBLES:
+    if sizes.count >= FEW and excess <= 1.6 and 2 * sizes.scrambles <= MOST_SCRAMBLES:
         return Scrambles(sizes.count, 2 * sizes.scrambles)
     fold = np.ceil(np.log(excess) / SLOPE / np.log(COARSER) - 0.2)
     return Scrambles(sizes.count * COARSER ** int(np.clip(fold, 1, BOLDEST)), TRIAL.scrambles)

@@ -83,6 +83,8 @@ class Study:
 
     def run(self, spec: Spec) -> Run:
         """The run of these sizes, done now unless it has been done. Raises Stopped."""
+        if self.interrupt.asked:
+            raise Stopped(Status.INTERRUPTED)
         if spec not in self.runs:
             self.runs[spec] = self._compute(spec)
         return self.runs[spec]
@@ -177,8 +179,6 @@ class Study:
         return spec.points.total * (2 * spec.depth_steps + 1)
 
     def _check(self) -> None:
-        if self.interrupt.asked:
-            raise Stopped(Status.INTERRUPTED)
         if self.work >= self.max_work or self.seconds >= self.max_seconds:
             raise Stopped(Status.BUDGET_SPENT)
 

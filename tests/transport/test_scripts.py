@@ -1,6 +1,7 @@
 """The validation scripts hold in their small versions, and the figure draws from their data."""
 
 import numpy as np
+import pytest
 from scripts import script
 
 
@@ -33,3 +34,14 @@ def test_every_claim_on_the_proximal_step_holds(tmp_path):
     assert abs(np.polyfit(h, apart, 1)[0] - 2) < 0.2
     assert right.has_data()
     assert figure.main(["--data", str(tmp_path)]) == 0
+
+
+@pytest.mark.parametrize("name", ["stability", "depth_regularity"])
+def test_every_claim_on_the_flow_holds_and_is_drawn(name, tmp_path):
+    assert script("validation", name).main(["--quick", "--out", str(tmp_path)]) == 0
+    figure = script("figures", name)
+    assert figure.main(["--data", str(tmp_path)]) == 0
+    assert {path.suffix for path in tmp_path.glob(f"{name}.*")} == {".pdf", ".png"}
+    bound, *grown = (line.get_ydata() for line in figure.draw(tmp_path).axes[0].lines)
+    if name == "stability":
+        assert all(np.all(one <= 1.01 * bound) for one in grown)
