@@ -70,7 +70,6 @@ def _factor(control: Control, scheme: Scheme, error: float, accepted: bool) -> f
     return float(np.clip(factor, SHRINK, GROW))
 
 
-def exhausted(control: Control, speed: float, size: float) -> bool:
-    """Whether the step has fallen to rounding: of s, or of a state of that size moved at speed."""
-    eps = np.finfo(np.float64).eps
-    return bool(control.h <= 16 * eps * max(control.s, 1e-300) or control.h * speed <= eps * size)
+def exhausted(control: Control) -> bool:
+    """Whether the step has fallen to a 10⁻¹² of s: states hardly move by such steps in doubles."""
+    return control.h <= 1e-12 * max(control.s, 1e-300)

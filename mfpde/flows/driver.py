@@ -158,8 +158,7 @@ class Driver:
                 return status
             if self._judge_adaptive(step, h, min(self.control.h, longest)):
                 return self._accept(step, h, target)
-            speed = float(np.sqrt(self.point.norm2))
-            if steps.exhausted(self.control, speed, self.flow.size(self.point)):
+            if steps.exhausted(self.control):
                 return Status.STEP_TOO_SMALL if _finite(step.point) else Status.NON_FINITE
 
     def _longest(self) -> float:
