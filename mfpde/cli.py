@@ -1,4 +1,4 @@
-"""The command ``mfpde``: solve a case, resume, look at and plot run files."""
+"""The command ``mfpde``: run and check case files, resume, look at and plot run files."""
 
 from __future__ import annotations
 
@@ -8,15 +8,20 @@ import platform
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
+
+import numpy as np
 
 import mfpde
 from mfpde import cases
 from mfpde.runs import run_file
 from mfpde.runs.solution import Solution
 
+WRITTEN = ("solve", "train")  # verbs that write a run file
+
 
 def main(argv: list[str] | None = None) -> int:
-    """Run the command; 0 on success, 1 when a run failed, 2 on bad input."""
+    """Run the command; 0 on success, 1 when a run failed or missed its goal, 2 on bad input."""
     options = _parser().parse_args(argv)
     try:
         return options.run(options)
@@ -37,9 +42,16 @@ def _parser() -> argparse.ArgumentParser:
         sub.set_defaults(run=run)
         return sub
 
-    solve = command("solve", _solve, "solve a case file (TOML) and write a run file")
-    solve.add_argument("case", type=Path)
-    solve.add_argument("--out", type=Path, help="run file; default: the case's name with .h5")
+    for verb in ("solve", "stationary", "limit", "train"):
+        sub = command(verb, _run, f"{verb} a case file (TOML)")
+        _case(sub)
+        if verb in WRITTEN:
+            sub.add_argument("--out", type=Path, help="run file; default: the case's name with .h5")
+        sub.set_defaults(verb=verb)
+    check = command("check", _check, "say what a case file would run, how large, and what is wrong")
+    _case(check)
+    new = command("new", _new, "write a commented case file NAME.toml and data NAME.csv")
+    new.add_argument("name")
     resume = command("resume", _resume, "go on from a run file")
     resume.add_argument("file", type=Path)
     resume.add_argument("--s-end", type=float, help="a later end than the run's own")
@@ -53,14 +65,63 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _solve(options: argparse.Namespace) -> int:
-    case = cases.read(options.case)
-    out = options.out or options.case.with_suffix(".h5")
-    print(f"{case.problem}\n{case.rho0}")
-    solution = mfpde.solve(
-        case.problem, case.rho0, checkpoint=out, raise_on_failure=False, **case.solve
+def _case(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("case", type=Path)
+    parser.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        dest="changes",
+        metavar="SECTION.KEY=VALUE",
+        help="replace a key of the case file, for instance solve.s_end=50",
     )
-    return _report(solution, out)
+
+
+def _run(options: argparse.Namespace) -> int:
+    case = cases.read(options.case, options.changes)
+    verb, how = options.verb, case.arguments(options.verb)
+    start = case.law if verb in cases.FROM_LAW else case.rho0
+    print(f"{case.problem}\n{start}")
+    if verb != "limit":
+        how["raise_on_failure"] = False
+    if verb in WRITTEN:
+        how["checkpoint"] = options.out or options.case.with_suffix(".h5")
+    found = cases.verbs()[verb](case.problem, start, **how)
+    print(f"{found!r}\n{found.message}")
+    if verb in WRITTEN:
+        print(f"written to {how['checkpoint']}")
+    return _status(found, how.get("loss_below"))
+
+
+def _status(found: Any, goal: float | None) -> int:
+    """0 where the run succeeded and its goal, if there was one, was met."""
+    missed = goal is not None and not found.loss[-1] <= goal
+    if missed:
+        print(f"loss_below = {goal:g} was missed: the loss is {found.loss[-1]:.6g}")
+    return 0 if found.success and not missed else 1
+
+
+def _check(options: argparse.Namespace) -> int:
+    from mfpde.cases.size import describe
+
+    for line in describe(cases.read(options.case, options.changes)):
+        print(line)
+    return 0
+
+
+def _new(options: argparse.Namespace) -> int:
+    from mfpde.cases.reference import first
+
+    case, points = (Path(f"{options.name}.{ending}") for ending in ("toml", "csv"))
+    for path in (case, points):
+        if path.exists():
+            raise ValueError(f"{path} exists already")
+    x = np.linspace(-1.0, 1.0, 16)
+    rows = [f"{a:.6f},{b:.6f}" for a, b in zip(x, np.sin(np.pi * x), strict=True)]
+    points.write_text("\n".join(["x,y", *rows, ""]), encoding="utf-8")
+    case.write_text(first(case.stem), encoding="utf-8")
+    print(f"written to {case} and {points}")
+    return 0
 
 
 def _resume(options: argparse.Namespace) -> int:
@@ -72,7 +133,7 @@ def _resume(options: argparse.Namespace) -> int:
 
 def _report(solution: Solution, path: Path) -> int:
     print(f"{solution!r}\n{solution.message}\nwritten to {path}")
-    return 0 if solution.success else 1
+    return _status(solution, solution.options.loss_below)
 
 
 def _info(options: argparse.Namespace) -> int:

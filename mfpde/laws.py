@@ -162,10 +162,120 @@ class Law:
     def __repr__(self) -> str:
         return self._text
 
+    @property
+    def random(self) -> NDArray[np.bool_]:
+        """Which coordinates of v ``quantiles`` looks at, (p,): those that the law does not fix."""
+        return np.array([marginal.random for marginal in self.marginals])
+
+    @property
+    def covariance(self) -> Array:
+        """∫ (θ − θ̄)(θ − θ̄)ᵀ, (p, p)."""
+        return np.diag(np.square(self.std))
+
     def quantiles(self, v: Array) -> Array:
         """Image of v ∈ (0,1)^p, shape (n, p), under the coordinates' quantile functions."""
         columns = [m.ppf(v[:, i]) for i, m in enumerate(self.marginals)]
         return np.stack(columns, axis=1)
+
+
+class Coupled(Law):
+    """A law whose coordinates hang together: the image of (0, 1)^p under a map of all of v.
+
+    It serves every rule of points, "iid" and "sobol". Tensor rules, grids and ``mfpde.limit`` build
+    on independent coordinates and refuse it, since ``marginals`` does.
+    """
+
+    def __init__(
+        self, mean: Array, covariance: Array, random: NDArray[np.bool_], text: str
+    ) -> None:
+        self._mean, self._covariance, self._random, self._text = mean, covariance, random, text
+
+    @property
+    def marginals(self) -> tuple[Marginal, ...]:  # type: ignore[override]
+        raise TypeError(
+            f"law {self._text} has no independent coordinates: use rule='iid' or 'sobol' (and "
+            "GridMeasure.from_particles for a grid)"
+        )
+
+    @property
+    def dim(self) -> int:
+        return len(self._mean)
+
+    @property
+    def mean(self) -> Array:
+        return self._mean
+
+    @property
+    def std(self) -> Array:
+        return np.sqrt(np.diag(self._covariance))
+
+    @property
+    def covariance(self) -> Array:
+        return self._covariance
+
+    @property
+    def random(self) -> NDArray[np.bool_]:
+        return self._random
+
+
+class _Correlated(Coupled):
+    def quantiles(self, v: Array) -> Array:
+        from scipy import special
+
+        values, vectors = np.linalg.eigh(self._covariance)
+        return self._mean + (special.ndtri(v) * np.sqrt(np.maximum(values, 0.0))) @ vectors.T
+
+
+class _Empirical(Coupled):
+    def __init__(self, points: Array, weights: Array, text: str) -> None:
+        self._points, self._ends = points, np.cumsum(weights)[:-1]
+        mean = weights @ points
+        off = points - mean
+        first = np.arange(points.shape[1]) == 0
+        super().__init__(mean, (weights[:, None] * off).T @ off, first, text)
+
+    def quantiles(self, v: Array) -> Array:
+        return self._points[np.searchsorted(self._ends, v[:, 0], side="right")]
+
+
+class _Mixture(Coupled):
+    """The first number of a point chooses the component, and what is left of it is its own."""
+
+    def __init__(self, laws: Sequence[Law], weights: Array, text: str) -> None:
+        self._laws, self._ends = tuple(laws), np.concatenate([[0.0], np.cumsum(weights)])
+        means = np.array([law.mean for law in laws])
+        mean = weights @ means
+        within = np.einsum("l,lpq->pq", weights, np.array([law.covariance for law in laws]))
+        between = (weights[:, None] * (means - mean)).T @ (means - mean)
+        random = np.any([law.random for law in laws], axis=0)
+        random[0] = True
+        super().__init__(mean, within + between, random, text)
+
+    def quantiles(self, v: Array) -> Array:
+        out = np.empty_like(v)
+        chosen = np.searchsorted(self._ends[1:-1], v[:, 0], side="right")
+        for k, law in enumerate(self._laws):
+            own = v[chosen == k].copy()
+            low, high = self._ends[k], self._ends[k + 1]
+            own[:, 0] = np.clip((own[:, 0] - low) / (high - low), 2.0**-53, 1.0 - 2.0**-53)
+            out[chosen == k] = law.quantiles(own)
+        return out
+
+
+class _Groups(Coupled):
+    def __init__(self, laws: Sequence[Law], text: str) -> None:
+        from scipy.linalg import block_diag
+
+        self._laws = tuple(laws)
+        mean, random = (
+            np.concatenate([getattr(law, part) for law in laws]) for part in ("mean", "random")
+        )
+        super().__init__(mean, block_diag(*(law.covariance for law in laws)), random, text)
+
+    def quantiles(self, v: Array) -> Array:
+        ends = np.cumsum([law.dim for law in self._laws])[:-1]
+        parts = zip(self._laws, np.split(v, ends, axis=1), strict=True)
+        return np.concatenate([law.quantiles(own) for law, own in parts], axis=1)
 
 
 # A law that depends on depth: t ↦ Law.
@@ -220,7 +330,71 @@ def Product(*laws: Law) -> Law:
     for law in laws:
         if not isinstance(law, Law):
             raise TypeError(f"Product takes laws; given {type(law).__name__}")
-    return Law([m for law in laws for m in law.marginals], f"Product({', '.join(map(repr, laws))})")
+    text = f"Product({', '.join(map(repr, laws))})"
+    if any(isinstance(law, Coupled) for law in laws):
+        return _Groups(laws, text)
+    return Law([m for law in laws for m in law.marginals], text)
+
+
+@checks.typed
+def Correlated(covariance: ArrayLike, mean: ArrayLike = 0.0) -> Law:
+    """Gaussian law N(mean, covariance) on R^p, covariance (p, p) symmetric and >= 0.
+
+    For the rules "iid" and "sobol"; see ``Gaussian`` for independent coordinates.
+
+    Raises ValueError for another shape, or a matrix that is not symmetric or has a negative
+    eigenvalue.
+    """
+    found = checks.array("covariance", covariance, ("p", "p"))
+    if found.shape[0] != found.shape[1] or not np.allclose(found, found.T, rtol=1e-12, atol=0.0):
+        raise ValueError(f"covariance must be square and symmetric; given shape {found.shape}")
+    least = float(np.linalg.eigvalsh(found)[0])
+    if least < -1e-12 * max(float(np.abs(found).max()), np.finfo(float).tiny):
+        raise ValueError(f"covariance must have no negative eigenvalue; the least is {least:.3g}")
+    means = np.broadcast_to(checks.array("mean", mean), (len(found),)).copy()
+    text = f"Correlated({len(found)} coordinates, std={_show(np.sqrt(np.diag(found)))})"
+    return _Correlated(means, found, np.ones(len(found), bool), text)
+
+
+@checks.typed
+def Empirical(points: ArrayLike, weights: ArrayLike | None = None) -> Law:
+    """The law Σ_j a_j δ_(θ_j) of points (n, p) and weights (n,) >= 0 of sum 1, equal by default.
+
+    For the rules "iid" and "sobol". ``Empirical(rho.theta[k], rho.weights[k])`` is the law of a
+    measure's particles at one depth.
+
+    Raises ValueError for other shapes or weights.
+    """
+    found = checks.nonempty("points", checks.array("points", points, ("n", "p"))).copy()
+    share = _shares("weights", weights, len(found))
+    return _Empirical(found, share, f"Empirical({len(found)} points in R^{found.shape[1]})")
+
+
+@checks.typed
+def Mixture(parts: Sequence[Law], weights: ArrayLike | None = None) -> Law:
+    """The mixture Σ_l a_l ρ_l of laws on one R^p; weights > 0 of sum 1, equal by default.
+
+    For the rules "iid" and "sobol", which share their points among the components exactly.
+
+    Raises ValueError for no law, laws of different p or other weights.
+    """
+    laws = [checks.instance(f"parts[{k}]", law, Law) for k, law in enumerate(parts)]
+    dims = {law.dim for law in laws}
+    if len(dims) != 1:
+        raise ValueError(f"parts must be one or more laws on one R^p; given p = {sorted(dims)}")
+    share = _shares("weights", weights, len(laws))
+    if share.min() <= 0.0:
+        raise ValueError("weights must be > 0: leave the other laws out")
+    return _Mixture(laws, share, f"Mixture({', '.join(map(repr, laws))})")
+
+
+def _shares(name: str, value: ArrayLike | None, count: int) -> Array:
+    if value is None:
+        return np.full(count, 1.0 / count)
+    found: Array = checks.array(name, value, (count,))
+    if found.min() < 0.0 or abs(found.sum() - 1.0) > 1e-8:
+        raise ValueError(f"{name} must be >= 0 and sum to 1; given {found}")
+    return found / found.sum()
 
 
 @checks.typed

@@ -49,7 +49,7 @@ def over_depth(
 
 def random_coordinates(law: Law) -> NDArray[np.bool_]:
     """Which coordinates the law does not fix, (p,)."""
-    return np.array([marginal.random for marginal in law.marginals])
+    return law.random
 
 
 def points(

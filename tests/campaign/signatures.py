@@ -46,7 +46,7 @@ CLEAR = (TypeError, ValueError, OSError, ImportError)
 
 # Classes that verbs return, and a base: nobody constructs them. So are dataclasses that do not
 # check their fields; errors, enumerations, tuples, protocols and abstract classes are left out too.
-MADE_BY_VERBS = ("Law", "Potential", "Snapshot", "Solution")
+MADE_BY_VERBS = ("Law", "Coupled", "Potential", "Snapshot", "Solution")
 LEFT_OUT = (BaseException, enum.Enum, tuple)
 
 
@@ -135,6 +135,9 @@ def special() -> dict[str, dict[str, Any]]:
         "Meshed": these(block=mfpde.SHL(1)),
         "Problem": these(loss="squared"),
         "Uniform": these(dim=2),
+        "Correlated": these(covariance=np.eye(2)),
+        "Empirical": these(points=np.ones((2, 3))),
+        "Mixture": these(parts=[w["law"], w["law"]]),
         "stationary": these(problem=cold, rho0=grid, tol=1e-2),
         "prior": these(problem=cold, axes=w["axes"]),
         "solve": these(max_steps=200),
