@@ -89,7 +89,7 @@ def solve(
     Raises SolveError (its ``solution`` keeps the last good state) when the run fails, unless
     ``raise_on_failure=False``; ValueError or TypeError for bad arguments; OSError, before the
     first step, for a ``checkpoint`` that cannot be written.
-    Source: Ding et al. 2021 (9); Barboni et al. 2024, Def. 6.
+    Source: Ding et al. 2021; Barboni et al. 2024.
     """
     options = Options.check(
         flow_class(rho0).schemes,

@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 from mfpde.depth import Depth
 from mfpde.limits.gaps import Gap, Yardstick
 from mfpde.limits.parts import Pair, Part
-from mfpde.limits.result import Limit
 from mfpde.limits.scrambled import Spread, average
 from mfpde.limits.sizes import Scrambles, Sizes, Tensor
 from mfpde.limits.study import Run
@@ -26,7 +25,7 @@ Arrays = dict[str, NDArray[Any]]
 FORMAT = "mfpde limit"
 
 
-def save(found: Limit, path: PathLike) -> None:
+def save(found: Any, path: PathLike) -> None:
     """Write a limit with the runs behind its bars, so that ``predict`` has them after loading.
 
     Raises FileNotFoundError where the folder does not exist.
@@ -73,18 +72,18 @@ def _part(part: Part | Spread, runs: list[Run]) -> dict[str, Any]:
     return {"pairs": pairs}
 
 
-def load(path: PathLike, *, block: Any = None) -> Limit:
-    """Read a limit; a block that the package does not know is handed over.
+def load(kind: Any, path: PathLike, block: Any) -> Any:
+    """Read a limit, an object of ``kind``; a block that the package does not know is handed over.
 
     Raises FileNotFoundError for a missing file, ValueError for one that is torn, damaged, or no
     limit.
     """
     found = run_file.load(path, FORMAT)
     with run_file.naming(Path(path)):
-        return _read(found, block)
+        return _read(kind, found, block)
 
 
-def _read(found: Record, block: Any) -> Limit:
+def _read(kind: Any, found: Record, block: Any) -> Any:
     config, arrays = found.config, found.arrays
     problem = stored_problem.read(found.fixed, arrays, block)
     runs = [_run(arrays, number, steps) for number, steps in enumerate(config["depth_steps"])]
@@ -97,7 +96,7 @@ def _read(found: Record, block: Any) -> Limit:
         else:
             means = [average(problem, [runs[i] for i in told[key]]) for key in ("fine", "coarse")]
             parts[name] = Spread(gap, *means)
-    return Limit(
+    return kind(
         problem,
         s=arrays["s"],
         loss=arrays["loss"],

@@ -87,7 +87,7 @@ def required_size(
     within a quarter of the fewest possible. ``coupling`` "independent" needs LM of the order
     1/margin², "tied" (the start of Ding et al.) or paths in depth M of that order, at any depth.
 
-    Without ``s_end`` the limit is trained until its loss is ε/2, as in Ding et al. 2021, Thm 2
+    Without ``s_end`` the limit is trained until its loss is ε/2, as in Ding et al. 2021
     (which asks for L >= C/ε and M >= C/(ε²η)); without ``step`` it is a quarter of the limit's
     stability bound over that time. The step is shortened to make ``s_end`` a whole number of steps.
 
