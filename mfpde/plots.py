@@ -73,6 +73,26 @@ def training(s: np.ndarray, loss: np.ndarray, gradient_norm2: np.ndarray, title:
     return figure
 
 
+def networks(s: np.ndarray, loss: np.ndarray, observed: Any, title: str) -> Figure:
+    """Losses (S, n) of S networks over training time, and what was observed of them (S, n)."""
+    others = {name: values for name, values in observed.items() if values.ndim == 2}
+    with style() as plt:
+        shape = {"figsize": (PAGE if others else COLUMN, 2.4), "FigureClass": _styled()}
+        figure, panels = plt.subplots(1, 2 if others else 1, squeeze=False, **shape)
+        for one in loss:
+            curve(panels[0, 0], s, one, color="C0", alpha=0.6, lw=0.8)
+        panels[0, 0].set(xlabel="training time $s$", ylabel="loss $E$")
+        for number, (name, values) in enumerate(others.items()):
+            for row, one in enumerate(values):
+                label = name if row == 0 else None
+                panels[0, 1].plot(s, one, color=f"C{number + 1}", alpha=0.6, lw=0.8, label=label)
+        if others:
+            panels[0, 1].set(xlabel="training time $s$", ylabel="observed")
+            panels[0, 1].legend()
+        figure.suptitle(title, fontsize=8)
+    return figure
+
+
 def curve(axes: Axes, s: np.ndarray, values: np.ndarray, **how: Any) -> None:
     """A positive series over s: logarithmic values; logarithmic s where it spans decades.
 

@@ -52,7 +52,7 @@ def test_networks_of_width_one_start_from_paths():
     how = {"layers": 4, "width": 1, "seeds": 2, "s_end": 0.5, "step": 0.25, "coupling": path}
     run = mfpde.resnet.train(problem, law, progress=False, save=[0.0], **how)
     want = drawn(path, count=1, law=law)
-    np.testing.assert_array_equal(run.measure(0, 0.0).theta, want)
+    np.testing.assert_array_equal(run.at(0.0).theta, want)
 
 
 @pytest.mark.parametrize("bad", [lambda: paths.Exponential(0.0), lambda: paths.Shared(1.5)])

@@ -57,7 +57,7 @@ def compare(images: Images, size: Sizes) -> tuple[list, list, mfpde.ParticleMeas
                 first += width
                 gap = float(np.sqrt(np.square(run.theta[index] - moved).sum(axis=-1).mean()))
                 error = float(study.rms(run.outputs[index] - exact))
-                rows.append((layers, width, seed, error, gap, images.accuracy(run.measure(index))))
+                rows.append((layers, width, seed, error, gap, images.accuracy(run.final[index])))
     return rows, limits, end
 
 

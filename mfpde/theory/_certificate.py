@@ -21,6 +21,12 @@ from mfpde.theory._measures import particles
 Array = NDArray[np.float64]
 
 CRITERIA = ("uniform", "integral")
+RICHER = "more particles, spread more widely (a law with a larger deviation)"
+NO_SCALE = (
+    "no factor of the readout or of the kernel's eigenvalues alone makes it pass: start from a "
+    "smaller loss, or from more and richer particles"
+)
+ROUNDED = 1e-3  # relative margins of rounding beyond which they, not the kernel, are to blame
 POINTS = 200  # radii tried between 0 and the one where m(R) vanishes
 
 
@@ -37,6 +43,7 @@ class Certificate:
     ρ_0. What would make it pass: a loss of at most ``loss_needed``, or the readout multiplied by
     ``readout_scale``, or least kernel eigenvalues multiplied by ``eigenvalue_factor`` (more, or
     richer, features); each alone, inf where no value would do. ``pessimism`` = loss/loss_needed.
+    ``obstacle`` says why nothing is certified of any loss, and what to change; "" elsewhere.
     """
 
     passed: bool
@@ -51,6 +58,7 @@ class Certificate:
     loss_needed: float
     readout_scale: float
     eigenvalue_factor: float
+    obstacle: str
     constants: Constants
 
     @property
@@ -64,10 +72,16 @@ class Certificate:
                 f"certified: E - E* <= {self.loss:.4g} exp(-{2 * self.rate:.4g} s), "
                 f"COT(rho_0, rho_s) <= {self.distance:.4g} for all s"
             )
+        if self.obstacle:
+            return f"not certified: {self.obstacle}"
+        ways = []
+        if np.isfinite(self.readout_scale):
+            ways.append(f"the readout times {self.readout_scale:.4g}")
+        if np.isfinite(self.eigenvalue_factor):
+            ways.append(f"least kernel eigenvalues times {self.eigenvalue_factor:.4g}")
+        advice = "it would pass with " + ", or with ".join(ways) if ways else NO_SCALE
         return (
-            f"not certified: E(0) - E* = {self.loss:.4g} exceeds {self.loss_needed:.4g}; it would "
-            f"pass with the readout times {self.readout_scale:.4g}, or with least kernel "
-            f"eigenvalues times {self.eigenvalue_factor:.4g}"
+            f"not certified: E(0) - E* = {self.loss:.4g} exceeds {self.loss_needed:.4g}; {advice}"
         )
 
 
@@ -116,8 +130,37 @@ def certificate(
         loss_needed=needed,
         readout_scale=_readout_scale(carried, needed * (1.0 - 1e-6)),
         eigenvalue_factor=_eigenvalue_factor(found, criterion, excess),
+        obstacle="" if needed > 0.0 else _obstacle(problem, rho0, found),
         constants=found,
     )
+
+
+def _obstacle(problem: Problem, rho: ParticleMeasure, found: Constants) -> str:
+    """Why m vanishes already at ρ_0, and what to change."""
+    if found.gain == 0.0:
+        return "the readout B has dependent rows, so that outputs cannot move freely: change it"
+    if found.safety > ROUNDED:
+        return (
+            "the parameters at rho0 are so large that rounding alone may move what the bound rests "
+            f"on by {found.safety:.1g} of it: take initial parameters of smaller norm"
+        )
+    if found.least.max() > 0.0:
+        return (
+            "a layer moves the data too far for the bound (h Λ reaches 1): take more layers, or "
+            "initial parameters of smaller norm"
+        )
+    singular = "is singular to rounding at rho0, so that nothing is certified of any loss"
+    if computes(problem.block, Linear):
+        return f"the second moment of the parameters {singular}: {RICHER}"
+    n, distinct = problem.size, len(np.unique(problem.start(), axis=0))
+    if distinct < n:
+        return f"the kernel of the features {singular}: only {distinct} of {n} data are distinct"
+    if rho.count < n:
+        return (
+            f"the kernel of the features {singular}: {rho.count} particles at each depth give at "
+            f"most that rank, and {n} data need at least {n} particles"
+        )
+    return f"the kernel of the features {singular}: take data that lie further apart, or {RICHER}"
 
 
 def _budget(found: Constants, criterion: str) -> tuple[Array, Array]:

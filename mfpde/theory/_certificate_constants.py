@@ -67,6 +67,14 @@ class Constants(Protocol):
     """The measured constants of ρ_0, and the bound they give."""
 
     @property
+    def gain(self) -> float:
+        """What the loss and the readout contribute as a factor."""
+
+    @property
+    def least(self) -> Array:
+        """Least eigenvalues that remain beyond rounding, (L,)."""
+
+    @property
     def safety(self) -> float:
         """The relative rounding margin that every constant includes."""
 

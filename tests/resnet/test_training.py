@@ -43,8 +43,8 @@ def test_a_network_is_the_euler_flow_of_gradient_descent():
     )
     solved = mfpde.solve(problem, rho0, s_end=2.0, method="gd", step=0.1)
     np.testing.assert_allclose(run.loss[0], solved.loss, rtol=1e-13)
-    np.testing.assert_allclose(run.measure().theta, solved.final.theta, atol=1e-13)
-    np.testing.assert_allclose(run.outputs[0], mfpde.predict(problem, run.measure()), atol=1e-13)
+    np.testing.assert_allclose(run.final[0].theta, solved.final.theta, atol=1e-13)
+    np.testing.assert_allclose(run.outputs[0], mfpde.predict(problem, run.final[0]), atol=1e-13)
 
 
 def test_seeds_do_not_depend_on_their_company():
@@ -253,7 +253,7 @@ def test_records_observables_and_saved_states():
     np.testing.assert_allclose(run.observed["moved"][:, -1], np.sqrt(change.mean((1, 2))))
     np.testing.assert_allclose(run.observed["by_layer"][:, -1], np.sqrt(change.mean(2)))
     np.testing.assert_array_equal(run.observed["moved"][:, 0], 0.0)
-    np.testing.assert_array_equal(run.measure(1, s=0.4).theta, run.saved[1, 1])
+    np.testing.assert_array_equal(run.at(0.4, 1).theta, run.saved[1, 1])
     assert seen[0].measures()[0].depth == mfpde.Depth(5, "euler")
 
 
@@ -269,7 +269,7 @@ def test_distance_to_its_own_flow_is_zero():
     )  # fmt: skip
     assert np.abs(run.observed["cot"][0]).max() < 1e-7  # the root of a rounding
     assert run.observed["cot"][1].min() > 0.1
-    expected = mfpde.cot_distance(run.measure(1), flow.final)
+    expected = mfpde.cot_distance(run.final[1], flow.final)
     assert abs(run.observed["cot"][1, -1] / expected - 1) < 1e-12
 
 

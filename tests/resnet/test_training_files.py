@@ -98,7 +98,7 @@ def test_an_interruption_between_records_is_seen_but_not_kept(tmp_path, monkeypa
     broken = train(problem, law, optimizer=SGD(batch=2), checkpoint=path, **how)
     monkeypatch.undo()
     np.testing.assert_allclose(broken.s, [0.0, 2.0, 3.4])
-    loss = mfpde.loss(problem, broken.measure(0))
+    loss = mfpde.loss(problem, broken.final[0])
     np.testing.assert_allclose(broken.loss[0, -1], loss, rtol=1e-12)
     assert_same(resume(path), straight)
 
@@ -126,7 +126,7 @@ def test_what_cannot_be_resumed_is_named(tmp_path):
     torn.write_bytes(path.read_bytes()[:1000])
     with pytest.raises(ValueError, match="whole run file"):
         resume(torn)
-    mfpde.solve(sine(8), run().measure(), s_end=0.2, step=0.1, method="gd", checkpoint=torn)
+    mfpde.solve(sine(8), run().final[0], s_end=0.2, step=0.1, method="gd", checkpoint=torn)
     with pytest.raises(ValueError, match="not a run file of mfpde training but of mfpde run"):
         resume(torn)
 

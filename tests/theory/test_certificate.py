@@ -253,8 +253,41 @@ def test_singular_features_certify_nothing():
     assert not found.passed
     assert found.eigenvalue_factor == np.inf
     assert found.readout_scale == np.inf
+    assert "singular to rounding" in str(found)
+    assert "only 2 of 4 data are distinct" in str(found)
     few = mfpde.ParticleMeasure(rho.theta[:, :2], rho.depth)
-    assert not theory.certificate(problem, few).passed
+    found = theory.certificate(problem, few)
+    assert not found.passed
+    assert f"{problem.size} data need at least {problem.size} particles" in str(found)
+
+
+@pytest.mark.parametrize("law", [1.0, 1e-9])
+def test_the_answer_never_advises_what_is_not_finite(law):
+    """Close data, or features that are hardly bent: the kernel's rank is numerical."""
+    x = np.linspace(-1, 1, 24)[:, None]
+    problem = mfpde.Problem(x, np.sin(6 * x), block=mfpde.SHL(2), readout="last")
+    rho = mfpde.ParticleMeasure.from_law(
+        mfpde.laws.Gaussian(law, dim=5), mfpde.Depth(8, "euler"), count=64, rule="iid"
+    )
+    found = theory.certificate(problem, rho)
+    assert found.constants.least.max() == 0.0
+    assert "lie further apart" in str(found)
+    assert "inf" not in str(found)
+
+
+def test_other_obstacles_have_names_of_their_own():
+    problem, rho = barboni(1.0)
+    linear = mfpde.Problem(np.eye(2), np.eye(2), block=mfpde.Linear(2))
+    theta = 3.0 * np.tile(np.eye(2), (3, 1, 2))  # v = u: h Λ = 1.5
+    far = mfpde.ParticleMeasure(theta, mfpde.Depth(3, "euler"))
+    assert "more layers" in str(theory.certificate(linear, far))
+    wild = mfpde.ParticleMeasure(8.0 * rho.theta + 5.0, rho.depth)
+    assert "smaller norm" in str(theory.certificate(problem, wild))
+    twice = mfpde.Problem(
+        problem.x, np.tile(problem.y[:, :1], 2), block=problem.block, embed=problem.embed,
+        readout=np.tile(problem.readout[:1], (2, 1)),
+    )  # fmt: skip
+    assert "dependent rows" in str(theory.certificate(twice, rho))
 
 
 def test_the_true_flow_may_converge_where_nothing_is_certified():
