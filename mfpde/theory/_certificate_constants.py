@@ -106,9 +106,13 @@ class SHLConstants:
         drive = r * np.sqrt(_before(h * (self.phi**2 + (s * self.p * self.x) ** 2)))
         widest = _before(self.x, np.maximum)
         delta = np.exp(np.minimum(stretch, 200.0)) * (drive + 0.5 * s * r**2 * widest)
-        change = s * (r * (self.x + delta).max() + np.sqrt(h * np.sum((self.q * delta) ** 2)))
-        floor = np.sqrt(h * np.sum(contraction**2 * self.least)) - change
-        return self.gain * max(float(floor), 0.0) ** 2 * (1.0 - self.safety)
+        with np.errstate(over="ignore", invalid="ignore"):
+            spread = np.sqrt(h * np.sum((self.q * delta) ** 2))
+            change = s * (r * (self.x + delta).max() + spread)
+            floor = np.sqrt(h * np.sum(contraction**2 * self.least)) - change
+        if not floor > 0.0:  # NaN or -inf where the data may be anywhere
+            return 0.0
+        return self.gain * float(floor) ** 2 * (1.0 - self.safety)
 
     def scaled(self, factor: float) -> SHLConstants:
         return replace(self, least=factor * self.least)
