@@ -7,7 +7,7 @@ from mfpde import data, entropic, laws, paths
 from mfpde.blocks import SHL, Block, Linear, Meshed, check_block
 from mfpde.depth import Depth
 from mfpde.entropic.solve import stationary
-from mfpde.evaluate import first_variation, gradient, loss, predict, trajectories
+from mfpde.evaluate import first_variation, gradient, loss, predict, scores, trajectories
 from mfpde.flows.solve import resume, solve
 from mfpde.limits import Limit, limit
 from mfpde.measures import (
@@ -69,6 +69,7 @@ __all__ = [
     "predict",
     "resnet",
     "resume",
+    "scores",
     "sensitivity",
     "solve",
     "stationary",

@@ -1,4 +1,4 @@
-"""The verbs on one measure: predict, loss, gradient, first variation, trajectories."""
+"""The verbs on one measure: predict, loss, scores, gradient, first variation, trajectories."""
 
 from __future__ import annotations
 
@@ -32,6 +32,40 @@ def predict(problem: Problem, rho: Measure, x: ArrayLike | None = None) -> Array
 def loss(problem: Problem, rho: Measure) -> float:
     """E(ρ) = (1/N) Σ_i ℓ(B X_i(1), y_i) + ∫∫ r(θ) dρ, without the entropy."""
     return float(operator_of(problem, rho).carry(rho.state, keep=False).loss)
+
+
+@checks.typed
+def scores(
+    problem: Problem,
+    rho: Measure,
+    x: ArrayLike | None = None,
+    y: ArrayLike | None = None,
+    weights: ArrayLike | None = None,
+) -> dict[str, float]:
+    """How well a measure does on the problem's data, or on others (x, y): a number by name.
+
+    "loss" is E(ρ) of ``problem.on(x, y, weights)``, penalties included, as ``mfpde.loss`` gives
+    it. For losses of classes "accuracy" is the share of data whose class the outputs name (by the
+    largest, or by sign); for others "rmse" is √((1/(N k)) Σ_i w_i |z_i − y_i|²).
+
+    Raises ValueError for one of x and y without the other, and for shapes that do not fit.
+    """
+    if (x is None) != (y is None) or (x is None and weights is not None):
+        raise ValueError("x and y must be given together, or neither of them (nor weights)")
+    if x is not None and y is not None:
+        problem = problem.on(x, y, weights)
+    return scores_of(problem, rho)
+
+
+def scores_of(problem: Problem, rho: Measure) -> dict[str, float]:
+    """``scores`` on the problem's own data, numbers that overflow included."""
+    carried = operator_of(problem, rho).carry(rho.state, keep=False)
+    z = carried.outputs
+    found, correct = {"loss": float(carried.loss)}, problem.loss.correct(z, problem.y)
+    with np.errstate(over="ignore", invalid="ignore"):
+        each = np.square(z - problem.y).mean(axis=1) if correct is None else correct
+        mean = float(np.mean(each if problem.weights is None else problem.weights * each))
+    return found | ({"rmse": mean**0.5} if correct is None else {"accuracy": mean})
 
 
 @checks.typed

@@ -57,6 +57,10 @@ class Loss(ABC):
         mixed = [_differences(lambda y: self.gradient(z, y), y, unit) for unit in units]
         return np.einsum("...na,bna->...nb", v, np.stack(mixed))
 
+    def correct(self, z: Array, y: Array) -> NDArray[np.bool_] | None:
+        """Whether each datum is put into its class, (N,); None for losses that know no classes."""
+        return None
+
     def torch_value(self, torch: Any) -> Callable[[Any, Any], Any] | None:
         """ℓ on tensors z, y (..., k), shape (...,); None: torch's engines refuse the loss."""
         return None
@@ -155,6 +159,9 @@ class CrossEntropy(Loss):
     def target_push(self, z: Array, y: Array, v: Array) -> Array:
         return -v
 
+    def correct(self, z: Array, y: Array) -> NDArray[np.bool_]:
+        return np.asarray(z.argmax(axis=1) == y.argmax(axis=1))
+
     def torch_form(self, torch: Any) -> TorchForm:
         return TorchForm(
             lambda z, y: torch.logsumexp(z, -1) - (z * y).sum(-1),
@@ -231,6 +238,9 @@ class Logistic(Loss):
     def target_push(self, z: Array, y: Array, v: Array) -> Array:
         p = self._chance(-y * z)
         return v * (y * z * p * (1.0 - p) - p)
+
+    def correct(self, z: Array, y: Array) -> NDArray[np.bool_]:
+        return np.asarray(z[:, 0] * y[:, 0] > 0.0)
 
     def torch_form(self, torch: Any) -> TorchForm:
         return TorchForm(

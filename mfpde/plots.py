@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -60,12 +60,34 @@ def save(figure: Figure, folder: str | Path, name: str) -> list[Path]:
     return [pdf, png]
 
 
-def training(s: np.ndarray, loss: np.ndarray, gradient_norm2: np.ndarray, title: str) -> Figure:
-    """Loss and |grad E|² over training time."""
+def training(
+    s: np.ndarray,
+    loss: np.ndarray,
+    gradient_norm2: np.ndarray,
+    title: str,
+    observed: Mapping[str, np.ndarray],
+) -> Figure:
+    """Loss and |grad E|² over training time.
+
+    Of what was ``observed``, losses on other data join the loss, other numbers have a third panel.
+    """
+    numbers = {name: values for name, values in observed.items() if values.ndim == 1}
+    losses = {name: values for name, values in numbers.items() if name.endswith("_loss")}
+    others = {name: values for name, values in numbers.items() if name not in losses}
     with style() as plt:
         shape = {"figsize": (PAGE, 2.4), "FigureClass": _styled()}
-        figure, (left, right) = plt.subplots(1, 2, **shape)
-        curve(left, s, loss, color="C0")
+        figure, (left, right, *more) = plt.subplots(1, 3 if others else 2, **shape)
+        curve(left, s, loss, color="C0", label="loss")
+        for k, (name, values) in enumerate(losses.items()):
+            curve(left, s, values, color=f"C{k + 2}", label=name)
+        if losses:
+            left.legend()
+        for axes in more:
+            for k, (name, values) in enumerate(others.items()):
+                axes.plot(s, values, color=f"C{k + 2}", label=name)
+            time_axis(axes, s)
+            axes.set(xlabel="training time $s$", ylabel="observed")
+            axes.legend()
         left.set(xlabel="training time $s$", ylabel="loss $E(\\rho_s)$")
         curve(right, s, gradient_norm2, color="C1")
         right.set(xlabel="training time $s$", ylabel=r"$|\mathrm{grad}\,E|^2_{\mathrm{COT}}$")
@@ -73,7 +95,9 @@ def training(s: np.ndarray, loss: np.ndarray, gradient_norm2: np.ndarray, title:
     return figure
 
 
-def networks(s: np.ndarray, loss: np.ndarray, observed: Any, title: str) -> Figure:
+def networks(
+    s: np.ndarray, loss: np.ndarray, observed: Mapping[str, np.ndarray], title: str
+) -> Figure:
     """Losses (S, n) of S networks over training time, and what was observed of them (S, n)."""
     others = {name: values for name, values in observed.items() if values.ndim == 2}
     with style() as plt:
@@ -87,6 +111,7 @@ def networks(s: np.ndarray, loss: np.ndarray, observed: Any, title: str) -> Figu
                 label = name if row == 0 else None
                 panels[0, 1].plot(s, one, color=f"C{number + 1}", alpha=0.6, lw=0.8, label=label)
         if others:
+            time_axis(panels[0, 1], s)
             panels[0, 1].set(xlabel="training time $s$", ylabel="observed")
             panels[0, 1].legend()
         figure.suptitle(title, fontsize=8)
@@ -98,11 +123,16 @@ def curve(axes: Axes, s: np.ndarray, values: np.ndarray, **how: Any) -> None:
 
     The axis of s starts at 0: up to the first recorded time, where decades begin, it is linear.
     """
-    from matplotlib.ticker import NullLocator
-
     keep = values > 0
     axes.plot(s[keep], values[keep], **how)
     axes.set_yscale("log")
+    time_axis(axes, s)
+
+
+def time_axis(axes: Axes, s: np.ndarray) -> None:
+    """Training time from 0, logarithmic where it spans decades."""
+    from matplotlib.ticker import NullLocator
+
     positive = s[s > 0]
     if not positive.size:
         return

@@ -38,7 +38,7 @@ def largest_jumps(state: mfpde.resnet.Snapshot) -> np.ndarray:
 
 def short(problem: mfpde.Problem, layers: int, size: Sizes) -> mfpde.resnet.Training:
     """A network after the published number of steps, with its jumps on the way."""
-    how = {"s_end": size.steps * STEP, "step": STEP, "observables": {"jumps": largest_jumps}}
+    how = {"s_end": size.steps * STEP, "step": STEP, "observe": {"jumps": largest_jumps}}
     return study.tied_training(problem, layers, size.width, **how)
 
 

@@ -74,7 +74,7 @@ def trained(problem, law, shape, coupling, settings, times) -> tuple[np.ndarray,
     run = mfpde.resnet.train(
         problem, law, layers=shape[0], width=shape[1], seeds=settings.networks, coupling=coupling,
         s_end=settings.s_end, step=settings.step, record=1, progress=False,
-        observables={"outputs": lambda networks: networks.outputs},
+        observe={"outputs": lambda networks: networks.outputs},
     )  # fmt: skip
     at = [int(np.abs(run.s - s).argmin()) for s in times]
     return np.moveaxis(run.observed["outputs"][:, at], 1, 0), run.loss[:, at].T

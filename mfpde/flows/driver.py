@@ -270,6 +270,7 @@ class Driver:
         point.norm2  # noqa: B018  a pass through depth: to be timed as kernels, not as recording
         with self.flow.clock.part("recording"):
             self.solution.record(s, point.loss, point.energy, point.norm2, h)
+            self.solution.observe(self.flow.rho.with_state(point.state))
             self.solution.mark()
             if s == 0.0 or self.options.every_step or s in self.options.times:
                 self.solution.save_state(s, point.state)

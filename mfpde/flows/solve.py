@@ -18,6 +18,7 @@ from mfpde.problem import Problem
 from mfpde.runs.atomic import PathLike
 from mfpde.runs.checkpoint import Checkpoint
 from mfpde.runs.clock import Clock
+from mfpde.runs.observers import Observe, Observers
 from mfpde.runs.options import Options, Save
 from mfpde.runs.solution import Control, Solution
 from mfpde.runs.status import SolveError, Status
@@ -39,6 +40,7 @@ def solve(
     reaction: float = 0.0,
     vanishing_decay: float = 0.0,
     save: Save = None,
+    observe: Observe | None = None,
     callback: Callback | None = None,
     checkpoint: PathLike | None = None,
     checkpoint_every: float = 30.0,
@@ -73,8 +75,12 @@ def solve(
     ``loss_below``; one that reaches ``s_end`` first has the status GOAL_MISSED and is returned.
     With ``s_end=inf`` it also ends where the loss has come to rest (AT_REST). ``save``: None (ρ_0),
     a number of equal intervals, an array of times, or "steps": the states in ``states``;
-    ``Solution.at`` reaches any other s. ``callback(solution)`` runs after each accepted step and
-    stops the run by returning True. ``checkpoint`` is a run file brought up to date every
+    ``Solution.at`` reaches any other s. ``observe`` names what else is recorded at every step, in
+    ``sol.observed``: other data ``{"test": (x, y)}``, whose series "test_loss" and "test_accuracy"
+    or "test_rmse" are those of ``mfpde.scores``, or functions of (problem, measure), which return
+    a number or an array; a run file holds series and data, not functions.
+    ``callback(solution)`` runs after each accepted step and stops the run by returning True.
+    ``checkpoint`` is a run file brought up to date every
     ``checkpoint_every`` seconds and at the end, from which ``mfpde.resume`` goes on; where it
     cannot be written (a full disk) the run ends with the status NOT_WRITTEN and is returned. Ctrl-C
     ends the run after the step under way and returns what there is.
@@ -107,6 +113,7 @@ def solve(
         if rate > FASTEST:
             raise ValueError(f"reaction must be at most {FASTEST:g}; given {reaction!r}")
         birth_death.check(rho0, options, checkpoint)
+    observers = Observers(problem, observe)
     writer = Checkpoint(checkpoint, checkpoint_every)
     flow = build(problem, rho0, options, Clock())
     point = flow.at(rho0.state)
@@ -114,9 +121,8 @@ def solve(
         raise ValueError("the loss of rho0 is not finite: scale the data or the initial law down")
     options, control, note = flow.start(point, options)
     kind = BirthDeathSolution if rate else Solution
-    kind = BirthDeathSolution if rate else Solution
     return _run(
-        kind(problem, rho0, options, control, note),
+        kind(problem, rho0, options, control, note, observers),
         flow,
         point,
         callback,
@@ -133,6 +139,7 @@ def resume(
     *,
     s_end: float | None = None,
     loss_below: float | None = None,
+    observe: Observe | None = None,
     callback: Callback | None = None,
     checkpoint: PathLike | None = None,
     checkpoint_every: float = 30.0,
@@ -144,12 +151,14 @@ def resume(
 
     An interrupted run that is resumed equals the uninterrupted one bit for bit (at the same
     thread count). ``checkpoint`` defaults to ``path``; ``block`` hands over a block that the
-    package does not know.
+    package does not know, ``observe`` the functions that the run observes: their code is not in
+    the file.
 
     Raises FileNotFoundError for a missing file, ValueError for one that is torn, damaged, foreign
     or at odds with itself, and for a block that is not the run's.
     """
     solution = Solution.load(path, block=block)
+    solution.observers.take(observe)
     options = solution.options
     if s_end is not None:
         s_end = checks.positive("s_end", s_end)

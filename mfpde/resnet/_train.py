@@ -14,7 +14,7 @@ from mfpde.laws import DepthLaw, Law
 from mfpde.measures.particles import ParticleMeasure
 from mfpde.paths import Path
 from mfpde.problem import Problem
-from mfpde.resnet import engines, run_file
+from mfpde.resnet import engines, observables, run_file
 from mfpde.resnet.observables import Observables
 from mfpde.resnet.optimizers import Optimizer, get_optimizer
 from mfpde.resnet.plan import Plan, Save, check_rates, check_seeds, extended, save_steps, step_count
@@ -53,7 +53,7 @@ def train(
     rates: ArrayLike | None = None,
     vanishing_decay: float = 0.0,
     record: int = 1,
-    observables: Observables | None = None,
+    observe: Observables | None = None,
     save: Save = None,
     checkpoint: PathLike | None = None,
     checkpoint_every: float = 30.0,
@@ -80,8 +80,9 @@ def train(
     diagonal metric. ``vanishing_decay`` = c adds c e^{−s} ∫∫ |θ|² dρ to what is descended.
     Minibatches and noise of a network depend on its seed and the step alone.
 
-    Losses and ``observables`` (name ↦ function of a ``Snapshot``, see ``mfpde.resnet.observables``)
-    are recorded every ``record`` steps and at the end, where divergence is noticed as well;
+    Losses and what ``observe`` names are recorded every ``record`` steps and at the end, where
+    divergence is noticed as well: functions of a ``Snapshot`` (``mfpde.resnet.observables``), or
+    data such as ``{"test": (x, y)}`` for "test_loss" and "test_accuracy" or "test_rmse";
     ``save`` keeps parameters: None (first and last), a number of equal intervals, or times,
     rounded to steps. ``checkpoint`` is a run file rewritten every ``checkpoint_every`` seconds
     and at the end, from which ``mfpde.resnet.resume`` goes on; Ctrl-C ends the run after the step
@@ -119,9 +120,11 @@ def train(
         seconds = engines.race(problem, fitting, dtype, device, theta)
         name = min(seconds, key=seconds.__getitem__)
 
+    watched = observables.expanded(problem, observe)
+
     def part(which: slice) -> Training:
         made = engines.make(problem, name, dtype, device)
-        run = Run(problem, made, plan, names[which], theta[which], observables or {})
+        run = Run(problem, made, plan, names[which], theta[which], watched)
         return _finish(run, dtype, checkpoint, checkpoint_every, progress)
 
     found = part(slice(None)) if checkpoint is not None else _in_parts(part, len(names))
@@ -133,7 +136,7 @@ def resume(
     path: PathLike,
     *,
     s_end: float | None = None,
-    observables: Observables | None = None,
+    observe: Observables | None = None,
     checkpoint: PathLike | None = None,
     checkpoint_every: float = 30.0,
     block: object = None,
@@ -145,16 +148,17 @@ def resume(
     """Go on from a run file of ``train``, to its own end or to a later ``s_end``.
 
     An interrupted run that is resumed equals the uninterrupted one bit for bit, on the same
-    machine and engine. ``observables`` must be handed over again, their code is not in the file;
+    machine and engine. ``observe`` must be handed over again, code is not in the file;
     so must a ``block`` that the package does not know. ``checkpoint`` defaults to ``path``.
 
     Raises FileNotFoundError or ValueError for a missing, torn or foreign file, ValueError for
-    other observables or an ``s_end`` that is not a whole number of steps.
+    other names in ``observe`` or an ``s_end`` that is not a whole number of steps.
     """
     stored = run_file.Stored(path, block)
     name = engines.choose(stored.problem, "auto", engine or stored.engine, stored.dtype, device)
     made = engines.make(stored.problem, name, stored.dtype, device)
-    run = stored.run(made, extended(stored.plan, s_end, stored.n), observables or {})
+    watched = observables.expanded(stored.problem, observe)
+    run = stored.run(made, extended(stored.plan, s_end, stored.n), watched)
     target = path if checkpoint is None else checkpoint
     return _checked(
         _finish(run, stored.dtype, target, checkpoint_every, progress), raise_on_failure

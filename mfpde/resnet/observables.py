@@ -1,5 +1,7 @@
 """What a run looks like from outside while it trains: snapshots, and observables of them.
 
+In ``observe`` of ``mfpde.resnet.train`` an entry is an observable or other data (x, y).
+
 An observable is any function of a snapshot that returns an array whose first axis is the S
 networks; what it says of one network must not depend on the others.
 """
@@ -13,7 +15,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from mfpde import checks
 from mfpde.depth import Depth
+from mfpde.evaluate import scores_of
 from mfpde.measures.particles import ParticleMeasure
 from mfpde.problem import Problem
 
@@ -107,6 +111,45 @@ def distance_to(
     return distance
 
 
+def expanded(problem: Problem, observe: Mapping[str, Any] | None) -> Observables:
+    """Observables by name, data (x, y) named "test" as the scores of the networks on them.
+
+    Raises ValueError or TypeError, which names the entry, for what is neither.
+    """
+    found: dict[str, Observable] = {}
+    for name, what in (observe or {}).items():
+        if callable(what):
+            found[name] = what
+            continue
+        if not isinstance(what, tuple | list) or len(what) not in (2, 3):
+            raise TypeError(
+                f"observe[{name!r}] must be data (x, y), or a function of a Snapshot; given "
+                f"{checks.brief(what)}"
+            )
+        try:
+            other = problem.on(*what)
+        except (TypeError, ValueError) as error:
+            raise type(error)(f"observe[{name!r}]: {error}") from None
+        found |= _scores(name, other)
+    return found
+
+
+def _scores(name: str, other: Problem) -> Observables:
+    """The scores of networks on other data, one pass through them for all scores."""
+    latest: list[Any] = [None, None]
+
+    def of(score: str) -> Observable:
+        def value(state: Snapshot) -> Array:
+            if latest[0] is not state:
+                latest[:] = state, [scores_of(other, one) for one in state.measures()]
+            return np.array([one[score] for one in latest[1]])
+
+        return value
+
+    second = "rmse" if other.loss.correct(other.y, other.y) is None else "accuracy"
+    return {f"{name}_{score}": of(score) for score in ("loss", second)}
+
+
 def observe(observables: Observables, state: Snapshot) -> dict[str, Array]:
     """All observables of one snapshot; ValueError where one does not answer for each network."""
     found = {}
@@ -114,7 +157,7 @@ def observe(observables: Observables, state: Snapshot) -> dict[str, Array]:
         value = np.asarray(function(state))
         if value.ndim == 0 or len(value) != len(state.loss):
             raise ValueError(
-                f"observables[{name!r}] must return an array with first axis {len(state.loss)}, "
+                f"observe[{name!r}] must return an array with first axis {len(state.loss)}, "
                 f"one entry for each network; it returned shape {value.shape}"
             )
         found[name] = value.copy()

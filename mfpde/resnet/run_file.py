@@ -95,7 +95,7 @@ class Stored:
         """
         if set(observables) != set(self.observed):
             raise ValueError(
-                f"observables must be those of the run, {sorted(self.observed)}, whose code is "
+                f"observe must name what the run observes, {sorted(self.observed)}, whose code is "
                 f"not in the file; given {sorted(observables)}"
             )
         run = Run(self.problem, engine, plan, self.seeds, self.initial, observables)

@@ -16,6 +16,7 @@ from mfpde.measures import MEASURES, Measure
 from mfpde.problem import Problem
 from mfpde.runs import run_file, stored_problem
 from mfpde.runs.atomic import PathLike
+from mfpde.runs.observers import Observers
 from mfpde.runs.options import Options
 from mfpde.runs.run_file import Record, Thinned
 from mfpde.runs.status import Status
@@ -60,6 +61,7 @@ class Solution:
     ``s``, ``loss``, ``energy``, ``gradient_norm2`` (|grad E|²_COT) and ``step`` are series over
     the accepted steps, (n,); ``final`` is the last measure, ``at(s)`` one in between, ``saved_s``
     the saved times (``states`` what moves: θ of particles, masses of a grid, (θ, t) of blocks);
+    ``observed`` what ``solve(observe=...)`` asked for, (n, …) by name;
     ``success``, ``status`` and ``message`` say how it ended; ``stats`` holds counts (gradients,
     tangents, kernels, factorisations, products with K, steps, rejected) and the split of wall time.
     """
@@ -68,7 +70,13 @@ class Solution:
     replay: ClassVar[Callable[[Solution, Control, float], NDArray[Any]]]
 
     def __init__(
-        self, problem: Problem, rho: Measure, options: Options, control: Control, note: str
+        self,
+        problem: Problem,
+        rho: Measure,
+        options: Options,
+        control: Control,
+        note: str,
+        observers: Observers | None = None,
     ) -> None:
         self.problem, self.options, self.control = problem, options, control
         self.status = Status.RUNNING
@@ -76,6 +84,8 @@ class Solution:
         self.stats: dict[str, Any] = {}
         self._rho = rho
         self._series: dict[str, list[float]] = {name: [] for name in SERIES}
+        self.observers = observers or Observers(problem, None)
+        self._observed: dict[str, list[Any]] = {}
         self._saved_s: list[float] = []
         self.states: list[NDArray[Any]] = []
         self._marks: list[tuple[int, Control]] = []  # numbered, those dropped included
@@ -87,6 +97,11 @@ class Solution:
         """One value of each of ``SERIES``."""
         for name, value in zip(SERIES, row, strict=True):
             self._series[name].append(float(value))
+
+    def observe(self, rho: Measure) -> None:
+        """One value of everything that is observed."""
+        for name, value in self.observers(rho).items():
+            self._observed.setdefault(name, []).append(value)
 
     def latest(self, name: str, count: int) -> list[float]:
         """The last values of one of ``SERIES``."""
@@ -141,6 +156,11 @@ class Solution:
     def step(self) -> Array:
         """Lengths of the accepted steps (0 for the first entry), shape (n,)."""
         return np.array(self._series["step"])
+
+    @property
+    def observed(self) -> dict[str, Array]:
+        """What was observed, (n, …) by name; "test_loss" and others for data named "test"."""
+        return {name: np.array(values) for name, values in self._observed.items()}
 
     @property
     def saved_s(self) -> Array:
@@ -228,6 +248,7 @@ class Solution:
     def record_of_all(self) -> Record:
         """All that a run file holds of the run."""
         control, (fixed, fixed_arrays) = self.control, self._fixed
+        observed = {"observed/" + name: values for name, values in self._observed.items()}
         own = {name: getattr(control, name) for name in SCALARS}
         return Record(
             FORMAT,
@@ -242,6 +263,7 @@ class Solution:
             {"control/watch": control.watch, **self._unsaved()},
             {
                 **{"series/" + name: values for name, values in self._series.items()},
+                **observed,
                 "states/s": self._saved_s,
                 "states/values": self.states,
                 **self._marks_as_rows(),
@@ -254,7 +276,9 @@ class Solution:
         problem, arrays = stored_problem.write(self.problem)
         measure, fixed = self._rho.spec()
         own = {"measure/fixed/" + name: array for name, array in fixed.items()}
-        return {**problem, "measure": {"kind": self._rho.kind, **measure}}, {**arrays, **own}
+        observe, data = self.observers.written()
+        kind = {"kind": self._rho.kind, **measure}
+        return {**problem, "measure": kind, "observe": observe}, {**arrays, **own, **data}
 
     def _unsaved(self) -> dict[str, NDArray[Any]]:
         """The present state, where it is not the last of the saved ones."""
@@ -269,9 +293,9 @@ class Solution:
         return {"marks/" + name: Thinned(values, self._marked) for name, values in rows.items()}
 
     def plot(self) -> Figure:
-        """Loss and gradient norm over training time, as a matplotlib figure."""
+        """Loss, gradient norm, what was observed over training time, as a matplotlib figure."""
         title = f"{self.options.method}, {self.control.steps} steps"
-        return plots.training(self.s, self.loss, self.gradient_norm2, title)
+        return plots.training(self.s, self.loss, self.gradient_norm2, title, self.observed)
 
     def to_xarray(self) -> Any:
         """Series and saved states as an ``xarray.Dataset`` (needs the extra ``xarray``)."""
@@ -279,7 +303,9 @@ class Solution:
             import xarray
         except ImportError:
             raise ImportError("to_xarray needs xarray: pip install 'mfpde[xarray]'") from None
-        series = {name: ("s", getattr(self, name)) for name in SERIES[1:]}
+        series: dict[str, Any] = {name: ("s", getattr(self, name)) for name in SERIES[1:]}
+        for name, values in self.observed.items():
+            series[name] = (("s", *(f"{name}_{k}" for k in range(values.ndim - 1))), values)
         variables, axes = self._rho.labelled(np.array(self.states), self.problem.block.coordinates)
         coordinates = {"s": self.s, "saved_s": self.saved_s, **axes}
         return xarray.Dataset({**series, **variables}, coordinates, {"status": self.status.name})
@@ -310,7 +336,13 @@ def _read(kind: type[Solution], found: Record, block: Any) -> Solution:
     options = found.fixed["options"]
     options = Options(**{**options, "times": tuple(options["times"])})
     control = Control(state=state, watch=arrays["control/watch"], **config["control"])
-    solution = kind(problem, rho, options, control, config["note"])
+    observers = Observers.read(problem, found.fixed["observe"], arrays)
+    solution = kind(problem, rho, options, control, config["note"], observers)
+    solution._observed = {
+        name.removeprefix("observed/"): list(values)
+        for name, values in rows.items()
+        if name.startswith("observed/")
+    }
     for row in zip(*(rows["series/" + name] for name in SERIES), strict=True):
         solution.record(*row)
     for one in zip(rows["states/s"], rows["states/values"], strict=True):
@@ -362,6 +394,8 @@ def _check(solution: Solution) -> None:
     order = [s, solution.saved_s, np.array([mark.s for mark in marks])]
     if any(np.any(~(np.diff(values) > 0)) or values[:1] != 0.0 for values in order):
         raise ValueError("training times do not rise from 0")
+    if any(len(values) != len(s) for values in solution.observed.values()):
+        raise ValueError("what was observed is not as long as the other series")
     if len(s) != control.steps + 1 or s[-1] != control.s:
         raise ValueError(
             f"{control.steps} steps to s = {control.s:g} contradict {len(s)} records to "

@@ -76,7 +76,7 @@ def test_parameters_that_do_not_fit_are_trained_in_turn(monkeypatch):
     problem, start = random_problem(BLOCK), random_start(BLOCK, count=5)
     how = {
         "s_end": 1.0, "step": 0.1, "engine": "adjoint", "device": "cpu", "save": 2,
-        "observables": {"moved": mfpde.resnet.observables.displacement},
+        "observe": {"moved": mfpde.resnet.observables.displacement},
         "optimizer": mfpde.resnet.Langevin(0.1),
     }  # fmt: skip
     whole, sizes, load = train(problem, start=start, **how), [], Adjoint.load

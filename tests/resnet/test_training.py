@@ -138,7 +138,7 @@ def test_tied_layers_start_equal():
     assert np.ptp(start[..., 2]) > 0
     jumps = train(
         sine(6), law, coupling="tied", seeds=2, **SHAPE,
-        observables={"jump": observables.largest_jump},
+        observe={"jump": observables.largest_jump},
     ).observed["jump"]  # fmt: skip
     np.testing.assert_array_equal(jumps[:, 0], 0.0)
     assert np.all(jumps[:, -1] > 0)
@@ -235,7 +235,7 @@ def test_records_observables_and_saved_states():
     seen = []
     run = train(
         problem, law, seeds=2, record=6, save=[0.0, 0.52, 2.0], **SHAPE,
-        observables={
+        observe={
             "z": observables.outputs,
             "moved": observables.displacement,
             "by_layer": observables.change_per_layer,
@@ -265,7 +265,7 @@ def test_distance_to_its_own_flow_is_zero():
     flow = mfpde.solve(problem, rho0, s_end=2.0, method="gd", step=0.1, save="steps")
     run = train(
         problem, law, seeds=2, record=10, **SHAPE,
-        observables={"cot": observables.distance_to(flow.at)},
+        observe={"cot": observables.distance_to(flow.at)},
     )  # fmt: skip
     assert np.abs(run.observed["cot"][0]).max() < 1e-7  # the root of a rounding
     assert run.observed["cot"][1].min() > 0.1
@@ -307,7 +307,7 @@ def test_a_diverged_run_keeps_its_last_finite_record():
         ({"rates": [1.0, 2.0, 3.0, 4.0, -1.0]}, "rates must be >= 0"),
         ({"save": [0.0, 3.0]}, r"save must hold times in \[0, s_end = 2\]"),
         ({"record": 0}, "record must be a whole number >= 1"),
-        ({"observables": {"one": lambda state: 1.0}}, r"observables\['one'\] must return"),
+        ({"observe": {"one": lambda state: 1.0}}, r"observe\['one'\] must return"),
         ({"dtype": "float16"}, "dtype must be one of"),
         ({"law": laws.Gaussian(1.0, dim=4)}, r"law must live on R\^5"),
     ],

@@ -15,7 +15,7 @@ WATCHED = {"moved": observables.displacement, "z": observables.outputs}
 
 
 def run(engine="layers", optimizer="gd", **how):
-    how = {"observables": WATCHED, "s_end": 2.0, "record": 2, "save": [0.7], **how}
+    how = {"observe": WATCHED, "s_end": 2.0, "record": 2, "save": [0.7], **how}
     return train(
         sine(8), laws.Gaussian(1.0, dim=5), layers=3, width=4, seeds=[4, 1], step=0.1,
         optimizer=optimizer, engine=engine, device="cpu", **how,
@@ -50,13 +50,13 @@ def test_interrupted_and_resumed_equals_straight_bit_for_bit(optimizer, engine, 
     if engine in ("adjoint", "autograd"):
         pytest.importorskip("torch")
     straight, path = run(engine, optimizer), tmp_path / "run.h5"
-    broken = run(engine, optimizer, observables=pressing(6), checkpoint=path)
+    broken = run(engine, optimizer, observe=pressing(6), checkpoint=path)
     assert broken.status is Status.INTERRUPTED
     assert "mfpde.resnet.resume" in broken.message
     assert broken.s[-1] == pytest.approx(0.6)
-    again = resume(path, observables=pressing(12), device="cpu")
+    again = resume(path, observe=pressing(12), device="cpu")
     assert again.status is Status.INTERRUPTED
-    assert_same(resume(path, observables=WATCHED, device="cpu"), straight)
+    assert_same(resume(path, observe=WATCHED, device="cpu"), straight)
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
@@ -77,7 +77,7 @@ def test_every_checkpoint_is_as_good_as_the_last(tmp_path, monkeypatch):
     monkeypatch.undo()
     assert len(copies) == 21
     for copy in copies[::4]:
-        assert_same(resume(copy, observables=WATCHED), straight)
+        assert_same(resume(copy, observe=WATCHED), straight)
 
 
 def test_an_interruption_between_records_is_seen_but_not_kept(tmp_path, monkeypatch):
@@ -106,19 +106,21 @@ def test_an_interruption_between_records_is_seen_but_not_kept(tmp_path, monkeypa
 def test_resume_goes_on_to_a_later_end(tmp_path):
     path = tmp_path / "run.h5"
     run(checkpoint=path)
-    longer = resume(path, s_end=3.0, observables=WATCHED)
+    longer = resume(path, s_end=3.0, observe=WATCHED)
     straight = run(s_end=3.0)
     np.testing.assert_allclose(longer.theta, straight.theta, rtol=1e-12)
     assert longer.s[-1] == 3.0
     for s_end in (3.05, 2.0):
         with pytest.raises(ValueError, match=r"whole number of steps of 0\.1, and at least 3"):
-            resume(path, s_end=s_end, observables=WATCHED)
+            resume(path, s_end=s_end, observe=WATCHED)
 
 
 def test_what_cannot_be_resumed_is_named(tmp_path):
     path = tmp_path / "run.h5"
     run(checkpoint=path)
-    with pytest.raises(ValueError, match=r"observables must be those of the run, \['moved', 'z'\]"):
+    with pytest.raises(
+        ValueError, match=r"observe must name what the run observes, \['moved', 'z'\]"
+    ):
         resume(path)
     with pytest.raises(FileNotFoundError, match="no run file"):
         resume(tmp_path / "absent.h5")

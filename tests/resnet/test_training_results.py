@@ -14,7 +14,7 @@ def run():
     return train(
         sine(8), laws.Gaussian(1.0, dim=5), layers=3, width=4, seeds=[4, 1], step=0.1, s_end=2.0,
         record=4, save=[0.7],
-        observables={"moved": observables.displacement, "z": observables.outputs},
+        observe={"moved": observables.displacement, "z": observables.outputs},
     )  # fmt: skip
 
 
