@@ -105,9 +105,9 @@ class ParticleMeasure:
         theta, weights = quadrature.over_depth(law, depth.nodes, count, rule, coupling, stream)
         return cls(theta, depth, weights, dtype=dtype)
 
-    @classmethod
+    @staticmethod
     @checks.typed
-    def from_network(cls, module: object, *, scale: float = 1.0) -> ParticleMeasure:
+    def from_network(module: object, *, scale: float = 1.0) -> ParticleMeasure:
         """The measure of a trained torch network: with it, Euler depth is that network.
 
         ``module`` holds the residual blocks x ← x + scale·W₂σ(W₁x + b) in their order, each as two
@@ -118,7 +118,7 @@ class ParticleMeasure:
         Raises TypeError or ValueError for a module of another form.
         """
         theta = network.particles(module, scale)
-        return cls(theta, Depth(len(theta), "euler"))
+        return ParticleMeasure(theta, Depth(len(theta), "euler"))
 
     @property
     def levels(self) -> int:
