@@ -40,7 +40,7 @@ def gradient(problem: Problem, rho: Measure) -> Array:
     """∇_θ V(t_k, θ_kj) at the particles, (K, M, p): the COT gradient of the discrete E_h, exactly.
 
     Equals (1/(ω_k a_kj)) ∂E_h/∂θ_kj (for Euler and equal weights the factor is L·M); a particle
-    without weight gets the limit of that ratio. Source: Barboni et al. 2024, Prop. 3.
+    without weight gets the limit of that ratio. Source: Barboni et al. 2024.
 
     For blocks placed in depth: minus the velocity of (θ_j, t_j) in their flow, (n, p + 1).
 
