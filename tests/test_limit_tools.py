@@ -153,3 +153,9 @@ def test_a_loss_as_the_goal(s_end):
     assert found.s[-1] < 50.0
     with pytest.raises(ValueError, match="s_end must be finite"):
         mfpde.limit(task, law, s_end=np.inf)
+
+
+def test_the_loss_weighs_the_data(problem):
+    task = mfpde.Problem(problem.x, problem.y, block=problem.block, weights=np.arange(1.0, 7.0))
+    found = mfpde.limit(task, LAW, s_end=0.5, rtol=1e-2, times=1)
+    assert found.loss[-1] == pytest.approx(mfpde.loss(task, found.final), rel=1e-12)
