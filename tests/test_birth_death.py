@@ -38,7 +38,7 @@ def test_mass_energy_and_positivity_at_every_step(depth, method):
     sol = mfpde.solve(problem, rho, s_end=2.0, method=method, reaction=3.0, rtol=1e-3, save="steps")
     assert sol.success
     assert np.all(np.diff(sol.loss) <= 0)
-    for weights in sol.weights:
+    for weights in (state[:, :, -1] for state in sol.states):
         assert np.abs(weights.sum(axis=1) - 1.0).max() < 4e-16 * weights.shape[1]
         assert weights.min() >= 0
     assert mfpde.loss(problem, sol.final) == pytest.approx(sol.loss[-1], rel=1e-14)
@@ -57,17 +57,14 @@ def test_dissipation_is_transport_plus_variance():
 
 def test_splitting_is_of_order_two():
     problem, rho = draw()
-    flow = mfpde.flows.particle_flow.ParticleFlow(problem, rho)
-    step = mfpde.flows.schemes.SCHEMES["rk45"].step
+    flow = birth_death.ReactionFlow(problem, rho, reaction=4.0)
+    step = mfpde.flows.schemes.SCHEMES["rk45"]
 
     def end(pieces):
-        point = birth_death.ReactionPoint(flow, rho.theta, 0.0, rho, 0.0)
+        point = flow.at(flow.first)
         for _ in range(pieces):
-            taken = birth_death.split(
-                point.flow, point, 1.0 / pieces, base=step, reaction=4.0, rho=rho
-            )
-            point = taken.point
-        return point.state, point.weights
+            point = birth_death.split(step, flow, point, 1.0 / pieces).point
+        return point.state[:, :, :-1], point.state[:, :, -1]
 
     theta, weights = end(128)
     errors = []
@@ -92,10 +89,52 @@ def test_states_in_between_and_at_save_times():
     problem, rho = draw()
     sol = mfpde.solve(problem, rho, s_end=1.0, method="rk45", reaction=2.0, save=[0.25, 0.5])
     assert list(sol.saved_s) == [0.0, 0.25, 0.5]
-    assert np.array_equal(sol.at(0.5).weights, sol.weights[2])
+    assert np.array_equal(sol.at(0.5).weights, sol.states[2][:, :, -1])
+    exact = mfpde.solve(problem, rho, s_end=0.375, method="rk45", reaction=2.0, rtol=1e-8).final
     middle = sol.at(0.375)
-    assert np.allclose(middle.weights, 0.5 * (sol.weights[1] + sol.weights[2]))
+    assert np.abs(middle.weights - exact.weights).max() < 1e-4
+    assert np.abs(middle.theta - exact.theta).max() < 1e-3
     assert np.array_equal(sol.initial.weights, rho.weights)
+    assert np.array_equal(sol.initial.theta, rho.theta)
+    every = mfpde.solve(
+        problem, rho, s_end=1.0, method="rk45", reaction=2.0, save="steps", rtol=1e-6
+    )
+    sparse = mfpde.solve(problem, rho, s_end=1.0, method="rk45", reaction=2.0, rtol=1e-6)
+    assert every.s.size > 4
+    for s in every.s:
+        assert np.array_equal(sparse.at(s).weights, every.at(s).weights)
+        assert np.array_equal(sparse.at(s).theta, every.at(s).theta)
+
+
+@pytest.mark.parametrize("method", ["auto", "implicit"])
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_files_hold_the_weights_and_a_resumed_run_is_the_straight_one(method, dtype, tmp_path):
+    problem, rho = draw()
+    rho = mfpde.ParticleMeasure(rho.theta, rho.depth, dtype=dtype)
+    how = {"s_end": 2.0, "method": method, "reaction": 3.0, "rtol": 1e-4, "save": [0.3]}
+    path = tmp_path / "run.h5"
+    straight = mfpde.solve(problem, rho, **how)
+    mfpde.solve(problem, rho, **how, checkpoint=path, callback=lambda sol: sol.s.size == 3)
+    stopped = mfpde.Solution.load(path)
+    assert np.abs(stopped.final.weights - rho.weights).max() > 1e-6
+    assert stopped.final.dtype == rho.dtype
+    rest = mfpde.resume(path)
+    for sol in (rest, mfpde.Solution.load(path)):
+        assert np.array_equal(sol.loss, straight.loss)
+        assert np.array_equal(sol.s, straight.s)
+        assert np.array_equal(sol.final.weights, straight.final.weights)
+        assert np.array_equal(sol.final.theta, straight.final.theta)
+        assert np.array_equal(sol.at(0.7).weights, straight.at(0.7).weights)
+        assert np.array_equal(sol.initial.weights, rho.weights)
+
+
+def test_labelled_arrays_hold_the_weights_over_time():
+    pytest.importorskip("xarray")
+    problem, rho = draw()
+    sol = mfpde.solve(problem, rho, s_end=1.0, method="rk45", reaction=2.0, save=[0.5])
+    table = sol.to_xarray()
+    assert np.array_equal(table.weights.sel(saved_s=0.5), sol.at(0.5).weights)
+    assert table.theta.shape == (2, *rho.theta.shape)
 
 
 def test_light_particles_grow_where_transport_alone_is_stuck():
@@ -116,13 +155,13 @@ def test_what_does_not_go_together_is_refused():
     problem, rho = draw()
     with pytest.raises(ValueError, match="adaptive"):
         mfpde.solve(problem, rho, s_end=1.0, method="gd", reaction=1.0)
-    with pytest.raises(ValueError, match="checkpoint"):
-        mfpde.solve(problem, rho, s_end=1.0, reaction=1.0, checkpoint="run.h5")
+    with pytest.raises(ValueError, match="vanishing_decay"):
+        mfpde.solve(problem, rho, s_end=1.0, reaction=1.0, vanishing_decay=1.0)
+    blocks = mfpde.JointMeasure.from_law(mfpde.laws.Gaussian(1.0, dim=5), count=4)
+    with pytest.raises(TypeError, match="reaction needs a ParticleMeasure"):
+        mfpde.solve(problem, blocks, s_end=1.0, reaction=1.0)
     with pytest.raises(ValueError, match="reaction"):
         mfpde.solve(problem, rho, s_end=1.0, reaction=-1.0)
-    sol = mfpde.solve(problem, rho, s_end=0.1, method="rk45", reaction=1.0)
-    with pytest.raises(ValueError, match="reaction"):
-        sol.save("run.h5")
 
 
 def test_auto_keeps_the_reaction_when_it_changes_method(monkeypatch):

@@ -2,10 +2,11 @@
 
     ∂_s ρ_t = ∇·(ρ_t ∇V) − β ρ_t (V − ∫V dρ_t),    dE/ds = −∫∫ |∇V|² dρ − β ∫ Var_{ρ_t}(V) dt
 
-One step is split (Strang): weights for h/2, positions for h by any adaptive scheme, weights for
-h/2. With V frozen the weights' equation is solved exactly, a_kj ∝ a_kj e^{−βτV_kj}, which conserves
-the mass of each depth exactly and keeps weights positive; V is taken at the midpoint, and the gap
-to V at the start is the error estimate. A step in which E rises is rejected.
+The state is (θ_kj, a_kj), (K, M, p + 1). One step is split (Strang): weights for h/2, positions for
+h by any adaptive scheme, weights for h/2. With V frozen the weights' equation is solved exactly,
+a_kj ∝ a_kj e^{−βτV_kj}, which conserves the mass of each depth exactly and keeps weights positive;
+V is taken at the midpoint, and the gap to V at the start is the error estimate. A step in which E
+rises is rejected.
 Sources: Lu et al. 2020 (birth–death in mean-field training); Rotskoff et al. 2019 (the flow).
 """
 
@@ -19,114 +20,134 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mfpde.evaluate import first_variation
-from mfpde.flows.driver import Driver
+from mfpde.flows import start
+from mfpde.flows.flow import Flow
 from mfpde.flows.particle_flow import ParticleFlow, StatePoint
-from mfpde.flows.schemes import SCHEMES
+from mfpde.flows.schemes import SCHEMES, scheme
 from mfpde.measures.particles import ParticleMeasure
 from mfpde.problem import Problem
+from mfpde.runs.clock import Clock
 from mfpde.runs.options import Options
-from mfpde.runs.solution import Solution
+from mfpde.runs.solution import Control
 from mfpde.runs.step import Scheme, Step
 
 Array = NDArray[Any]
 
 
-class BirthDeathSolution(Solution):
-    """A ``Solution`` whose weights move too: ``weights`` lists them at the saved states."""
+class ReactionFlow(Flow):
+    """Particles whose weights move too: ``reaction`` = β, and transport between two reactions.
 
-    _rho: ParticleMeasure
-
-    def __init__(self, *parts: Any) -> None:
-        super().__init__(*parts)
-        self.weights: list[Array] = []
-        self.last_weights: Array = self._rho.weights
-
-    @property
-    def initial(self) -> ParticleMeasure:
-        return self._rho
-
-    @property
-    def final(self) -> ParticleMeasure:
-        return _measure(self._rho, self.control.state, self.last_weights)
-
-    def at(self, s: float) -> ParticleMeasure:
-        """ρ_s, positions and weights linear between neighbouring saved states."""
-        theta = super().at(s).theta
-        times = np.append(self.saved_s, self.control.s)
-        weights = [*self.weights, self.last_weights]
-        k = int(np.searchsorted(times, s))
-        if times[k] == s:
-            return _measure(self._rho, theta, weights[k])
-        part = (s - times[k - 1]) / (times[k] - times[k - 1])
-        return _measure(self._rho, theta, (1 - part) * weights[k - 1] + part * weights[k])
-
-    def save(self, path: Any) -> None:
-        raise ValueError("a run with reaction cannot be saved: run files hold no moving weights")
-
-
-class ReactionPoint(StatePoint):
-    """A point of the flow with its own weights, and the reaction error of the step that led here.
-
-    ``weights`` (K, M); ``reaction_error`` is a total variation, mass 1 per depth.
+    The size of a state is that of θ or 1, the mass at each depth, whichever is larger; errors are
+    those of θ in the COT norm or the total variation of those of the weights.
     """
 
+    schemes = SCHEMES
+    rho: ParticleMeasure
+
     def __init__(
-        self, flow: ParticleFlow, theta: Array, s: float, rho: ParticleMeasure, error: float
+        self, problem: Problem, rho: ParticleMeasure, clock: Clock | None = None, *, reaction: float
     ) -> None:
-        super().__init__(flow, theta, s)
-        self.weights, self.reaction_error = rho.weights, error
-
-
-class BirthDeathDriver(Driver):
-    """The driver of ``solve`` with the split step in place of the scheme's own."""
-
-    solution: BirthDeathSolution
-    point: Any  # a ReactionPoint
-
-    def __init__(self, solution: Solution, flow: ParticleFlow, *, reaction: float, **policy: Any):
+        problem.refuse_entropy()
+        super().__init__(problem, rho, clock)
         self.reaction = reaction
-        super().__init__(solution, flow, **policy)
-        self.point = ReactionPoint(flow, self.point.state, 0.0, solution.initial, 0.0)
 
-    def _scheme(self) -> Scheme:
-        found, rho = super()._scheme(), self.solution.initial
-        take = partial(split, base=found.step, reaction=self.reaction, rho=rho)
-        return replace(found, step=take, dense=False)
+    @classmethod
+    def of(cls, problem: Problem, rho: Any, options: Options, clock: Clock) -> ReactionFlow:
+        """The flow of a run.
 
-    def _relative_error(self, step: Step) -> float:
-        options = self.options
-        reaction = step.point.reaction_error / (options.atol + options.rtol)
-        return max(super()._relative_error(step), float(reaction))
+        Raises TypeError or ValueError for what does not go together with a reaction.
+        """
+        if type(rho) is not ParticleMeasure:
+            raise TypeError(f"reaction needs a ParticleMeasure; given {type(rho).__name__}")
+        method = options.method
+        if method in SCHEMES and not SCHEMES[method].adaptive:
+            raise ValueError(
+                f"reaction needs an adaptive method, 'auto', 'rk45' or 'implicit'; given {method!r}"
+            )
+        if options.vanishing_decay:
+            raise ValueError("reaction cannot be combined with vanishing_decay")
+        return cls(problem, rho, clock, reaction=options.reaction)
 
-    def _accept(self, step: Step, h: float, target: float) -> None:
-        self.flow = step.point.flow  # the metric moves with the weights
-        super()._accept(step, h, target)
+    @property
+    def first(self) -> Array:
+        return joined(self.rho)
 
-    def _record(self, h: float) -> None:
-        self.solution.last_weights = self.point.weights
-        saved = len(self.solution.states)
-        super()._record(h)
-        if len(self.solution.states) > saved:
-            self.solution.weights.append(self.point.weights)
+    def at(self, state: Array, s: float = 0.0) -> ReactionPoint:
+        rho = self.rho.with_state(state)
+        return ReactionPoint(self.transport(rho).at(rho.theta, s), state)
+
+    def transport(self, rho: ParticleMeasure) -> ParticleFlow:
+        """The flow of the positions while the weights are those of ``rho``."""
+        return ParticleFlow(self.problem, rho, self.clock)
+
+    def scheme(self, options: Options) -> Scheme:
+        found = scheme(options.method, options.rtol, options.atol)
+        return replace(found, step=partial(split, found), dense=False)
+
+    def start(self, point: ReactionPoint, options: Options) -> tuple[Options, Control, str]:
+        return start.prepare(self, point, options)
+
+    def norm(self, change: float) -> float:
+        """Errors of a split step come measured."""
+        return change
+
+    def size(self, point: ReactionPoint) -> float:
+        return max(point.moving.flow.size(point.moving), 1.0)
+
+    def curvature(self, point: ReactionPoint) -> float:
+        bound: float = point.moving.flow.curvature(point.moving)
+        return bound
+
+    def kernel_product(self, point: ReactionPoint, v: Array) -> Array:
+        product: Array = point.moving.flow.kernel_product(point.moving, v)
+        return product
 
 
-def split(
-    flow: ParticleFlow, point: Any, h: float, *, base: Any, reaction: float, rho: ParticleMeasure
-) -> Step:
-    """One Strang step: reaction h/2, transport h, reaction h/2."""
-    problem, clock = flow.problem, flow.clock
-    first, gap = react(problem, _measure(rho, point.state, point.weights), 0.5 * reaction * h)
-    moving = ParticleFlow(problem, first, clock)
-    step = base(moving, moving.at(point.state, point.s), h)
-    if not step.point.finite:
-        return Step(
-            ReactionPoint(moving, step.point.state, step.point.s, first, np.inf), step.error
-        )
-    moved = _measure(rho, step.point.state, first.weights)
-    last, more = react(problem, moved, 0.5 * reaction * h)
-    arrived = ParticleFlow(problem, last, clock)
-    end = ReactionPoint(arrived, last.theta, step.point.s, last, gap + more)
-    return Step(end, step.error, rate=step.rate)
+class ReactionPoint:
+    """Positions and weights (θ, a), and the flow of the positions at this point."""
+
+    def __init__(self, moving: StatePoint, state: Array) -> None:
+        self.moving, self.state, self.s = moving, state, moving.s
+
+    @property
+    def loss(self) -> float:
+        return self.moving.loss
+
+    @property
+    def energy(self) -> float:
+        return self.moving.energy
+
+    @property
+    def norm2(self) -> float:
+        """The transport's part of −dE/ds."""
+        return self.moving.norm2
+
+    @property
+    def hessian(self) -> Array | None:
+        return self.moving.hessian
+
+    @property
+    def finite(self) -> bool:
+        return self.moving.finite
+
+
+def split(base: Scheme, flow: ReactionFlow, point: ReactionPoint, h: float) -> Step:
+    """One Strang step: reaction h/2, transport h by ``base``, reaction h/2."""
+    half = 0.5 * flow.reaction * h
+    first, gap = react(flow.problem, flow.rho.with_state(point.state), half)
+    moving = flow.transport(first)
+    step = base.step(moving, moving.at(first.theta, point.s), h)
+    moved, error = step.point, moving.norm(np.asarray(step.error))
+    if not moved.finite:
+        return Step(ReactionPoint(moved, point.state), error, refused=True)
+    last, more = react(flow.problem, first.with_state(moved.state), half)
+    end = flow.at(joined(last), moved.s)
+    return Step(end, max(error, gap + more), refused=step.refused, rate=step.rate)
+
+
+def joined(rho: ParticleMeasure) -> Array:
+    """The state (θ, a) of a measure, (K, M, p + 1)."""
+    return np.concatenate([rho.theta, rho.weights[:, :, None]], axis=2)
 
 
 def react(problem: Problem, rho: ParticleMeasure, time: float) -> tuple[ParticleMeasure, float]:
@@ -143,21 +164,6 @@ def tilt(weights: Array, potential: Array, time: float) -> Array:
     factor = np.exp(-time * (potential - potential.min(axis=1, keepdims=True)))
     out: Array = weights * factor
     return out / out.sum(axis=1, keepdims=True)
-
-
-def check(rho: object, options: Options, checkpoint: object) -> None:
-    """What ``solve`` refuses together with a reaction."""
-    if not isinstance(rho, ParticleMeasure):
-        raise TypeError(f"reaction needs a ParticleMeasure; given {type(rho).__name__}")
-    method = options.method
-    if method in SCHEMES and not SCHEMES[method].adaptive:
-        raise ValueError(
-            f"reaction needs an adaptive method, 'auto', 'rk45' or 'implicit'; given {method!r}"
-        )
-    if options.vanishing_decay:
-        raise ValueError("reaction cannot be combined with vanishing_decay")
-    if checkpoint is not None:
-        raise ValueError("checkpoint cannot be combined with reaction: run files hold no weights")
 
 
 def _potential(problem: Problem, rho: ParticleMeasure) -> Array:

@@ -55,6 +55,11 @@ class Flow(ABC):
         """N·k, the size of the tangent kernel."""
         return self.problem.size * self.problem.outputs
 
+    @property
+    def first(self) -> Array:
+        """The state of ρ_0."""
+        return self.rho.state
+
     def confinement(self, s: float) -> Penalty:
         """r(θ) at time s, the vanishing part included."""
         return self.problem.penalty.vanishing(self.vanishing_decay, s)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from mfpde.flows.birth_death import ReactionFlow
 from mfpde.flows.flow import Flow
 from mfpde.flows.grid_flow import GridFlow, JointGridFlow
 from mfpde.flows.particle_flow import ParticleFlow
@@ -35,5 +36,10 @@ def flow_class(rho: Any) -> type[Flow]:
 
 
 def build(problem: Problem, rho: Measure, options: Options, clock: Clock) -> Flow:
-    """The flow of a run."""
+    """The flow of a run.
+
+    Raises TypeError or ValueError for options that this measure does not allow.
+    """
+    if options.reaction:
+        return ReactionFlow.of(problem, rho, options, clock)
     return flow_class(rho)(problem, rho, clock, vanishing_decay=options.vanishing_decay)

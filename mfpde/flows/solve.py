@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
-from functools import partial
 from typing import Any
 
 from mfpde import checks
-from mfpde.flows import birth_death
-from mfpde.flows.birth_death import BirthDeathDriver, BirthDeathSolution
 from mfpde.flows.driver import Callback, Driver
 from mfpde.flows.flow import Flow
 from mfpde.flows.kinds import build, flow_class
@@ -22,8 +18,6 @@ from mfpde.runs.observers import Observe, Observers
 from mfpde.runs.options import Options, Save
 from mfpde.runs.solution import Control, Solution
 from mfpde.runs.status import SolveError, Status
-
-FASTEST = 1e6  # rate of birth and death beside a transport of rate 1
 
 
 @checks.typed
@@ -87,7 +81,7 @@ def solve(
 
     ``reaction`` = β > 0 adds birth–death within each depth, −β ρ_t (V − ∫V dρ_t), to the transport
     (the Wasserstein–Fisher–Rao flow, see ``mfpde.flows.birth_death``): the weights move as well,
-    ``gradient_norm2`` is the transport's part of −dE/ds, and there are no run files.
+    the state is (θ, a), and ``gradient_norm2`` is the transport's part of −dE/ds.
 
     ``vanishing_decay`` = c > 0 adds c e^{−s} ∫∫ |θ|² dρ to what is descended (c = 1 in Ding et al.
     2021): ``sol.energy`` holds the sum, which never rises; ``sol.loss``, E alone, may.
@@ -107,30 +101,18 @@ def solve(
         loss_below=loss_below,
         save=save,
         vanishing_decay=vanishing_decay,
+        reaction=reaction,
         max_steps=max_steps,
     )
-    if rate := checks.positive("reaction", reaction, zero=True):
-        if rate > FASTEST:
-            raise ValueError(f"reaction must be at most {FASTEST:g}; given {reaction!r}")
-        birth_death.check(rho0, options, checkpoint)
     observers = Observers(problem, observe)
     writer = Checkpoint(checkpoint, checkpoint_every)
     flow = build(problem, rho0, options, Clock())
-    point = flow.at(rho0.state)
+    point = flow.at(flow.first)
     if not point.finite:
         raise ValueError("the loss of rho0 is not finite: scale the data or the initial law down")
     options, control, note = flow.start(point, options)
-    kind = BirthDeathSolution if rate else Solution
-    return _run(
-        kind(problem, rho0, options, control, note, observers),
-        flow,
-        point,
-        callback,
-        writer,
-        progress,
-        raise_on_failure,
-        make=partial(BirthDeathDriver, reaction=rate) if rate else Driver,
-    )
+    solution = Solution(problem, rho0, options, control, note, observers)
+    return _run(solution, flow, point, callback, writer, progress, raise_on_failure)
 
 
 @checks.typed
@@ -185,9 +167,8 @@ def _run(
     checkpoint: Checkpoint,
     progress: bool | str,
     raise_on_failure: bool,
-    make: Callable[..., Driver] = Driver,
 ) -> Solution:
-    make(
+    Driver(
         solution, flow, point=point, callback=callback, checkpoint=checkpoint, progress=progress
     ).run()
     if solution.status.raises and raise_on_failure:

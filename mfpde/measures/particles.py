@@ -144,20 +144,28 @@ class ParticleMeasure:
         """What the flow moves: the positions θ (K, M, p)."""
         return self.theta
 
-    def with_state(self, theta: Array) -> ParticleMeasure:
-        """The same weights at other positions (the flow moves particles, never mass)."""
-        return ParticleMeasure(theta, self.depth, self.weights, dtype=self.dtype)
+    def with_state(self, state: Array) -> ParticleMeasure:
+        """The same weights at other positions θ (K, M, p), or (θ, a) (K, M, p + 1) with its own.
+
+        Transport moves particles, never mass; with birth–death weights move as well.
+        """
+        theta, weights = _split(state, self.dim)
+        weights = self.weights if weights is None else weights
+        return ParticleMeasure(theta, self.depth, weights, dtype=self.dtype)
 
     def spec(self) -> tuple[dict[str, Any], dict[str, Array]]:
         """What a run file keeps beside the state: plain values, and arrays."""
-        return {"depth": asdict(self.depth)}, {"weights": self.weights}
+        values = {"depth": asdict(self.depth), "dim": self.dim, "dtype": self.dtype.name}
+        return values, {"weights": self.weights}
 
     def labelled(
         self, states: Array, coordinates: tuple[str, ...]
     ) -> tuple[dict[str, Any], dict[str, Any]]:
         """Positions at the saved times and weights, for ``Solution.to_xarray``."""
         names = ("saved_s", "t", "particle", "coordinate")
-        variables = {"theta": (names, states), "weights": (names[1:3], self.weights)}
+        theta, moving = _split(states, self.dim)
+        weights = (names[1:3], self.weights) if moving is None else (names[:3], moving)
+        variables = {"theta": (names, theta), "weights": weights}
         return variables, {"t": self.depth.nodes, "coordinate": list(coordinates)}
 
     @classmethod
@@ -165,7 +173,9 @@ class ParticleMeasure:
         cls, config: dict[str, Any], arrays: dict[str, Array], state: Array
     ) -> ParticleMeasure:
         """The measure of a run file."""
-        return cls(state, Depth(**config["depth"]), arrays["weights"], dtype=state.dtype)
+        theta, weights = _split(state, config["dim"])
+        weights = arrays["weights"] if weights is None else weights
+        return cls(theta, Depth(**config["depth"]), weights, dtype=config["dtype"])
 
     def mean(self) -> Array:
         """∫ θ ρ_t(dθ) at each node, shape (K, p)."""
@@ -190,3 +200,10 @@ class ParticleMeasure:
         return (
             f"ParticleMeasure({m} particles in R^{p} at {k} depths of {self.depth}, {self.dtype})"
         )
+
+
+def _split(state: Array, dim: int) -> tuple[Array, Array | None]:
+    """Positions, and weights where the state holds them as one more coordinate."""
+    if state.shape[-1] == dim:
+        return state, None
+    return state[..., :dim], state[..., dim]

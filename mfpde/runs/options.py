@@ -11,6 +11,8 @@ import numpy as np
 from mfpde import checks
 from mfpde.runs.step import Scheme
 
+FASTEST = 1e6  # rate of birth and death beside a transport of rate 1
+
 Save = None | str | int | Sequence[float]
 
 
@@ -27,6 +29,7 @@ class Options:
     every_step: bool
     times: tuple[float, ...]
     vanishing_decay: float
+    reaction: float
     max_steps: int
 
     @classmethod
@@ -42,6 +45,7 @@ class Options:
         loss_below: Any,
         save: Save,
         vanishing_decay: Any,
+        reaction: Any,
         max_steps: Any,
     ) -> Options:
         """Options, or one error that names the argument."""
@@ -63,8 +67,16 @@ class Options:
             every_step=isinstance(save, str),
             times=_times(save, end),
             vanishing_decay=checks.positive("vanishing_decay", vanishing_decay, zero=True),
+            reaction=_reaction(reaction),
             max_steps=checks.count("max_steps", max_steps),
         )
+
+
+def _reaction(rate: Any) -> float:
+    value = checks.positive("reaction", rate, zero=True)
+    if value > FASTEST:
+        raise ValueError(f"reaction must be at most {FASTEST:g}; given {rate!r}")
+    return value
 
 
 def _fixed(schemes: Mapping[str, Scheme]) -> str:

@@ -60,8 +60,8 @@ class Solution:
 
     ``s``, ``loss``, ``energy``, ``gradient_norm2`` (|grad E|²_COT) and ``step`` are series over
     the accepted steps, (n,); ``final`` is the last measure, ``at(s)`` one in between, ``saved_s``
-    the saved times (``states`` what moves: θ of particles, masses of a grid, (θ, t) of blocks);
-    ``observed`` what ``solve(observe=...)`` asked for, (n, …) by name;
+    the saved times (``states`` what moves: θ of particles, (θ, a) with a reaction, masses of a
+    grid, (θ, t) of blocks); ``observed`` what ``observe`` asked for, (n, …) by name;
     ``success``, ``status`` and ``message`` say how it ended; ``stats`` holds counts (gradients,
     tangents, kernels, factorisations, products with K, steps, rejected) and the split of wall time.
     """
