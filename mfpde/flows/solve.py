@@ -16,6 +16,7 @@ from mfpde.runs.checkpoint import Checkpoint
 from mfpde.runs.clock import Clock
 from mfpde.runs.observers import Observe, Observers
 from mfpde.runs.options import Options, Save
+from mfpde.runs.progress import Compiling
 from mfpde.runs.solution import Control, Solution
 from mfpde.runs.status import SolveError, Status
 
@@ -106,11 +107,15 @@ def solve(
     )
     observers = Observers(problem, observe)
     writer = Checkpoint(checkpoint, checkpoint_every)
-    flow = build(problem, rho0, options, Clock())
-    point = flow.at(flow.first)
-    if not point.finite:
-        raise ValueError("the loss of rho0 is not finite: scale the data or the initial law down")
-    options, control, note = flow.start(point, options)
+    clock = Clock(Compiling(progress))
+    with clock.compilation():
+        flow = build(problem, rho0, options, clock)
+        point = flow.at(flow.first)
+        if not point.finite:
+            raise ValueError(
+                "the loss of rho0 is not finite: scale the data or the initial law down"
+            )
+        options, control, note = flow.start(point, options)
     solution = Solution(problem, rho0, options, control, note, observers)
     return _run(solution, flow, point, callback, writer, progress, raise_on_failure)
 
@@ -155,7 +160,8 @@ def resume(
     )
     solution.status = Status.RUNNING
     writer = Checkpoint(path if checkpoint is None else checkpoint, checkpoint_every)
-    flow = build(solution.problem, solution.final, solution.options, Clock())
+    clock = Clock(Compiling(progress))
+    flow = build(solution.problem, solution.final, solution.options, clock)
     return _run(solution, flow, None, callback, writer, progress, raise_on_failure)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -14,9 +14,13 @@ PARTS = ("compilation", "kernels", "linear_algebra", "recording")
 
 
 class Clock:
-    """Counters and seconds by part; compilation is timed by numba's own events."""
+    """Counters and seconds by part; compilation is timed by numba's own events.
 
-    def __init__(self) -> None:
+    ``say`` is called whenever a compilation begins.
+    """
+
+    def __init__(self, say: Callable[[], None] | None = None) -> None:
+        self.say = say
         self.counts: Counter[str] = Counter()
         self.extremes: dict[str, float] = {}
         self.seconds = dict.fromkeys(PARTS, 0.0)
@@ -38,7 +42,7 @@ class Clock:
 
     @contextmanager
     def compilation(self) -> Iterator[None]:
-        """Listen to numba's compiler for the length of a run."""
+        """Listen to numba's compiler: for the start of a run, and for its length."""
         listener = _Outermost(self)
         event.register("numba:compile", listener)
         try:
@@ -61,6 +65,8 @@ class _Outermost(event.Listener):
     def on_start(self, event: Any) -> None:
         if self._depth == 0:
             self._start = time.perf_counter()
+            if self._clock.say is not None:
+                self._clock.say()
         self._depth += 1
 
     def on_end(self, event: Any) -> None:

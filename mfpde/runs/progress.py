@@ -10,6 +10,8 @@ import numpy as np
 
 T = TypeVar("T")
 
+COMPILING = "mfpde: compiling kernels, once for each kind of run on a machine (mfpde.warmup)"
+
 
 def shown(progress: bool | str) -> bool:
     """Whether to show a bar: True, False, or "auto" (when stderr is a terminal)."""
@@ -27,6 +29,20 @@ def track(
     from tqdm import tqdm
 
     return iter(tqdm(items, desc=label, disable=not shown(progress), leave=False, total=total))
+
+
+class Compiling:
+    """Called when kernels are compiled: says so once, where bars are shown."""
+
+    def __init__(self, progress: bool | str) -> None:
+        self._waiting = shown(progress)
+
+    def __call__(self) -> None:
+        if self._waiting:
+            from tqdm import tqdm
+
+            tqdm.write(COMPILING, file=sys.stderr)
+            self._waiting = False
 
 
 class Progress:
