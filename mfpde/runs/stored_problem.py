@@ -27,6 +27,7 @@ def write(problem: Problem) -> tuple[dict[str, Any], dict[str, Array]]:
         "loss": losses.spec_of(problem.loss),
         "penalty": asdict(problem.penalty),
         "temperature": problem.temperature,
+        "memory": problem.memory,
     }
     arrays = {"problem/" + name: getattr(problem, name) for name in ARRAYS}
     return values, arrays if problem.weights is None else {
@@ -51,6 +52,7 @@ def read(values: dict[str, Any], arrays: dict[str, Array], block: Any) -> Proble
         weight_decay=values["penalty"]["quadratic"],
         quartic_decay=values["penalty"]["quartic"],
         temperature=values["temperature"],
+        memory=values["memory"],
     )
 
 
