@@ -1,7 +1,7 @@
 """A script as a user would write it: the same file on one process and on several.
 
-``python job.py OUT METHOD`` solves, data in blocks with a third word ``blocks``; with ``slow`` each
-step waits and is written, with ``broken`` one rank fails, with ``resume`` a run goes on.
+``python job.py FOLDER NAME,METHOD,HOW ...`` makes a run file for each: HOW is empty, "blocks" (of
+data), "waiting" (to be killed), "broken" (one rank fails) or "resume".
 """
 
 import os
@@ -31,8 +31,10 @@ def measure():
     return mfpde.ParticleMeasure.from_law(law, mfpde.Depth(2, "rk4"), count=17)
 
 
-def pause(solution):
-    time.sleep(0.05)
+def wait(solution):
+    """Let the first step be written, and wait to be killed after the second."""
+    if solution.control.steps > 1:
+        time.sleep(600)
 
 
 def fail(solution):
@@ -41,23 +43,31 @@ def fail(solution):
 
 
 HOW = {
-    "slow": {"callback": pause, "checkpoint_every": 0.0},
+    "": {"progress": True},
+    "blocks": {},
+    "waiting": {"callback": wait, "checkpoint_every": 0.0},
     "broken": {"callback": fail},
 }
 
 
-def main(out, method, how=""):
-    Path(out).with_suffix(f".{COMM.Get_rank()}.pid").write_text(str(os.getpid()))
+def solve(out, method, how):
     if how == "resume":
-        sol = mfpde.resume(out, progress=True, comm=COMM)
-    else:
-        terms = {"memory": 3e4} if how == "blocks" else {}
-        run = {"s_end": S_END, "method": method, "save": 3, "checkpoint": out, "progress": True}
-        sol = mfpde.solve(problem(**terms), measure(), comm=COMM, **run, **HOW.get(how, {}))
-    same = COMM.allgather(sol.final.state.tobytes())
-    assert all(one == same[0] for one in same)
-    if COMM.Get_rank() == 0:
-        sys.stdout.write(f"{sol!r}\n")
+        return mfpde.resume(out, comm=COMM)
+    terms = {"memory": 3e4} if how == "blocks" else {}
+    run = {"s_end": S_END, "method": method, "save": 3, "checkpoint": out, **HOW[how]}
+    return mfpde.solve(problem(**terms), measure(), comm=COMM, **run)
+
+
+def main(folder, *jobs):
+    for job in jobs:
+        name, method, how = job.split(",")
+        out = Path(folder) / f"{name}.h5"
+        out.with_suffix(f".{COMM.Get_rank()}.pid").write_text(str(os.getpid()))
+        sol = solve(out, method, how)
+        same = COMM.allgather(sol.final.state.tobytes())
+        assert all(one == same[0] for one in same)
+        if COMM.Get_rank() == 0:
+            sys.stdout.write(f"{sol!r}\n")
 
 
 if __name__ == "__main__":

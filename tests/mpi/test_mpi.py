@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 import mfpde
+from mfpde import cli
 from mfpde.passes import ranks
 from mfpde.runs.solution import Solution
 
@@ -46,7 +47,7 @@ def start(count, *command, cwd=None):
 def run(count, *command, cwd=None):
     """What the ranks wrote, when all of them ended well."""
     process = start(count, *command, cwd=cwd)
-    out, errors = process.communicate(timeout=120)
+    out, errors = process.communicate(timeout=200)
     assert process.returncode == 0, errors
     return out, errors
 
@@ -64,47 +65,41 @@ def assert_same(found, wanted, tol):
     np.testing.assert_allclose(found.final.state, wanted.final.state, rtol=tol, atol=tol)
 
 
-@pytest.mark.parametrize(("method", "count"), [("gd", 2), ("rk45", 3), ("implicit", 2)])
-def test_a_run_is_that_of_one_process(tmp_path, method, count):
-    path = tmp_path / "run.h5"
-    out, errors = run(count, HERE / "job.py", path, method)
-    assert out.count("Solution(END_REACHED") == 1
-    assert errors.count("s=0 loss=") == 1  # a single bar
-    assert_same(Solution.load(path), alone(method), 1e-10)
-
-
-def test_runs_repeat_bit_for_bit_with_data_in_blocks(tmp_path):
-    paths = [tmp_path / f"{i}.h5" for i in range(2)]
-    for path in paths:
-        run(2, HERE / "job.py", path, "rk45", "blocks")
-    one, two = (Solution.load(path) for path in paths)
+def test_runs_are_those_of_one_process_and_repeat_bit_for_bit(tmp_path):
+    jobs = ("gd,gd,", "rk45,rk45,", "implicit,implicit,", "one,rk45,blocks", "two,rk45,blocks")
+    out, errors = run(2, HERE / "job.py", tmp_path, *jobs)
+    assert out.count("Solution(END_REACHED") == 5
+    assert errors.count("s=0 loss=") == 3  # a single bar for each
+    for method in ("gd", "rk45", "implicit"):
+        assert_same(Solution.load(tmp_path / f"{method}.h5"), alone(method), 1e-10)
+    one, two = (Solution.load(tmp_path / f"{name}.h5") for name in ("one", "two"))
     np.testing.assert_array_equal(one.final.state, two.final.state)
     np.testing.assert_array_equal(one.loss, two.loss)
     assert_same(one, alone("rk45"), 1e-10)
 
 
-def test_operators(tmp_path):
+def test_operators():
     run(3, HERE / "operators.py")
 
 
 def test_a_rank_that_is_killed_ends_the_job_and_others_go_on_from_the_file(tmp_path):
     path = tmp_path / "run.h5"
-    process = start(2, HERE / "job.py", path, "rk45", "slow")
-    deadline = time.monotonic() + 60
+    process = start(2, HERE / "job.py", tmp_path, "run,rk45,waiting")
+    deadline = time.monotonic() + 100
     while not path.exists() and time.monotonic() < deadline:
         time.sleep(0.02)
     os.kill(int(path.with_suffix(".1.pid").read_text()), signal.SIGKILL)
-    _, errors = process.communicate(timeout=60)
+    _, errors = process.communicate(timeout=100)
     assert process.returncode != 0
     assert "signal 9" in errors or "KILLED" in errors
-    assert Solution.load(path).control.s < job.S_END
-    run(3, HERE / "job.py", path, "rk45", "resume")
+    assert Solution.load(path).control.steps == 1
+    run(3, HERE / "job.py", tmp_path, "run,rk45,resume")
     assert_same(Solution.load(path), alone("rk45"), 1e-10)
 
 
 def test_a_rank_that_fails_ends_the_job_with_its_error(tmp_path):
-    process = start(2, HERE / "job.py", tmp_path / "run.h5", "rk45", "broken")
-    _, errors = process.communicate(timeout=60)
+    process = start(2, HERE / "job.py", tmp_path, "run,rk45,broken")
+    _, errors = process.communicate(timeout=100)
     assert process.returncode != 0
     assert "a callback went wrong" in errors
     assert "mfpde: rank 1 failed, and the run ends on all" in errors
@@ -139,10 +134,20 @@ def test_the_command_line_runs_a_case_on_two_processes(tmp_path):
     together = Solution.load(tmp_path / "case.h5")
     alone = mfpde.solve(together.problem, together.initial, s_end=2.0)
     np.testing.assert_allclose(together.loss, alone.loss, rtol=1e-10)
-    process = start(2, "-m", "mfpde", "env", cwd=tmp_path)
-    _, errors = process.communicate(timeout=60)
-    assert process.returncode == 2
-    assert "only solve and resume run on several processes" in errors
+
+
+def test_commands_for_one_process_say_so(monkeypatch, capsys):
+    monkeypatch.setattr(ranks, "world", lambda: job.COMM)
+    assert cli.main(["env"]) == 2
+    assert "only solve and resume run on several processes" in capsys.readouterr().err
+
+
+def test_processes_without_mpi4py_are_told_what_to_install(monkeypatch):
+    assert ranks.world() is None
+    monkeypatch.setenv("OMPI_COMM_WORLD_SIZE", "2")
+    monkeypatch.setitem(sys.modules, "mpi4py", None)
+    with pytest.raises(ImportError, match=r"2 processes were started by MPI.*mfpde\[mpi\]"):
+        ranks.world()
 
 
 def test_what_cannot_run_on_ranks_is_refused(monkeypatch):
