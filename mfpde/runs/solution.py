@@ -74,7 +74,7 @@ class Solution:
         self.status = Status.RUNNING
         self.note = note
         self.stats: dict[str, Any] = {}
-        self._rho = rho
+        self._rho, self._state_bytes = rho, rho.state.nbytes
         self._series: dict[str, list[float]] = {name: [] for name in SERIES}
         self._saved_s: list[float] = []
         self.states: list[NDArray[Any]] = []
@@ -96,16 +96,28 @@ class Solution:
         self._saved_s.append(float(s))
         self.states.append(state)
 
-    def mark(self) -> None:
-        """Keep the present control to start from again: of all steps, one in every ``stride``."""
-        self._keep_mark(replace(self.control))
+    def mark(self, whole: Callable[[NDArray[Any]], NDArray[Any]]) -> None:
+        """Keep the present control to start from again: of all steps, one in every ``stride``.
+
+        ``whole`` makes a state of what this process holds of one.
+        """
+        if self.control.steps % self._stride(self.control) == 0:
+            self._keep_mark(replace(self.control, state=whole(self.control.state)))
 
     def _keep_mark(self, mark: Control) -> None:
-        stride = _stride(mark)
+        stride = self._stride(mark)
         self._marks = [(k, old) for k, old in self._marks if old.steps % stride == 0]
         if mark.steps % stride == 0:
             self._marks.append((self._marked, mark))
             self._marked += 1
+
+    def _stride(self, last: Control) -> int:
+        """The least power of two such that one mark in so many steps is few enough."""
+        most = MARKED_BYTES // max(self._state_bytes + last.watch.nbytes, 1)
+        most, stride = min(max(most, 2), MOST_MARKS), 1
+        while last.steps // stride >= most:
+            stride *= 2
+        return stride
 
     def close(self, status: Status, stats: dict[str, Any]) -> None:
         self.status, self.stats = status, stats
@@ -338,15 +350,6 @@ def _stored(mark: Control, name: str) -> Any:
     """A field of a control as rows of a file hold it."""
     value = getattr(mark, name)
     return value.encode() if isinstance(value, str) else value
-
-
-def _stride(last: Control) -> int:
-    """The least power of two such that one mark in so many steps is few enough."""
-    most = MARKED_BYTES // max(last.state.nbytes + last.watch.nbytes, 1)
-    most, stride = min(max(most, 2), MOST_MARKS), 1
-    while last.steps // stride >= most:
-        stride *= 2
-    return stride
 
 
 def _check(solution: Solution) -> None:
