@@ -279,7 +279,7 @@ class Driver:
         point.norm2  # noqa: B018  a pass through depth: to be timed as kernels, not as recording
         with self.flow.clock.part("recording"):
             self.solution.record(s, point.loss, point.energy, point.norm2, h)
-            self.solution.mark(self.flow.whole)
+            self.solution.mark(lambda: self.flow.whole(point.state))
             if s == 0.0 or self.options.every_step or s in self.options.times:
                 self.solution.save_state(s, self.flow.whole(point.state))
         self.progress.update(s, point.loss)

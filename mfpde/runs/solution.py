@@ -96,13 +96,13 @@ class Solution:
         self._saved_s.append(float(s))
         self.states.append(state)
 
-    def mark(self, whole: Callable[[NDArray[Any]], NDArray[Any]]) -> None:
+    def mark(self, state: Callable[[], NDArray[Any]]) -> None:
         """Keep the present control to start from again: of all steps, one in every ``stride``.
 
-        ``whole`` makes a state of what this process holds of one.
+        ``state`` gives the whole state, of which a process may hold but a part.
         """
         if self.control.steps % self._stride(self.control) == 0:
-            self._keep_mark(replace(self.control, state=whole(self.control.state)))
+            self._keep_mark(replace(self.control, state=state()))
 
     def _keep_mark(self, mark: Control) -> None:
         stride = self._stride(mark)
