@@ -61,7 +61,7 @@ def test_splitting_is_of_order_two():
     step = mfpde.flows.schemes.SCHEMES["rk45"]
 
     def end(pieces):
-        point = flow.at(flow.first)
+        point = flow.at(flow.start_state)
         for _ in range(pieces):
             point = birth_death.split(step, flow, point, 1.0 / pieces).point
         return point.state[:, :, :-1], point.state[:, :, -1]

@@ -69,7 +69,7 @@ class ReactionFlow(Flow):
         return cls(problem, rho, clock, reaction=options.reaction)
 
     @property
-    def first(self) -> Array:
+    def start_state(self) -> Array:
         return joined(self.rho)
 
     def at(self, state: Array, s: float = 0.0) -> ReactionPoint:

@@ -54,8 +54,10 @@ class Driver:
         self.scheme = self._scheme()
         self.callback = callback
         self.checkpoint = checkpoint or Checkpoint(None, 0.0)
-        self.progress = Progress(progress, self.options.s_end, self.options.loss_below)
-        self.point = flow.at(self.control.state, self.control.s) if point is None else point
+        shown = progress if flow.first else False
+        self.progress = Progress(shown, self.options.s_end, self.options.loss_below)
+        here = self.control
+        self.point = flow.at(flow.part(here.state), here.s) if point is None else point
         self.floor = float(ROUNDING**2 * (1.0 + np.mean(np.square(flow.problem.y))))
         self.interrupt = Interruptible()
 
@@ -106,11 +108,17 @@ class Driver:
         while (status := self._ended()) is None:
             if (status := self._advance()) is not None:
                 return status
-            if self.callback is not None and self.callback(self.solution):
+            if self._stopped():
                 return Status.STOPPED
-            if self.checkpoint.due and not self._write():
+            if self.flow.agreed(self.checkpoint.due) and not self._write():
                 return Status.NOT_WRITTEN
         return status
+
+    def _stopped(self) -> bool:
+        if self.callback is None:
+            return False
+        self._publish()
+        return self.flow.agreed(bool(self.callback(self.solution)))
 
     def _ended(self) -> Status | None:
         options, control = self.options, self.control
@@ -125,7 +133,7 @@ class Driver:
                 return Status.STATIONARY
             if control.s > REST or self.point.norm2 == 0.0 or self._rests():
                 return Status.AT_REST
-        if self.interrupt.asked:
+        if self.flow.agreed(self.interrupt.asked):
             return Status.INTERRUPTED
         return Status.MAX_STEPS if control.steps >= options.max_steps else None
 
@@ -263,22 +271,29 @@ class Driver:
         if step.dense is not None:
             for t in self.options.times:
                 if start < t < start + h:
-                    self.solution.save_state(t, step.dense((t - start) / h))
+                    state = self.flow.whole(step.dense((t - start) / h))
+                    self.solution.save_state(t, state)
 
     def _record(self, h: float) -> None:
         point, s = self.point, self.control.s
         point.norm2  # noqa: B018  a pass through depth: to be timed as kernels, not as recording
         with self.flow.clock.part("recording"):
             self.solution.record(s, point.loss, point.energy, point.norm2, h)
-            self.solution.observe(self.flow.rho.with_state(point.state))
-            self.solution.mark()
+            self.solution.observe(lambda: self.flow.rho.with_state(self.flow.whole(point.state)))
+            self.solution.mark(lambda: self.flow.whole(point.state))
             if s == 0.0 or self.options.every_step or s in self.options.times:
-                self.solution.save_state(s, point.state)
+                self.solution.save_state(s, self.flow.whole(point.state))
         self.progress.update(s, point.loss)
 
+    def _publish(self) -> None:
+        """Show the whole state in the solution."""
+        self.control.state = self.flow.whole(self.point.state)
+
     def _write(self, *, whole: bool = False) -> bool:
+        self._publish()
         with self.flow.clock.part("recording"):
-            return self.checkpoint.write(self.solution.record_of_all, whole=whole)
+            failed = not self.checkpoint.write(self.solution.record_of_all, whole=whole)
+        return not self.flow.agreed(failed)
 
 
 def _finite(point: Any) -> bool:

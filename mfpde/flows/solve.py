@@ -42,6 +42,7 @@ def solve(
     max_steps: int = 1_000_000,
     progress: bool | str = "auto",
     raise_on_failure: bool = True,
+    comm: Any = None,
 ) -> Solution:
     """Solve the conditional-OT gradient flow ∂_s ρ_t = ∇_θ·(ρ_t ∇_θ V(t, θ)) from ρ_0.
 
@@ -87,6 +88,10 @@ def solve(
     ``vanishing_decay`` = c > 0 adds c e^{−s} ∫∫ |θ|² dρ to what is descended (c = 1 in Ding et al.
     2021): ``sol.energy`` holds the sum, which never rises; ``sol.loss``, E alone, may.
 
+    ``comm``, a communicator of mpi4py such as ``MPI.COMM_WORLD``, runs on several processes: each
+    calls ``solve`` with the same arguments, particles are dealt to the ranks, and all get the same
+    solution; the first one writes files and shows progress (docs/mpi.md).
+
     Raises SolveError (its ``solution`` keeps the last good state) when the run fails, unless
     ``raise_on_failure=False``; ValueError or TypeError for bad arguments; OSError, before the
     first step, for a ``checkpoint`` that cannot be written.
@@ -106,16 +111,17 @@ def solve(
         max_steps=max_steps,
     )
     observers = Observers(problem, observe)
-    writer = Checkpoint(checkpoint, checkpoint_every)
     clock = Clock(Compiling(progress))
     with clock.compilation():
-        flow = build(problem, rho0, options, clock)
-        point = flow.at(flow.first)
+        flow = build(problem, rho0, options, clock, comm)
+        writer = Checkpoint(checkpoint if flow.first else None, checkpoint_every)
+        point = flow.at(flow.part(flow.start_state))
         if not point.finite:
             raise ValueError(
                 "the loss of rho0 is not finite: scale the data or the initial law down"
             )
         options, control, note = flow.start(point, options)
+    control.state = flow.whole(control.state)
     solution = Solution(problem, rho0, options, control, note, observers)
     return _run(solution, flow, point, callback, writer, progress, raise_on_failure)
 
@@ -133,13 +139,14 @@ def resume(
     progress: bool | str = "auto",
     raise_on_failure: bool = True,
     block: object = None,
+    comm: Any = None,
 ) -> Solution:
     """Go on from a run file, to its own goal or to a later ``s_end`` / lower ``loss_below``.
 
     An interrupted run that is resumed equals the uninterrupted one bit for bit (at the same
-    thread count). ``checkpoint`` defaults to ``path``; ``block`` hands over a block that the
-    package does not know, ``observe`` the functions that the run observes: their code is not in
-    the file.
+    thread count and number of ranks, see ``comm`` of ``solve``; any other goes on as well).
+    ``checkpoint`` defaults to ``path``; ``block`` hands over a block that the package does not
+    know, ``observe`` the functions that the run observes: their code is not in the file.
 
     Raises FileNotFoundError for a missing file, ValueError for one that is torn, damaged, foreign
     or at odds with itself, and for a block that is not the run's.
@@ -159,9 +166,10 @@ def resume(
         ),
     )
     solution.status = Status.RUNNING
-    writer = Checkpoint(path if checkpoint is None else checkpoint, checkpoint_every)
     clock = Clock(Compiling(progress))
-    flow = build(solution.problem, solution.final, solution.options, clock)
+    flow = build(solution.problem, solution.final, solution.options, clock, comm)
+    target = path if checkpoint is None else checkpoint
+    writer = Checkpoint(target if flow.first else None, checkpoint_every)
     return _run(solution, flow, None, callback, writer, progress, raise_on_failure)
 
 
@@ -174,9 +182,10 @@ def _run(
     progress: bool | str,
     raise_on_failure: bool,
 ) -> Solution:
-    Driver(
-        solution, flow, point=point, callback=callback, checkpoint=checkpoint, progress=progress
-    ).run()
+    with flow.together():
+        Driver(
+            solution, flow, point=point, callback=callback, checkpoint=checkpoint, progress=progress
+        ).run()
     if solution.status.raises and raise_on_failure:
         raise SolveError(solution, solution.message)
     return solution

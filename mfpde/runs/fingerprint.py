@@ -79,7 +79,7 @@ def _parts(value: Any) -> Iterator[bytes]:
         yield from sorted(_digest(key) + _digest(item) for key, item in value.items())
     elif isinstance(value, (FunctionType, type)):
         yield _path(value).encode()
-    elif is_dataclass(value):
+    elif is_dataclass(value) and type(value).__reduce__ is object.__reduce__:
         yield from (_digest(getattr(value, field.name)) for field in fields(value))
     else:
         yield from map(_digest, _rebuilt_from(value))

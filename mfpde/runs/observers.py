@@ -55,6 +55,9 @@ class Observers:
                 f"given {checks.brief(what)}"
             )
 
+    def __bool__(self) -> bool:
+        return bool(self.data or self.functions)
+
     def __call__(self, rho: Any) -> dict[str, Any]:
         found: dict[str, Any] = {}
         for name, other in self.data.items():

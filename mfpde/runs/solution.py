@@ -82,9 +82,9 @@ class Solution:
         self.status = Status.RUNNING
         self.note = note
         self.stats: dict[str, Any] = {}
-        self._rho = rho
+        self._rho, self._state_bytes = rho, rho.state.nbytes
         self._series: dict[str, list[float]] = {name: [] for name in SERIES}
-        self.observers = observers or Observers(problem, None)
+        self.observers = Observers(problem, None) if observers is None else observers
         self._observed: dict[str, list[Any]] = {}
         self._saved_s: list[float] = []
         self.states: list[NDArray[Any]] = []
@@ -98,9 +98,11 @@ class Solution:
         for name, value in zip(SERIES, row, strict=True):
             self._series[name].append(float(value))
 
-    def observe(self, rho: Measure) -> None:
-        """One value of everything that is observed."""
-        for name, value in self.observers(rho).items():
+    def observe(self, rho: Callable[[], Measure]) -> None:
+        """One value of everything that is observed of a measure, made where there is anything."""
+        if not self.observers:
+            return
+        for name, value in self.observers(rho()).items():
             self._observed.setdefault(name, []).append(value)
 
     def latest(self, name: str, count: int) -> list[float]:
@@ -111,16 +113,28 @@ class Solution:
         self._saved_s.append(float(s))
         self.states.append(state)
 
-    def mark(self) -> None:
-        """Keep the present control to start from again: of all steps, one in every ``stride``."""
-        self._keep_mark(replace(self.control))
+    def mark(self, state: Callable[[], NDArray[Any]]) -> None:
+        """Keep the present control to start from again: of all steps, one in every ``stride``.
+
+        ``state`` gives the whole state, of which a process may hold but a part.
+        """
+        if self.control.steps % self._stride(self.control) == 0:
+            self._keep_mark(replace(self.control, state=state()))
 
     def _keep_mark(self, mark: Control) -> None:
-        stride = _stride(mark)
+        stride = self._stride(mark)
         self._marks = [(k, old) for k, old in self._marks if old.steps % stride == 0]
         if mark.steps % stride == 0:
             self._marks.append((self._marked, mark))
             self._marked += 1
+
+    def _stride(self, last: Control) -> int:
+        """The least power of two such that one mark in so many steps is few enough."""
+        most = MARKED_BYTES // max(self._state_bytes + last.watch.nbytes, 1)
+        most, stride = min(max(most, 2), MOST_MARKS), 1
+        while last.steps // stride >= most:
+            stride *= 2
+        return stride
 
     def close(self, status: Status, stats: dict[str, Any]) -> None:
         self.status, self.stats = status, stats
@@ -370,15 +384,6 @@ def _stored(mark: Control, name: str) -> Any:
     """A field of a control as rows of a file hold it."""
     value = getattr(mark, name)
     return value.encode() if isinstance(value, str) else value
-
-
-def _stride(last: Control) -> int:
-    """The least power of two such that one mark in so many steps is few enough."""
-    most = MARKED_BYTES // max(last.state.nbytes + last.watch.nbytes, 1)
-    most, stride = min(max(most, 2), MOST_MARKS), 1
-    while last.steps // stride >= most:
-        stride *= 2
-    return stride
 
 
 def _check(solution: Solution) -> None:

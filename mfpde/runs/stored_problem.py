@@ -52,7 +52,7 @@ def read(values: dict[str, Any], arrays: dict[str, Array], block: Any) -> Proble
         weight_decay=values["penalty"]["quadratic"],
         quartic_decay=values["penalty"]["quartic"],
         temperature=values["temperature"],
-        memory=values.get("memory"),
+        memory=values["memory"],
     )
 
 

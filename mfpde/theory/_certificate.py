@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from mfpde import checks
 from mfpde.blocks.inheritance import computes
 from mfpde.blocks.linear import Linear
-from mfpde.measures.particles import ParticleMeasure
+from mfpde.measures import Measure
 from mfpde.passes import carry
 from mfpde.passes.particles import ParticlesCarried
 from mfpde.problem import Problem
@@ -86,9 +86,7 @@ class Certificate:
 
 
 @checks.typed
-def certificate(
-    problem: Problem, rho0: ParticleMeasure, *, criterion: str = "uniform"
-) -> Certificate:
+def certificate(problem: Problem, rho0: Measure, *, criterion: str = "uniform") -> Certificate:
     """Does the COT gradient flow of E from ρ_0 provably reach its least loss?
 
     m(R) bounds the Polyak–Łojasiewicz constant on the COT ball of radius R about ρ_0; its proof
@@ -130,12 +128,14 @@ def certificate(
         loss_needed=needed,
         readout_scale=_readout_scale(carried, needed * (1.0 - 1e-6)),
         eigenvalue_factor=_eigenvalue_factor(found, criterion, excess),
-        obstacle="" if needed > 0.0 else _obstacle(problem, rho0, found),
+        obstacle=""
+        if needed > 0.0
+        else _obstacle(problem, particles(rho0, "certificate").count, found),
         constants=found,
     )
 
 
-def _obstacle(problem: Problem, rho: ParticleMeasure, found: Constants) -> str:
+def _obstacle(problem: Problem, count: int, found: Constants) -> str:
     """Why m vanishes already at ρ_0, and what to change."""
     if found.gain == 0.0:
         return "the readout B has dependent rows, so that outputs cannot move freely: change it"
@@ -155,9 +155,9 @@ def _obstacle(problem: Problem, rho: ParticleMeasure, found: Constants) -> str:
     n, distinct = problem.size, len(np.unique(problem.start(), axis=0))
     if distinct < n:
         return f"the kernel of the features {singular}: only {distinct} of {n} data are distinct"
-    if rho.count < n:
+    if count < n:
         return (
-            f"the kernel of the features {singular}: {rho.count} particles at each depth give at "
+            f"the kernel of the features {singular}: {count} particles at each depth give at "
             f"most that rank, and {n} data need at least {n} particles"
         )
     return f"the kernel of the features {singular}: take data that lie further apart, or {RICHER}"
