@@ -76,7 +76,7 @@ def as_rst(_app: Any, what: str, _name: str, item: Any, _options: Any, lines: li
     out: list[str] = []
     for text, indented in _parts(_sections(lines)):
         out += _literal(text) if indented else _escaped(text)
-    table = _arguments(item) if what in ("function", "method", "class") else []
+    table = _arguments(item, what) if what in ("function", "method", "class") else []
     if table:
         first = next((i for i, line in enumerate(out) if not line.strip()), len(out))
         out[first:first] = ["", *table]
@@ -149,14 +149,14 @@ def _piece(piece: str) -> str:
     return f"``{code}``"
 
 
-def _arguments(item: Any) -> list[str]:
-    """A table of arguments, types and defaults; nothing where there is no argument."""
+def _arguments(item: Any, what: str) -> list[str]:
+    """A table of arguments, types and defaults; of methods only where there is a default."""
     try:
         parameters = inspect.signature(item).parameters.values()
     except (TypeError, ValueError):
         return []
     kept = [p for p in parameters if p.name not in ("self", "cls") and p.name[0] != "_"]
-    if not kept:
+    if not kept or (what == "method" and all(p.default is p.empty for p in kept)):
         return []
     rows = [".. list-table::", "   :class: arguments", "   :header-rows: 1", ""]
     rows += ["   * - argument", "     - type", "     - default"]
@@ -201,9 +201,13 @@ def generate(app: Any) -> None:
 
 def _room(room: str, title: str, shown: dict[int, str]) -> str:
     """One page: what the room is, and each public name once in the whole reference."""
-    module = import_module(room)
+    heading = f"{title}\n{'=' * len(title)}"
+    try:
+        module = import_module(room)
+    except ImportError as error:  # a room whose extra is not installed where the site is built
+        return f"{heading}\n\n``{room}`` was not there when this site was built: {error}.\n"
     head = (inspect.getdoc(module) or "").partition("\n\n")[0]
-    parts = [f"{title}\n{'=' * len(title)}", f"``{room}``: " + "\n".join(_escaped([head]))]
+    parts = [heading, f"``{room}``: " + "\n".join(_escaped([head]))]
     elsewhere = []
     for name in getattr(module, "__all__", None) or vars(module):
         item, path = getattr(module, name), f"{room}.{name}"
