@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import ast
+import dataclasses
 import inspect
 import re
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from importlib import import_module
 from pathlib import Path
 from typing import Any
+
+import mfpde
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -158,14 +161,16 @@ def _arguments(item: Any, what: str) -> list[str]:
     kept = [p for p in parameters if p.name not in ("self", "cls") and p.name[0] != "_"]
     if not kept or (what == "method" and all(p.default is p.empty for p in kept)):
         return []
+    what = "field" if dataclasses.is_dataclass(item) else "argument"
+    shows = any(p.default is not p.empty for p in kept)
     rows = [".. list-table::", "   :class: arguments", "   :header-rows: 1", ""]
-    rows += ["   * - argument", "     - type", "     - default"]
+    rows += [f"   * - {what}", "     - type", *["     - default"] * shows]
     for p in kept:
-        stars = {p.VAR_POSITIONAL: r"\*", p.VAR_KEYWORD: r"\*\*"}.get(p.kind, "")
+        stars = {p.VAR_POSITIONAL: "*", p.VAR_KEYWORD: "**"}.get(p.kind, "")
         plain = p.annotation if isinstance(p.annotation, str) else _name(p.annotation)
         default = "" if p.default is p.empty else f"``{_shown(p.default)}``"
-        rows += [f"   * - {stars}\\ ``{p.name}``" if stars else f"   * - ``{p.name}``"]
-        rows += [f"     - ``{plain}``" if plain else "     -", f"     - {default}".rstrip()]
+        rows += [f"   * - ``{stars}{p.name}``", f"     - ``{plain}``" if plain else "     -"]
+        rows += [f"     - {default}".rstrip()] * shows
     return [*rows, ""]
 
 
@@ -188,7 +193,7 @@ def generate(app: Any) -> None:
     folder = Path(app.srcdir) / "reference"
     folder.mkdir(exist_ok=True)
     shown: dict[int, str] = {}
-    for room, title in ROOMS.items():
+    for room, title in [*list(ROOMS.items())[1:], next(iter(ROOMS.items()))]:
         _write(folder / f"{room}.rst", _room(room, title, shown))
     names = "\n".join(ROOMS)
     _write(
@@ -200,31 +205,45 @@ def generate(app: Any) -> None:
 
 
 def _room(room: str, title: str, shown: dict[int, str]) -> str:
-    """One page: what the room is, and each public name once in the whole reference."""
+    """One page: what the room is, and each public name once in the whole reference.
+
+    The package itself comes last, so that blocks, measures and transport have pages of their own;
+    what it exports is shown by the name that users write.
+    """
     heading = f"{title}\n{'=' * len(title)}"
     try:
         module = import_module(room)
     except ImportError as error:  # a room whose extra is not installed where the site is built
         return f"{heading}\n\n``{room}`` was not there when this site was built: {error}.\n"
     head = (inspect.getdoc(module) or "").partition("\n\n")[0]
-    parts = [heading, f"``{room}``: " + "\n".join(_escaped([head]))]
-    elsewhere = []
-    for name in getattr(module, "__all__", None) or vars(module):
-        item, path = getattr(module, name), f"{room}.{name}"
-        own = getattr(item, "__module__", "").startswith("mfpde")
-        if name[0] == "_" or not (inspect.isclass(item) or inspect.isroutine(item)) or not own:
-            continue
-        if not hasattr(module, "__all__") and item.__module__ != room:
-            continue
-        if shown.setdefault(id(item), path) != path:
-            elsewhere.append(f":py:obj:`{shown[id(item)]}`")
+    routines, classes, elsewhere = [], [], []
+    for name, item in _public(module):
+        top = getattr(mfpde, name, None) is item
+        path = f"mfpde.{name}" if top else f"{room}.{name}"
+        if id(item) in shown:
+            elsewhere.append(f":py:obj:`{path}`")
         elif inspect.isclass(item):
-            parts.append(f".. autoclass:: {path}\n   :members:")
+            derived = issubclass(item, mfpde.Block) and item is not mfpde.Block
+            classes.append(f".. autoclass:: {path}" + ("" if derived else "\n   :members:"))
         else:
-            parts.append(f".. autofunction:: {path}")
+            routines.append(f".. autofunction:: {path}")
+        shown[id(item)] = path
+    first, second = (classes, routines) if room == "mfpde" else (routines, classes)
+    parts = [heading, f"``{room}``: " + "\n".join(_escaped([head])), *first, *second]
     if elsewhere:
-        parts.append("Described among the verbs: " + ", ".join(elsewhere) + ".")
+        parts.append("On pages of their own: " + ", ".join(elsewhere) + ".")
     return "\n\n".join(parts) + "\n"
+
+
+def _public(module: Any) -> Iterator[tuple[str, Any]]:
+    """Public functions and classes of a room, by name."""
+    listed = getattr(module, "__all__", None)
+    for name in listed or vars(module):
+        item = getattr(module, name)
+        source = getattr(item, "__module__", None) or ""
+        own = source.startswith("mfpde") if listed else source == module.__name__
+        if name[0] != "_" and own and (inspect.isclass(item) or inspect.isroutine(item)):
+            yield name, item
 
 
 def _scripts() -> str:

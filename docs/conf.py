@@ -58,6 +58,7 @@ sphinx_gallery_conf = {
     "gallery_dirs": "tour_pages",
     "filename_pattern": r"/plot_",
     "abort_on_example_error": True,
+    "capture_repr": (),
     "reset_modules": (_site.wear_the_style,),
     "min_reported_time": 1e9,  # the times of one machine are no business of the reader
     "show_signature": False,
