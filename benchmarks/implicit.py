@@ -40,16 +40,16 @@ def task(size: str) -> tuple[mfpde.Problem, mfpde.ParticleMeasure]:
     return problem, mfpde.ParticleMeasure.from_law(law, mfpde.Depth(layers, "euler"), count=width)
 
 
-def own(problem, rho0, s_end, rtol, method="implicit", columns=None, dense=True):
-    """E(s_end) and counts by mfpde, columns or conjugate gradients forced where asked."""
-    rule, rows = implicit.columns_for, dual.DENSE_ROWS
-    if columns:
-        implicit.columns_for = lambda rtol: columns
+def own(problem, rho0, s_end, rtol, method="implicit", table=None, dense=True):
+    """E(s_end) and counts by mfpde, rows or conjugate gradients forced where asked."""
+    rule, rows = implicit.rows_for, dual.DENSE_ROWS
+    if table:
+        implicit.rows_for = lambda rtol: table
     dual.DENSE_ROWS = rows if dense else 0
     try:
         run = mfpde.solve(problem, rho0, s_end=s_end, method=method, rtol=rtol)
     finally:
-        implicit.columns_for, dual.DENSE_ROWS = rule, rows
+        implicit.rows_for, dual.DENSE_ROWS = rule, rows
     names = ("kernels", "products", "gradients", "steps", "rejected")
     return run.loss[-1], {name: run.stats.get(name, 0) for name in names}
 
@@ -98,9 +98,10 @@ def contenders(size, problem, rho0):
     """Name ↦ run; over the long time explicit peers would take many minutes and are left out."""
     s_end = SIZES[size][2]
     ours = partial(own, problem, rho0, s_end)
-    runs = {f"order {n}": partial(ours, columns=n) for n in (2, 3, 4)}
+    tables = ((1, 2), (1, 2, 3), (1, 2, 3, 4), (2, 3, 4), (2, 3, 4, 5))
+    runs = {f"rows {','.join(map(str, rows))}": partial(ours, table=rows) for rows in tables}
     runs |= {"implicit": ours, "implicit, no kernel": partial(ours, dense=False)}
-    runs |= {"rk45": partial(ours, method="rk45")}
+    runs |= {name: partial(ours, method=name) for name in ("rk45", "auto")}
     if size == "long":
         return runs
     try:

@@ -40,7 +40,7 @@ def gradient(problem: Problem, rho: Measure) -> Array:
     """∇_θ V(t_k, θ_kj) at the particles, (K, M, p): the COT gradient of the discrete E_h, exactly.
 
     Equals (1/(ω_k a_kj)) ∂E_h/∂θ_kj (for Euler and equal weights the factor is L·M); a particle
-    without weight gets the limit of that ratio. Source: Barboni et al. 2024, Prop. 3.
+    without weight gets the limit of that ratio. Source: Barboni et al. 2024.
 
     For blocks placed in depth: minus the velocity of (θ_j, t_j) in their flow, (n, p + 1).
 
@@ -80,7 +80,7 @@ def first_variation(problem: Problem, rho: Measure, theta: ArrayLike | None = No
         points = np.broadcast_to(points, (levels, *points.shape))
     dtype = carried.state.dtype
     points = checks.array("theta", points, (levels, "n", problem.block.size), dtype=dtype)
-    out = np.stack([carried.potential_at(k, part) for k, part in enumerate(points)])
+    out: Array = carried.potentials(points)
     return out + problem.penalty.value(points)
 
 

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from problems import gaussian_measure, sine
 
 import mfpde
 from mfpde.flows import birth_death
@@ -122,3 +123,21 @@ def test_what_does_not_go_together_is_refused():
     sol = mfpde.solve(problem, rho, s_end=0.1, method="rk45", reaction=1.0)
     with pytest.raises(ValueError, match="reaction"):
         sol.save("run.h5")
+
+
+def test_auto_keeps_the_reaction_when_it_changes_method(monkeypatch):
+    from mfpde.flows import switching
+
+    def third(flow, point, scheme, control, h, rtol):
+        return switching.changed(control, "implicit", h) if control.steps == 3 else control
+
+    monkeypatch.setattr(switching, "reconsidered", third)
+    problem = sine(8)
+    rho0 = gaussian_measure(problem, mfpde.Depth(2, "rk4"))
+    how = {"s_end": 60.0, "reaction": 0.05, "rtol": 1e-3}
+    run = mfpde.solve(problem, rho0, **how)
+    exact = mfpde.solve(problem, rho0, method="rk45", **{**how, "rtol": 1e-5})
+    assert run.stats["switches"] == 1
+    assert run.stats["kernels"] > 0
+    assert np.abs(run.final.weights - rho0.weights).max() > 1e-3
+    np.testing.assert_allclose(run.final.weights, exact.final.weights, atol=2e-3)

@@ -120,3 +120,42 @@ def test_a_law_is_looked_at_between_the_nodes():
     assert grows.random.tolist() == [True, False]
     with pytest.raises(ValueError, match=r"law must be on R\^3"):
         LawInDepth(laws.Gaussian(1.0, dim=2), 3)
+
+
+def test_files_keep_the_bars(problem, tmp_path):
+    """A tensor rule and scrambles, read back: the same numbers, and the same bars at new points."""
+    relu = mfpde.Problem(problem.x, problem.y, block=mfpde.SHL(dim=1, activation="relu"))
+    for task in (problem, relu):
+        found = mfpde.limit(task, LAW, s_end=0.5, rtol=3e-2, times=2)
+        found.save(tmp_path / "limit.h5")
+        again = mfpde.Limit.load(tmp_path / "limit.h5")
+        assert repr(again) == repr(found)
+        for one, other in zip(again.predict([[0.3]]), found.predict([[0.3]]), strict=True):
+            np.testing.assert_array_equal(one, other)
+        np.testing.assert_array_equal(again.final.theta, found.final.theta)
+    table = again.to_xarray()
+    np.testing.assert_array_equal(table["loss_error"], found.loss_error)
+    mfpde.solve(problem, found.final, s_end=0.1).save(tmp_path / "run.h5")
+    with pytest.raises(ValueError, match="is not a limit"):
+        mfpde.Limit.load(tmp_path / "run.h5")
+    with pytest.raises(FileNotFoundError, match="path"):
+        mfpde.Limit.load(tmp_path / "absent.h5")
+
+
+@pytest.mark.parametrize("s_end", [50.0, np.inf])
+def test_a_loss_as_the_goal(s_end):
+    x = np.linspace(-1, 1, 4)[:, None]
+    task = mfpde.Problem(x, x / 2, block=mfpde.SHL(dim=1, bias=False))
+    law = laws.Gaussian(1.0, dim=2)
+    found = mfpde.limit(task, law, s_end=s_end, rtol=1e-2, times=4, loss_below=0.02)
+    assert found.status is Status.LOSS_REACHED
+    assert found.loss[-1] + found.loss_error[-1] <= 0.02
+    assert found.s[-1] < 50.0
+    with pytest.raises(ValueError, match="s_end must be finite"):
+        mfpde.limit(task, law, s_end=np.inf)
+
+
+def test_the_loss_weighs_the_data(problem):
+    task = mfpde.Problem(problem.x, problem.y, block=problem.block, weights=np.arange(1.0, 7.0))
+    found = mfpde.limit(task, LAW, s_end=0.5, rtol=1e-2, times=1)
+    assert found.loss[-1] == pytest.approx(mfpde.loss(task, found.final), rel=1e-12)

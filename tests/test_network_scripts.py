@@ -14,6 +14,7 @@ FIGURES = {
     "depth_limit": 2,
     "long_training": 2,
     "size_for_loss": 4,
+    "predicted_networks": 3,
     "consistency": 3,
     "real_data": 3,
     "minibatch_noise": 1,
@@ -22,7 +23,7 @@ FIGURES = {
 
 @pytest.mark.parametrize("name", FIGURES)
 def test_claims_hold_and_the_figure_shows_the_data(name, tmp_path):
-    if name in ("real_data", "minibatch_noise"):
+    if name in ("real_data", "minibatch_noise", "predicted_networks"):
         pytest.importorskip("sklearn")
     assert script("validation", name).main(["--quick", "--out", str(tmp_path)]) == 0
     module = script("figures", name)
@@ -62,6 +63,12 @@ def check_long_training(module, out):
 def check_size_for_loss(module, out):
     phase = module.columns(out / "phase.csv")
     assert np.all((phase["low"] <= phase["p"]) & (phase["p"] <= phase["high"]))
+
+
+def check_predicted_networks(module, out):
+    rows = module.read(out / "networks.csv")
+    assert set(rows["coupling"]) == {"independent", "tied"}
+    assert np.all(rows["measured"] > 0)
 
 
 def check_consistency(module, out):

@@ -3,9 +3,9 @@
 Each case (``random_problems.py``) draws a block (SHL of seven activations, d = 1 or 2, or Linear),
 a law (Gaussian, uniform, silent; one in three moves with depth), a loss, data, s and rtol, and
 compares what the limit claims with a fixed discretisation that it never uses: own trapezoidal and
-Gauss nodes in up to four random coordinates, else many Sobol points; 5 or 13 rk4 steps; rtol/100.
+Gauss nodes in up to four random coordinates, else many Sobol points; 13 or 21 rk4 steps; rtol/100.
 A reference counts where it is known ten times better than the claim, by a second one that is
-coarser in width and time.
+coarser in width, depth and time.
 
 Prediction: true <= claimed in 98 % of the cases, claimed/true at most 3 in the median, true/claimed
 never above 3. About 5 s a case on one thread; --quick is six cases.
@@ -25,7 +25,7 @@ from study import Claim, Sizes, rms
 import mfpde
 from mfpde import laws
 
-STEPS = {False: 5, True: 13}  # of rk4: for laws that stand still, and that move with depth
+STEPS = {False: (8, 13), True: (13, 21)}  # of rk4, by whether the law moves with depth
 NODES = {0: 1, 1: 200, 2: 40, 3: 22, 4: 11}  # per coordinate, by the number of random ones
 COLUMNS = ("seed", "rtol", "success", "claimed", "true", "reference", "along_s", "seconds")
 
@@ -51,7 +51,7 @@ def product(law: laws.Law, orders: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 def fine_measure(problem: mfpde.Problem, law, finer: bool) -> mfpde.ParticleMeasure:
     """A discretisation that the limit never uses."""
-    depth = mfpde.Depth(STEPS[callable(law)])
+    depth = mfpde.Depth(STEPS[callable(law)][finer])
     found = [law if isinstance(law, laws.Law) else law(t) for t in depth.nodes]
     free = np.any([[m.random for m in one.marginals] for one in found], axis=0)
     kinks = "relu" in repr(problem.block)

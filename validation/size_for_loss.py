@@ -1,6 +1,6 @@
 """How deep and wide a network must be for a small loss with high probability.
 
-Theorem (Ding, Chen, Li, Wright 2021, Thm 2 and 3). With L >= C/eps and M >= C/(eps^2 eta) the loss
+Theorem (Ding, Chen, Li, Wright 2021, Theorems 6, 7). With L >= C/eps, M >= C/(eps^2 eta) the loss
 of a trained ResNet is within eps of the limit's with probability 1 - eta, and the limit, with a
 decaying regulariser e^{-s}|theta|^2, reaches zero loss. Sharper since (Chizat 2025): errors are
 O(1/L + 1/sqrt(LM)), so that L M, not M, has to be of order 1/eps^2.

@@ -1,7 +1,7 @@
 """Zero loss on real data, and finite-width ResNets converging to the limit.
 
 Theorems. The conditional-OT gradient flow of a mean-field ResNet reaches zero loss from a suitable
-start (Ding, Chen, Li, Wright 2021, Thm 2; Barboni, Peyre, Vialard 2024, Thm 4), and a network of L
+start (Ding, Chen, Li, Wright 2021; Barboni, Peyre, Vialard 2024), and a network of L
 layers and width M with i.i.d. parameters stays within O(1/L + 1/sqrt(LM)) of it (Chizat 2025).
 
 Here. 128 handwritten digits, squared loss; 14 principal components beside 10 coordinates for the

@@ -26,7 +26,7 @@ from mfpde.measures.particles import ParticleMeasure
 from mfpde.problem import Problem
 from mfpde.runs.options import Options
 from mfpde.runs.solution import Solution
-from mfpde.runs.step import Step
+from mfpde.runs.step import Scheme, Step
 
 Array = NDArray[Any]
 
@@ -84,10 +84,14 @@ class BirthDeathDriver(Driver):
     point: Any  # a ReactionPoint
 
     def __init__(self, solution: Solution, flow: ParticleFlow, *, reaction: float, **policy: Any):
+        self.reaction = reaction
         super().__init__(solution, flow, **policy)
-        take = partial(split, base=self.scheme.step, reaction=reaction, rho=solution.initial)
-        self.scheme = replace(self.scheme, step=take, dense=False)
         self.point = ReactionPoint(flow, self.point.state, 0.0, solution.initial, 0.0)
+
+    def _scheme(self) -> Scheme:
+        found, rho = super()._scheme(), self.solution.initial
+        take = partial(split, base=found.step, reaction=self.reaction, rho=rho)
+        return replace(found, step=take, dense=False)
 
     def _relative_error(self, step: Step) -> float:
         options = self.options
@@ -122,7 +126,7 @@ def split(
     last, more = react(problem, moved, 0.5 * reaction * h)
     arrived = ParticleFlow(problem, last, clock)
     end = ReactionPoint(arrived, last.theta, step.point.s, last, gap + more)
-    return Step(end, step.error)
+    return Step(end, step.error, rate=step.rate)
 
 
 def react(problem: Problem, rho: ParticleMeasure, time: float) -> tuple[ParticleMeasure, float]:
@@ -141,7 +145,7 @@ def tilt(weights: Array, potential: Array, time: float) -> Array:
     return out / out.sum(axis=1, keepdims=True)
 
 
-def check(rho: object, options: Options, checkpoint: object) -> None:
+def check(rho: object, options: Options, checkpoint: object, comm: object) -> None:
     """What ``solve`` refuses together with a reaction."""
     if not isinstance(rho, ParticleMeasure):
         raise TypeError(f"reaction needs a ParticleMeasure; given {type(rho).__name__}")
@@ -152,6 +156,8 @@ def check(rho: object, options: Options, checkpoint: object) -> None:
         )
     if options.vanishing_decay:
         raise ValueError("reaction cannot be combined with vanishing_decay")
+    if comm is not None:
+        raise ValueError("comm cannot be combined with reaction: start one process")
     if checkpoint is not None:
         raise ValueError("checkpoint cannot be combined with reaction: run files hold no weights")
 

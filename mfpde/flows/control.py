@@ -11,6 +11,8 @@ from mfpde.runs.solution import Control
 from mfpde.runs.step import Scheme
 
 SAFETY, SHRINK, GROW = 0.9, 0.2, 5.0
+# Share of the stability limit that explicit steps take, and weight of the error before the last.
+MARGIN, MEMORY = 0.9, 0.4
 
 
 def proposal(
@@ -29,16 +31,18 @@ def stable(control: Control, scheme: Scheme) -> float:
     """The longest step that the last look at λ_max allows a scheme."""
     if scheme.stability is None or control.rate <= 0.0:
         return float("inf")
-    return SAFETY * scheme.stability / control.rate
+    return MARGIN * scheme.stability / control.rate
 
 
 def judged(
-    control: Control, scheme: Scheme, h: float, error: float, rose: bool
+    control: Control, scheme: Scheme, h: float, error: float, rose: bool, wanted: float
 ) -> tuple[bool, Control]:
-    """Whether a step of length h is accepted, and the control with the next proposal (integral).
+    """Whether a step of length h is accepted, and the control with the next proposal.
 
     ``error`` is relative to what is allowed, inf where the step is refused; ``rose`` says that the
-    energy rose where it may not.
+    energy rose where it may not; ``wanted`` is h before it was cut to land on a stop. Proportional
+    and integral control (Gustafsson 1991), so that an error which grows from step to step shortens
+    the next; of order 1 and 2 integral alone, which takes the fewest steps to zero loss.
     """
     accepted = error <= 1.0 and not rose
     if not np.isfinite(error):
@@ -46,17 +50,26 @@ def judged(
     elif not accepted and error <= 1.0:
         factor = 0.5  # the energy rose
     else:
-        order = scheme.error_order or 1
-        factor = float(np.clip(SAFETY * max(error, 1e-10) ** (-1.0 / order), SHRINK, GROW))
+        factor = _factor(control, scheme, max(error, 1e-10), accepted)
     # After a rejection the step may not grow at once; a step cut to land on a stop says nothing
-    # against the longer one that was proposed.
+    # against the longer one that was wanted.
     limit = 1.0 if control.rejected_last and accepted else factor
     following = h * min(factor, limit)
-    if accepted and h < control.h:
-        following = max(following, control.h)
-    return accepted, replace(control, h=following, rejected_last=not accepted)
+    if not accepted:
+        return False, replace(control, h=following, rejected_last=True)
+    if h < wanted:
+        following = max(following, wanted)
+    return True, replace(control, h=following, rejected_last=False, error=error)
+
+
+def _factor(control: Control, scheme: Scheme, error: float, accepted: bool) -> float:
+    order = scheme.error_order or 1
+    factor = SAFETY * error ** (-1.0 / order)
+    if accepted and control.error > 0.0 and order > 2:
+        factor *= (error**0.5 * max(control.error, 1e-10)) ** (MEMORY / order)
+    return float(np.clip(factor, SHRINK, GROW))
 
 
 def exhausted(control: Control) -> bool:
-    """Whether the step has fallen to rounding."""
-    return bool(control.h <= 16 * np.finfo(np.float64).eps * max(control.s, 1e-300))
+    """Whether the step has fallen to a 10⁻¹² of s: states hardly move by such steps in doubles."""
+    return control.h <= 1e-12 * max(control.s, 1e-300)

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from mfpde.flows import accuracy, stability, switching
 from mfpde.flows import control as steps
-from mfpde.flows import stability
 from mfpde.flows.flow import Flow
-from mfpde.flows.schemes import Step
+from mfpde.flows.schemes import Scheme, Step
 from mfpde.kernels import serial_blas
 from mfpde.runs.interrupt import Interruptible
 from mfpde.runs.progress import Progress
@@ -44,11 +45,12 @@ class Driver:
     ) -> None:
         self.solution, self.flow = solution, flow
         self.options = solution.options
-        self.scheme = flow.scheme(self.options)
+        self.scheme = self._scheme()
         self.callback = callback
         self.checkpoint, self.checkpoint_every = checkpoint, checkpoint_every
-        self.progress = Progress(progress, self.options.s_end, self.options.loss_below)
-        self.point = flow.at(self.control.state, self.control.s)
+        shown = progress if flow.first else False
+        self.progress = Progress(shown, self.options.s_end, self.options.loss_below)
+        self.point = flow.at(flow.part(self.control.state), self.control.s)
         self.floor = float(ROUNDING**2 * (1.0 + np.mean(np.square(flow.problem.y))))
         self.interrupt = Interruptible()
         self._saved_at = time.monotonic()
@@ -57,6 +59,13 @@ class Driver:
     def control(self) -> Control:
         """What the next step depends on; it lives in the solution."""
         return self.solution.control
+
+    def _scheme(self) -> Scheme:
+        """The scheme at work: the run's own, or what "auto" works with at present."""
+        options = self.options
+        if options.method != "auto":
+            return self.flow.scheme(options)
+        return switching.scheme(self.flow, options, self.control.method)
 
     def run(self) -> None:
         """Advance until a status is reached; the solution then carries it."""
@@ -70,6 +79,8 @@ class Driver:
             if not self.solution.s.size:
                 self._record(0.0)
             status = self._loop()
+        if status.success and self.control.chosen and self.control.drift > accuracy.STATED:
+            status = Status.INACCURATE
         self.solution.close(status, self.flow.clock.report())
         self._write()
 
@@ -77,11 +88,17 @@ class Driver:
         while (status := self._ended()) is None:
             if (status := self._advance()) is not None:
                 return status
-            if self.callback is not None and self.callback(self.solution):
+            if self._stopped():
                 return Status.STOPPED
-            if time.monotonic() - self._saved_at >= self.checkpoint_every:
+            if self.flow.agreed(time.monotonic() - self._saved_at >= self.checkpoint_every):
                 self._write()
         return status
+
+    def _stopped(self) -> bool:
+        if self.callback is None:
+            return False
+        self._publish()
+        return self.flow.agreed(bool(self.callback(self.solution)))
 
     def _ended(self) -> Status | None:
         options, control = self.options, self.control
@@ -96,13 +113,13 @@ class Driver:
                 return Status.STATIONARY
             if control.s > REST or self.point.norm2 == 0.0:
                 return Status.AT_REST
-        if self.interrupt.asked:
+        if self.flow.agreed(self.interrupt.asked):
             return Status.INTERRUPTED
         return Status.MAX_STEPS if control.steps >= options.max_steps else None
 
     def _advance(self) -> Status | None:
         """One accepted step, or the status that forbids it."""
-        if self.scheme.stability is not None and (status := self._watch()) is not None:
+        if self.scheme.watched and (status := self._watch()) is not None:
             return status
         while True:
             longest = self._longest()
@@ -111,18 +128,21 @@ class Driver:
             if not self.scheme.adaptive:
                 status = self._judge_fixed(step)
                 if status is None:
+                    self._estimate(step, h)
                     self._accept(step, h, target)
                 return status
-            if self._judge_adaptive(step, h):
+            if self._judge_adaptive(step, h, min(self.control.h, longest)):
                 self._accept(step, h, target)
                 return None
             if steps.exhausted(self.control):
                 return Status.STEP_TOO_SMALL
 
     def _longest(self) -> float:
-        """What a scheme without error estimate allows: its own limit and stability."""
-        if self.scheme.longest is None:
+        """What an adaptive scheme allows: its own limit and stability."""
+        if not self.scheme.adaptive:
             return np.inf
+        if self.scheme.longest is None:
+            return steps.stable(self.control, self.scheme)
         limit = self.scheme.longest(self.flow, self.point)
         return min(limit, steps.stable(self.control, self.scheme))
 
@@ -131,11 +151,20 @@ class Driver:
             return Status.NON_FINITE
         return Status.LOSS_ROSE if self._rose(step.point) else None
 
-    def _judge_adaptive(self, step: Step, h: float) -> bool:
+    def _estimate(self, step: Step, h: float) -> None:
+        """Add the error of a fixed step, now and then, to that of the run."""
+        if count := accuracy.steps_answered(self.control.steps):
+            found = accuracy.of_step(self.flow, self.scheme, self.point, step.point, h)
+            self.control.drift += count * found
+
+    def _judge_adaptive(self, step: Step, h: float, wanted: float) -> bool:
         """Accept or not, and set the next proposal."""
         error = self._relative_error(step)
         rose = error <= 1.0 and self._rose(step.point)
-        accepted, self.solution.control = steps.judged(self.control, self.scheme, h, error, rose)
+        accepted, control = steps.judged(self.control, self.scheme, h, error, rose, wanted)
+        if step.rate is not None and np.isfinite(step.rate):
+            control = replace(control, rate=step.rate)
+        self.solution.control = control
         self.flow.clock.counts["rejected"] += not accepted
         return accepted
 
@@ -145,7 +174,8 @@ class Driver:
         if step.error is None:
             return 0.0
         size = max(self.flow.size(self.point), self.flow.size(step.point))
-        error = self.flow.norm(step.error) / (self.options.atol + self.options.rtol * size)
+        allowed = self.scheme.share * (self.options.atol + self.options.rtol * size)
+        error = self.flow.norm(step.error) / allowed
         return float(error) if np.isfinite(error) else float("inf")
 
     def _rose(self, new: Any) -> bool:
@@ -177,6 +207,20 @@ class Driver:
         control.steps += 1
         self.flow.clock.counts["steps"] += 1
         self._record(h)
+        if self.options.method == "auto":
+            self._reconsider(h)
+
+    def _reconsider(self, h: float) -> None:
+        """Let "auto" change its method."""
+        before = self.control.method
+        self.solution.control = switching.reconsidered(
+            self.flow, self.point, self.scheme, self.control, h, self.options.rtol
+        )
+        changed = self.control.method != before
+        self.flow.clock.counts["switches"] += changed
+        if changed:
+            self.scheme = self._scheme()
+            self.solution.note = switching.told(self.solution.note, self.control)
 
     def _observe(self, new: Any) -> None:
         """Monitor what is guaranteed: the energy never rises, and what the flow adds."""
@@ -189,7 +233,8 @@ class Driver:
         if step.dense is not None:
             for t in self.options.times:
                 if start < t < start + h:
-                    self.solution.save_state(t, step.dense((t - start) / h))
+                    state = self.flow.whole(step.dense((t - start) / h))
+                    self.solution.save_state(t, state)
 
     def _record(self, h: float) -> None:
         point, s = self.point, self.control.s
@@ -197,11 +242,16 @@ class Driver:
         with self.flow.clock.part("recording"):
             self.solution.record(s, point.loss, point.energy, point.norm2, h)
             if s == 0.0 or self.options.every_step or s in self.options.times:
-                self.solution.save_state(s, point.state)
+                self.solution.save_state(s, self.flow.whole(point.state))
         self.progress.update(s, point.loss)
 
+    def _publish(self) -> None:
+        """Show the whole state in the solution."""
+        self.control.state = self.flow.whole(self.point.state)
+
     def _write(self) -> None:
-        if self.checkpoint is not None:
+        self._publish()
+        if self.checkpoint is not None and self.flow.first:
             with self.flow.clock.part("recording"):
                 self.solution.save(self.checkpoint)
         self._saved_at = time.monotonic()

@@ -7,31 +7,40 @@ from typing import Any
 
 import numpy as np
 
-from mfpde.flows import dual, stability
-from mfpde.flows.schemes import SCHEMES
+from mfpde.flows import accuracy, dual, stability, switching
+from mfpde.flows.schemes import SCHEMES, Scheme
 from mfpde.runs.options import Options
 from mfpde.runs.solution import Control
-
-# Explicit methods win while the whole run is this many multiples of the fastest time scale.
-NOT_STIFF = 50.0
 
 
 def prepare(flow: Any, point: Any, options: Options) -> tuple[Options, Control, str]:
     """Options with "auto" resolved, the first step, and a note on what was chosen."""
     watch, note = stability.start_vector(flow), ""
     if options.method == "auto":
-        options, note = choose(flow, point, options, "rk45", NOT_STIFF)
+        explicit = switching.scheme(flow, options, switching.EXPLICIT)
+        h = first_step(flow, point, options, explicit)
+        note = "method='auto' began with 'rk45'."
+        control = Control(0.0, point.state, h, watch=watch, method=switching.EXPLICIT)
+        return options, control, with_solver(flow, options, note)
     note = with_solver(flow, options, note)
     if SCHEMES[options.method].adaptive:
-        h = first_step(flow, point, options)
+        h = first_step(flow, point, options, flow.scheme(options))
     elif options.step is None:
-        value, watch = stability.largest_eigenvalue(flow, point, watch, 12)
-        h = 0.5 * (SCHEMES[options.method].stability or 1.0) / value if value else options.s_end
-        note = f"Step {h:.4g}: half the stability limit at rho0."
+        h, watch = default_step(flow, point, options)
+        note = f"Step {h:.4g}: stable by a factor of two, and accurate, at rho0."
     else:
         h = options.step
-    options = replace(options, step=h if not SCHEMES[options.method].adaptive else None)
-    return options, Control(0.0, point.state, h, watch=watch), note
+    fixed = not SCHEMES[options.method].adaptive
+    control = Control(0.0, point.state, h, watch=watch, chosen=fixed and options.step is None)
+    return replace(options, step=h if fixed else None), control, note
+
+
+def default_step(flow: Any, point: Any, options: Options) -> tuple[float, Any]:
+    """Half the stability limit at ρ_0, or what the stated accuracy allows there."""
+    scheme = SCHEMES[options.method]
+    value, watch = stability.largest_eigenvalue(flow, point, stability.start_vector(flow), 12)
+    h = 0.5 * (scheme.stability or 1.0) / value if value else options.s_end
+    return accuracy.longest_step(flow, scheme, point, h, options.s_end), watch
 
 
 def choose(
@@ -56,18 +65,18 @@ def chosen(options: Options, method: str, why: str) -> tuple[Options, str]:
 
 def with_solver(flow: Any, options: Options, note: str) -> str:
     """The note, with how large dual systems are solved."""
-    if options.method != "implicit" or dual.is_dense(flow.problem):
+    if options.method not in ("auto", "implicit") or dual.is_dense(flow.problem):
         return note
     how = f"Dual systems of size N k = {flow.rows} are solved by conjugate gradients."
     return f"{note} {how}".strip()
 
 
-def first_step(flow: Any, point: Any, options: Options) -> float:
+def first_step(flow: Any, point: Any, options: Options, scheme: Scheme) -> float:
     """A step that moves little beside the allowed error's root; all of the run without an error."""
-    order = flow.scheme(options).error_order
+    order = scheme.error_order
     longest = options.s_end if np.isfinite(options.s_end) else 1.0
     speed = float(np.sqrt(point.norm2))
     if order is None or speed == 0.0:
         return longest
-    size = options.atol + options.rtol * max(flow.size(point), 1e-3)
+    size = scheme.share * (options.atol + options.rtol * max(flow.size(point), 1e-3))
     return float(min(longest, 0.5 * size ** (1.0 / order) / speed))

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -14,6 +15,7 @@ from mfpde.limits.gaps import Yardstick, total
 from mfpde.limits.parts import Part
 from mfpde.limits.scrambled import Spread
 from mfpde.limits.sizes import Sizes
+from mfpde.limits.study import Run
 from mfpde.measures.particles import ParticleMeasure
 from mfpde.problem import Problem
 from mfpde.runs.status import Status
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
 Array = NDArray[np.float64]
 
 PARTS = ("width", "depth", "time")
+SERIES = ("loss", "loss_error", "relative_loss_error", "outputs_error")
 
 
 class Prediction(NamedTuple):
@@ -59,8 +62,9 @@ class Limit:
     status: Status
     work: int
     seconds: float
-    measures: tuple[ParticleMeasure, ...] = field(repr=False)
+    runs: tuple[Run, ...] = field(repr=False)
     parts: dict[str, Part | Spread] = field(repr=False)
+    yardstick: Yardstick = field(repr=False)
 
     @property
     def success(self) -> bool:
@@ -76,18 +80,11 @@ class Limit:
     @property
     def errors(self) -> dict[str, float]:
         """Width, depth and time: the largest error over s, relative to the targets and E(ρ_0)."""
-        yardstick = self.yardstick
-        return {name: yardstick.size(self.parts[name].gap) for name in PARTS}
+        return {name: self.yardstick.size(self.parts[name].gap) for name in PARTS}
 
     @property
     def error(self) -> float:
         return sum(self.errors.values())
-
-    @property
-    def yardstick(self) -> Yardstick:
-        """What ``errors`` are relative to."""
-        scale = float(np.sqrt(np.mean(np.square(self.problem.y)))) or 1.0
-        return Yardstick(scale, max(float(self.loss[0]), np.finfo(float).tiny))
 
     @property
     def loss_error(self) -> Array:
@@ -108,13 +105,19 @@ class Limit:
         return total(self.parts[name].gap for name in PARTS).outputs
 
     @property
+    def measures(self) -> tuple[ParticleMeasure, ...]:
+        """ρ at the last time by each of the runs that the result averages."""
+        return tuple(run.final for run in self.runs)
+
+    @property
     def final(self) -> ParticleMeasure:
         """ρ at the last time."""
-        if len(self.measures) == 1:
-            return self.measures[0]
-        theta = np.concatenate([rho.theta for rho in self.measures], axis=1)
-        weights = np.concatenate([rho.weights for rho in self.measures], axis=1)
-        return ParticleMeasure(theta, self.measures[0].depth, weights / len(self.measures))
+        measures = self.measures
+        if len(measures) == 1:
+            return measures[0]
+        theta = np.concatenate([rho.theta for rho in measures], axis=1)
+        weights = np.concatenate([rho.weights for rho in measures], axis=1)
+        return ParticleMeasure(theta, measures[0].depth, weights / len(measures))
 
     def predict(self, x: ArrayLike | None = None) -> Prediction:
         """Outputs of the limit at the last time for ``x`` (n, d_in) or the data, with errors.
@@ -125,6 +128,29 @@ class Limit:
         outputs = np.mean([predict(self.problem, rho, new) for rho in self.measures], axis=0)
         error = sum(self.parts[name].at(self.problem, new) for name in PARTS)
         return Prediction(outputs, np.broadcast_to(error, outputs.shape).copy())
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write a file (HDF5), whole or not at all, from which ``predict`` works as well."""
+        from mfpde.limits import file
+
+        file.save(self, path)
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str], *, block: Any = None) -> Limit:
+        """Read such a file; a block the package does not know is handed over as ``block``."""
+        from mfpde.limits import file
+
+        return file.load(path, block=block)
+
+    def to_xarray(self) -> Any:
+        """Loss, outputs and errors over s as an ``xarray.Dataset`` (needs the extra ``xarray``)."""
+        try:
+            import xarray
+        except ImportError:
+            raise ImportError("to_xarray needs xarray: pip install 'mfpde[xarray]'") from None
+        series = {name: ("s", getattr(self, name)) for name in SERIES}
+        outputs = {"outputs": (("s", "datum", "output"), self.outputs)}
+        return xarray.Dataset({**series, **outputs}, {"s": self.s}, {"status": self.status.name})
 
     def plot(self) -> Figure:
         """Loss with its band and the errors' parts over training time."""

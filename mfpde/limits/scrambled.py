@@ -16,8 +16,9 @@ from numpy.typing import NDArray
 from mfpde.evaluate import predict
 from mfpde.limits.gaps import Gap
 from mfpde.limits.sizes import MOST_PARTICLES, Scrambles, Spec
-from mfpde.limits.study import Run, Study
+from mfpde.limits.study import Run, Stopped, Study, loss_of
 from mfpde.problem import Problem
+from mfpde.runs.status import Status
 
 Array = NDArray[np.float64]
 
@@ -80,23 +81,30 @@ def quantile(count: int) -> float:
 def settle_width(study: Study, depth_steps: int, rtol: float, share: float) -> Iterator[Assessed]:
     """Sizes of falling error, up to the first within ``share`` or the largest allowed."""
     sizes = TRIAL
-    while sizes.total <= MOST_PARTICLES:
+    while True:
         found = assess(study, sizes, depth_steps, rtol)
         yield found
         excess = study.yardstick.size(found[2].gap) / share
         if excess <= 1.0:
             return
-        sizes = grown(sizes, excess)
-        if sizes.total <= MOST_PARTICLES:
-            study.require(_specs(sizes, depth_steps, rtol))
+        allowed = [one for one in grown(sizes, excess) if one.total <= MOST_PARTICLES]
+        if not allowed:
+            return
+        bought = [one for one in allowed if study.affords(_specs(one, depth_steps, rtol))]
+        if not bought:
+            raise Stopped(Status.BUDGET_SPENT)
+        sizes = bought[0]
 
 
-def grown(sizes: Scrambles, excess: float) -> Scrambles:
-    """The next sizes for an error that is ``excess`` times too large."""
-    if sizes.count >= FEW and excess <= 1.6 and 2 * sizes.scrambles <= MOST_SCRAMBLES:
-        return Scrambles(sizes.count, 2 * sizes.scrambles)
+def grown(sizes: Scrambles, excess: float) -> list[Scrambles]:
+    """The next sizes for an error that is ``excess`` times too large; then more modest ones."""
     fold = np.ceil(np.log(excess) / SLOPE / np.log(COARSER) - 0.2)
-    return Scrambles(sizes.count * COARSER ** int(np.clip(fold, 1, BOLDEST)), TRIAL.scrambles)
+    steps = range(int(np.clip(fold, 1, BOLDEST)), 0, -1)
+    wider = [Scrambles(sizes.count * COARSER**step, TRIAL.scrambles) for step in steps]
+    if sizes.count < FEW or 2 * sizes.scrambles > MOST_SCRAMBLES:
+        return wider
+    more = [Scrambles(sizes.count, 2 * sizes.scrambles)]
+    return more + wider if excess <= 1.6 else wider + more
 
 
 def _specs(sizes: Scrambles, depth_steps: int, rtol: float) -> list[Spec]:
@@ -109,16 +117,16 @@ def assess(study: Study, sizes: Scrambles, depth_steps: int, rtol: float) -> Ass
     for count in (sizes.count // COARSER, sizes.count):
         specs = _specs(Scrambles(count, sizes.scrambles), depth_steps, rtol)
         study.announce(f"width, {sizes}", specs)
-        means.append(average(study, [study.run(spec) for spec in specs]))
+        means.append(average(study.problem, [study.run(spec) for spec in specs]))
     coarse, fine = means
     return sizes, fine, Spread(_gap(study, fine, coarse), fine, coarse)
 
 
-def average(study: Study, runs: list[Run]) -> Mean:
+def average(problem: Problem, runs: list[Run]) -> Mean:
     """Outputs and penalties averaged; the loss is that of the averages."""
     outputs = np.mean([run.outputs for run in runs], axis=0)
     penalty = np.mean([run.penalty for run in runs], axis=0)
-    return Mean(outputs, study.loss_of(outputs, penalty), tuple(runs))
+    return Mean(outputs, loss_of(problem, outputs, penalty), tuple(runs))
 
 
 def _gap(study: Study, fine: Mean, coarse: Mean) -> Gap:
@@ -155,5 +163,5 @@ def _jackknife(study: Study, mean: Mean) -> Array:
     left_out = []
     for one in range(count):
         rest = [run for number, run in enumerate(mean.runs) if number != one]
-        left_out.append(average(study, rest).loss)
+        left_out.append(average(study.problem, rest).loss)
     return np.sqrt((count - 1) * np.var(left_out, axis=0))

@@ -93,12 +93,11 @@ class Study:
         """Work that the runs not yet done will take, by the gradients of the last one."""
         return float(sum(self._levels(s) * self._gradients for s in specs if s not in self.runs))
 
-    def require(self, specs: Iterable[Spec]) -> None:
-        """Raise Stopped unless the runs not yet done fit into what is left of the budgets."""
+    def affords(self, specs: Iterable[Spec]) -> bool:
+        """Whether the runs not yet done fit into what is left of the budgets."""
         cost = self.cost(specs)
-        late = self.seconds + self._pace * cost > self.max_seconds
-        if late or self.work + cost > self.max_work:
-            raise Stopped(Status.BUDGET_SPENT)
+        in_time = self.seconds + self._pace * cost <= self.max_seconds
+        return in_time and self.work + cost <= self.max_work
 
     def announce(self, part: str, specs: Iterable[Spec] = ()) -> None:
         """Tell the display what is refined now, and how long the runs named will take."""
@@ -112,10 +111,6 @@ class Study:
     def distance(self, one: Spec, other: Spec) -> float:
         """The largest relative difference of two runs."""
         return self.yardstick.size(self.gap(self.run(one), self.run(other)))
-
-    def loss_of(self, outputs: Array, penalty: Array) -> Array:
-        """E at all times from outputs (n, N, k) and penalties (n,)."""
-        return np.array([self.problem.fit(z) for z in outputs]) + penalty
 
     def measure(self, spec: Spec) -> ParticleMeasure:
         """ρ_0 of a run."""
@@ -161,7 +156,7 @@ class Study:
         penalty = [
             rho.integrate(value(rho.theta)) if self.problem.penalty else 0.0 for rho in measures
         ]
-        loss = self.loss_of(outputs, np.array(penalty))
+        loss = loss_of(self.problem, outputs, np.array(penalty))
         return Run(outputs, np.array(penalty), loss, measures[-1], solution.s)
 
     def _count(self, spec: Spec, solution: Solution) -> None:
@@ -192,3 +187,8 @@ class Study:
             raise Stopped(Status.INTERRUPTED)
         if solution.status is Status.STOPPED:
             raise Stopped(Status.BUDGET_SPENT)
+
+
+def loss_of(problem: Problem, outputs: Array, penalty: Array) -> Array:
+    """E at all times from outputs (n, N, k) and penalties (n,)."""
+    return np.array([problem.fit(z) for z in outputs]) + penalty

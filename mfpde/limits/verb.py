@@ -2,17 +2,28 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
+from numpy.typing import NDArray
 
 from mfpde import checks
+from mfpde.depth import Depth
+from mfpde.flows.solve import solve
 from mfpde.laws import DepthLaw, Law
 from mfpde.limits.law_in_depth import LawInDepth
 from mfpde.limits.progress import Display
 from mfpde.limits.result import Limit
 from mfpde.limits.search import Candidate, candidates
 from mfpde.limits.study import Stopped, Study
+from mfpde.measures.particles import ParticleMeasure
 from mfpde.problem import Problem
 from mfpde.runs.status import Status
+
+Array = NDArray[np.float64]
+
+# Particles of the run that looks for where a loss is reached.
+FEW = 256
 
 
 @checks.typed
@@ -24,6 +35,7 @@ def limit(
     rtol: float = 1e-4,
     times: int = 16,
     method: str = "auto",
+    loss_below: float | None = None,
     max_seconds: float | None = None,
     max_work: float | None = None,
     progress: bool | str = "auto",
@@ -42,8 +54,10 @@ def limit(
 
     The result's ``error`` is relative to the targets' root mean square and to E(ρ_0). Ctrl-C, and
     ``max_seconds`` or ``max_work`` (particles × depth nodes × gradients), end the search with the
-    best result so far. A ``progress`` line names the part under refinement, the error so far and
-    what is left.
+    best result so far. ``loss_below`` ends the flow where a run of few particles falls below half
+    of it, before ``s_end`` (``inf`` is allowed: times are then spaced by ratios); ``status`` is
+    LOSS_REACHED where loss and error together are below it. A ``progress`` line names the part
+    under refinement, the error so far and what is left.
 
     A callable law must be continuous in t but for a few jumps, without features narrower than
     1/500. A block of your own is taken to be smooth.
@@ -51,7 +65,8 @@ def limit(
     ends before there is a result; SolveError where a run fails.
     Sources: Chizat 2025 and Ding et al. 2021 for the limit.
     """
-    checks.positive("s_end", s_end)
+    if loss_below is None or s_end != np.inf:
+        checks.positive("s_end", s_end)
     if not 1e-10 <= checks.positive("rtol", rtol) <= 0.1:
         raise ValueError(f"rtol must be in [1e-10, 0.1]; given {rtol!r}")
     problem.refuse_entropy()
@@ -60,7 +75,7 @@ def limit(
     study = Study(
         problem,
         law,
-        np.linspace(0.0, s_end, checks.count("times", times, most=10**6) + 1),
+        _times(problem, view, method, s_end, loss_below, times),
         method=method,
         seed=seed,
         max_work=_budget("max_work", max_work),
@@ -71,7 +86,37 @@ def limit(
         best, status = _search(study, view, rtol)
     if best is None:
         raise ValueError(f"max_seconds or max_work: no result yet when the search ended. {status}")
-    return _result(study, best, status, rtol)
+    found = _result(study, best, status, rtol)
+    reached = loss_below is not None and found.loss[-1] + found.loss_error[-1] <= loss_below
+    return replace(found, status=Status.LOSS_REACHED) if reached and found.success else found
+
+
+def _times(
+    problem: Problem,
+    view: LawInDepth,
+    method: str,
+    s_end: float,
+    loss_below: float | None,
+    times: int,
+) -> Array:
+    """The times of the result, to where a run of few particles reaches half of ``loss_below``."""
+    count = checks.count("times", times, most=10**6)
+    if loss_below is None:
+        return np.linspace(0.0, s_end, count + 1)
+    rho0 = ParticleMeasure.from_law(
+        view.law, Depth(view.least_steps(), "rk4"), count=FEW, coupling="independent"
+    )
+    goal, rtol = 0.5 * checks.positive("loss_below", loss_below), 1e-3
+    run = solve(problem, rho0, s_end=s_end, method=method, rtol=rtol, loss_below=goal,
+                progress=False, raise_on_failure=False)  # fmt: skip
+    if np.isfinite(s_end):
+        return np.linspace(0.0, float(run.s[-1]) if run.loss[-1] <= goal else s_end, count + 1)
+    if run.loss[-1] > goal:
+        raise ValueError(
+            f"loss_below={loss_below:g} needs a finite s_end: a run of {FEW} particles stays at "
+            f"{run.loss[-1]:.3g}. {run.message}"
+        )
+    return np.append(0.0, np.geomspace(1.0 / count, 1.0, count) ** 3 * run.s[-1])
 
 
 def _budget(name: str, value: float | None) -> float:
@@ -101,6 +146,7 @@ def _result(study: Study, best: Candidate, status: Status, rtol: float) -> Limit
         status,
         study.work,
         study.seconds,
-        tuple(run.final for run in best.runs),
+        best.runs,
         best.parts,
+        study.yardstick,
     )

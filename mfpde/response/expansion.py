@@ -87,10 +87,11 @@ class Covariance(NamedTuple):
 
 
 class Probes(NamedTuple):
-    """R random perturbations ζ at the marks: ⟨g, ζ⟩ and ½ D²F[ζ, ζ], both (T, R, rows)."""
+    """R random perturbations ζ of ρ_0: ⟨g, ζ⟩ and ½ D²F[ζ, ζ] at the marks, both (T, R, rows)."""
 
     first: Array
     second: Array
+    rho0: ParticleMeasure
 
 
 def influences(run: Trajectory, rows: Rows | None, marks: Sequence[int]) -> list[Array]:
@@ -187,7 +188,7 @@ def probe(
         )
         first.append((plus - minus) / (2 * e))
         second.append(0.5 * (plus - 2 * base + minus) / e**2)
-    return Probes(np.stack(first, axis=1), np.stack(second, axis=1))
+    return Probes(np.stack(first, axis=1), np.stack(second, axis=1), rho0)
 
 
 def along(run: Trajectory, rows: Rows, x_new: Array | None, marks: Sequence[int]) -> Array:

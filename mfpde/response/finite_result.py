@@ -113,7 +113,7 @@ class FiniteSize:
         """How far the expansion is strained at this size, (T,): trusted below 0.5.
 
         The larger of the second-order term over the first (root mean squares over the data), and
-        of half the deviation of the outputs over the root mean square of the targets.
+        of half the deviation of the outputs over the root mean square of the targets or outputs.
         """
         strain = np.array([self._strain(self._factor(t, layers), t) for t in self._times])
         found: Array = strain / np.sqrt(self.blocks(layers, width))
@@ -167,7 +167,8 @@ class FiniteSize:
 
     def _strain(self, factor: Array, t: int) -> float:
         deviation = rms(factor[: self._data])
-        scale = float(np.sqrt(np.mean(np.square(self.problem.y)))) or 1.0
+        seen = self.limit[t, : self._data]
+        scale = max(float(np.sqrt(np.mean(np.square(v)))) for v in (self.problem.y, seen)) or 1.0
         tiny = np.finfo(float).tiny
         return max(float(self.spread[t]) / max(deviation, tiny), TRUSTED * deviation / scale)
 

@@ -61,9 +61,10 @@ def finite_size(
     adjoint of a run with ``particles`` points, linearised, gives in one sweep for all outputs the
     influence functions G_s(t, θ_0): how an output at time s moves with mass added to ρ_0 at
     (t, θ_0); and Var F = (1/LM) ∫ Var G(t, ·) dt, or (1/M) Var ∫ G dt. With more than 96 rows
-    (outputs at data and new points), or where ``probes`` are given, random perturbations of the
-    weights take their place. Runs of 4 and 16 Euler layers give the bias of depth, symmetric
-    differences along ``probes`` (48) perturbations, on a quarter of the points, that of width.
+    (outputs at data and new points), for relu, which has no second derivative, or where ``probes``
+    are given, random perturbations of the weights take their place. Runs of 4 and 16 Euler layers
+    give the bias of depth, symmetric differences along ``probes`` (48) perturbations, on a quarter
+    of the points, that of width.
 
     It is an expansion in 1/L and 1/√n: where it is strained ``trusted(L, M)`` is False.
 
@@ -71,13 +72,15 @@ def finite_size(
     Source: the fluctuations of an empirical measure, to first order through influence functions
     (von Mises 1947); the limit and its rates: Chizat 2025, Ding et al. 2021.
     """
-    marks = _marks(s_end, times)
+    step = None if step is None else whole_step(s_end, step)
+    marks = _marks(s_end, times, step)
     new = None if x_new is None else checks.array("x_new", x_new, ("n", problem.x.shape[1]))
     count = checks.count("particles", particles, least=32)
     study = _Study(problem, law, marks, Rows(problem, new), new, _coupling(coupling), count, seed)
     study.how = {"method": "rk45" if step is None else "gd", "rtol": rtol, "step": step}
     study.depth_steps = _depth_steps(coupling, checks.count("depth_steps", depth_steps))
-    by_rows = probes is None and study.rows.count <= MOST_ROWS
+    few = study.rows.count <= MOST_ROWS and trajectory.differentiable(problem.block)
+    by_rows = probes is None and few
     return study.result(by_rows, checks.count("probes", probes or PROBES, least=2, most=10**6))
 
 
@@ -168,6 +171,9 @@ class _Study:
 
     def _by_probes(self, found: expansion.Probes) -> _Width:
         """From ⟨g, ζ⟩, with the variance of the loss to first order set right by its adjoint."""
+        if not trajectory.differentiable(self.problem.block):
+            rough = [expansion.from_probes(first) for first in found.first]
+            return _Width(rough, None, None, found.rho0)
         g, rho0 = self._pulled(Depth(self.depth_steps, "rk4"), None)
         exact = [expansion.covariance(e, rho0, self.shared).trace for e in g]
         rough = [expansion.from_probes(first) for first in found.first]
@@ -231,15 +237,26 @@ class _Study:
         return {what: work / unit for what, work in self.work.items()}
 
 
-def _marks(s_end: float, times: int | Sequence[float]) -> list[float]:
+def whole_step(s_end: float, step: float) -> float:
+    """The longest step up to ``step`` of which ``s_end`` is a whole number, as networks take it."""
+    end, step = checks.positive("s_end", s_end), checks.positive("step", step)
+    if step > end:
+        raise ValueError(f"step must be <= s_end = {end:g}; given {step:g}")
+    return end / float(np.ceil(end / step * (1 - 1e-12)))
+
+
+def _marks(s_end: float, times: int | Sequence[float], step: float | None) -> list[float]:
     end = checks.positive("s_end", s_end)
     if isinstance(times, (int, np.integer)) and not isinstance(times, bool):
-        count = checks.count("times", times, most=10**4)
-        return [end / 2**k for k in range(count - 1, -1, -1)]
-    given = np.unique(checks.array("times", times, ("T",)))
-    if not given.size or given[0] <= 0 or given[-1] > end:
-        raise ValueError(f"times must lie in (0, s_end={end:g}]; given {times!r}")
-    return [*given[given < end].tolist(), end]
+        given = end / 2.0 ** np.arange(checks.count("times", times, most=10**4))
+    else:
+        given = np.unique(checks.array("times", times, ("T",)))
+        if not given.size or given[0] <= 0 or given[-1] > end:
+            raise ValueError(f"times must lie in (0, s_end={end:g}]; given {times!r}")
+    if step is not None:
+        given = np.maximum(np.round(given / step), 1.0) * step
+    found = [float(s) for s in np.unique(given) if s < end * (1 - 1e-12)]
+    return [*found, end]
 
 
 def _coupling(coupling: str | Path) -> str | Path:

@@ -72,6 +72,11 @@ def sensitivity(
     checks.positive("s_end", s_end)
     checks.choice("method", method, METHODS)
     problem.refuse_entropy()
+    if not trajectory.differentiable(problem.block):
+        raise ValueError(
+            f"block {problem.block!r} has no second derivative, which adjoints through training "
+            "need; use a smooth activation, such as 'gelu'"
+        )
     rho0 = ParticleMeasure.from_law(
         law, Depth(depth_steps, "rk4"), count=particles, rule=rule, seed=seed
     )

@@ -19,8 +19,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from mfpde.blocks import SHL, Block
 from mfpde.depth import EULER, HEUN, RK4
-from mfpde.flows.schemes import dormand_prince
+from mfpde.flows.schemes import tsitouras
 from mfpde.flows.schemes.explicit import descend
 from mfpde.flows.solve import solve
 from mfpde.measures.particles import ParticleMeasure
@@ -37,8 +38,13 @@ METHODS: dict[str, tuple[list[Array], Array]] = {
     "gd": (list(EULER.a), EULER.b),
     "heun": (list(HEUN.a), HEUN.b),
     "rk4": (list(RK4.a), RK4.b),
-    "rk45": (dormand_prince.A, dormand_prince.B[:6]),
+    "rk45": (tsitouras.A, tsitouras.B),
 }
+
+
+def differentiable(block: Block) -> bool:
+    """Whether second derivatives say how particles move: σ″ of relu is all in its kink."""
+    return not (isinstance(block, SHL) and not np.isfinite(block.activation.curvature))
 
 
 class Seeds(NamedTuple):

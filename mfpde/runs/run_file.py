@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import platform
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,9 +23,12 @@ from mfpde.runs.status import Status
 if TYPE_CHECKING:
     import h5py
 
+# What a run's control holds beside s and arrays.
+_SCALARS = [f.name for f in fields(Control) if f.name not in ("s", "state", "watch")]
+
 PathLike = str | os.PathLike[str]
 
-SCHEMA = 2
+SCHEMA = 3
 FORMAT = "mfpde run"
 
 
@@ -47,12 +50,7 @@ def _write(solution: Solution, file: h5py.File) -> None:
         **write_problem(problem, file),
         "measure": {"kind": rho.kind, **measure},
         "options": asdict(solution.options),
-        "control": {
-            "h": control.h,
-            "steps": control.steps,
-            "rejected": control.rejected_last,
-            "rate": control.rate,
-        },
+        "control": {name: getattr(control, name) for name in _SCALARS},
         "note": solution.note,
         "stats": solution.stats,
         "versions": versions(),
@@ -82,6 +80,7 @@ def write_problem(problem: Problem, file: h5py.File) -> dict[str, Any]:
         "loss": losses.spec_of(problem.loss),
         "penalty": asdict(problem.penalty),
         "temperature": problem.temperature,
+        "memory": problem.memory,
     }
 
 
@@ -97,6 +96,7 @@ def read_problem(file: h5py.File, config: dict[str, Any], block: Any) -> Problem
         weight_decay=config["penalty"]["quadratic"],
         quartic_decay=config["penalty"]["quartic"],
         temperature=config["temperature"],
+        memory=config.get("memory"),
     )
 
 
@@ -131,16 +131,8 @@ def _read(file: h5py.File, source: Path, block: Any) -> Solution:
     fixed = {name: array[...] for name, array in file.get("measure/fixed", {}).items()}
     rho = MEASURES[config["measure"].pop("kind")].from_spec(config["measure"], fixed, state)
     chosen = {**config["options"], "times": tuple(config["options"]["times"])}
-    saved = config["control"]
-    control = Control(
-        float(file.attrs["s"]),
-        state,
-        saved["h"],
-        saved["steps"],
-        saved["rejected"],
-        saved.get("rate", 0.0),
-        file["control/watch"][...],
-    )
+    arrays = {"state": state, "watch": file["control/watch"][...]}
+    control = Control(float(file.attrs["s"]), **arrays, **config["control"])
     solution = Solution(problem, rho, Options(**chosen), control, config["note"])
     for row in zip(*(file["series/" + name][...] for name in SERIES), strict=True):
         solution.record(*row)

@@ -33,6 +33,12 @@ class Control:
     steps: int = 0
     rejected_last: bool = False
     rate: float = 0.0  # largest eigenvalue at the last look, 0 if none
+    error: float = 0.0  # of the last accepted step beside what was allowed, 0 if none
+    method: str = ""  # the scheme at work, where "auto" changes it along the run
+    worth: float = 0.0  # gradients that the other method would have saved of late
+    switches: int = 0
+    drift: float = 0.0  # error of the loss by fixed steps so far, relative, as estimated
+    chosen: bool = False  # whether a fixed step is the default one
     watch: Array = field(default_factory=lambda: np.zeros((0, 0)))
 
 
@@ -125,8 +131,19 @@ class Solution:
 
     @property
     def message(self) -> str:
-        """How the run ended (the remedy, where it failed), and what ``method="auto"`` chose."""
-        return " ".join(part for part in (self.status.text, self.note) if part)
+        """How the run ended (the remedy, where it failed), what was chosen, and ``error``."""
+        parts = [self.status.text, self.note]
+        if self.error is not None:
+            parts.append(f"Fixed steps: error of the loss estimated at {self.error:.1e} of it.")
+        return " ".join(part for part in parts if part)
+
+    @property
+    def error(self) -> float | None:
+        """The error of the last loss, relative to it, that fixed steps are estimated to have made.
+
+        The sum of errors of single steps, by step doubling; None for methods that control it.
+        """
+        return self.control.drift if self.options.step is not None else None
 
     @checks.typed
     def at(self, s: float) -> Any:

@@ -38,6 +38,12 @@ class Status(Enum):
         "The loss rose in a step of fixed size, which a gradient flow never does: use a smaller "
         "step, method='rk45' or method='implicit'.",
     )
+    INACCURATE = (
+        False,
+        "The end was reached, but the default step of this fixed-step method made errors of more "
+        "than 5 % of the loss, as sol.error estimates. Use method='auto' or 'rk45' (error "
+        "control), or a smaller step=.",
+    )
     STEP_TOO_SMALL = (
         False,
         "The step size fell below rounding without meeting rtol or without lowering the loss: "

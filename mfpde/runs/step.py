@@ -16,13 +16,15 @@ class Step(NamedTuple):
 
     ``error`` is what the flow's norm takes: a change of the state, or of a grid its size (None
     without an estimate); ``dense`` maps a fraction of the step in [0, 1] to a state; ``refused``
-    says that the scheme itself finds the step too long.
+    says that the scheme itself finds the step too long; ``rate`` is λ_max from below, as far as the
+    stages of the step show it.
     """
 
     point: Any
     error: Array | float | None = None
     dense: Callable[[float], Array] | None = None
     refused: bool = False
+    rate: float | None = None
 
 
 @dataclass(frozen=True)
@@ -33,7 +35,8 @@ class Scheme:
     the longest step that a scheme may take from a point (a CFL limit): such a scheme is adaptive
     without an error estimate, its steps are as long as both limits allow. ``descends`` says that
     short steps lower the energy, so that one in which it rises is too long. A scheme with ``dense``
-    output serves save times inside a step; the others land on them.
+    output serves save times inside a step; the others land on them. ``share`` is the part
+    of the run's tolerance that errors of its steps may use.
     """
 
     name: str
@@ -44,6 +47,12 @@ class Scheme:
     dense: bool = False
     longest: Callable[[Any, Any], float] | None = None
     descends: bool = True
+    share: float = 1.0
+
+    @property
+    def watched(self) -> bool:
+        """Whether stability is looked after by power iterations beside the steps."""
+        return self.stability is not None and self.error_order is None
 
     @property
     def adaptive(self) -> bool:

@@ -1,8 +1,10 @@
 """Theorems as numbers, with their assumptions: kernel, convergence, landscape, exact solutions."""
 
+from mfpde.theory._assumptions import Assumption, Assumptions, assumptions
 from mfpde.theory._certificate import CRITERIA, Certificate, certificate
 from mfpde.theory._escape import Escape, escape, insert
 from mfpde.theory._finite_size import FiniteSizeFit, fit_finite_size
+from mfpde.theory._homogeneity import Homogeneity, homogeneity
 from mfpde.theory._kernel import (
     KernelEvolution,
     KernelSpectrum,
@@ -33,15 +35,19 @@ from mfpde.theory._polyak_lojasiewicz import (
 )
 from mfpde.theory._rates import Rate, fit_rate
 from mfpde.theory._required_size import RequiredSize, required_size
+from mfpde.theory._separation import Separation, separation
 from mfpde.theory._shallow import ShallowComparison, shallow_comparison
 from mfpde.theory._stationarity import Potential, Stationarity, stationarity
 
 __all__ = [
     "CRITERIA",
+    "Assumption",
+    "Assumptions",
     "Certificate",
     "Envelope",
     "Escape",
     "FiniteSizeFit",
+    "Homogeneity",
     "KernelEvolution",
     "KernelSpectrum",
     "LinearFlow",
@@ -50,9 +56,11 @@ __all__ = [
     "Potential",
     "Rate",
     "RequiredSize",
+    "Separation",
     "ShallowComparison",
     "Stationarity",
     "adjoint_bounds",
+    "assumptions",
     "certificate",
     "conserved_spectra",
     "depth_kernel",
@@ -62,6 +70,7 @@ __all__ = [
     "fit_loss_law",
     "fit_rate",
     "gradient_domination",
+    "homogeneity",
     "insert",
     "kernel_evolution",
     "kernel_spectrum",
@@ -74,6 +83,7 @@ __all__ = [
     "lipschitz",
     "polyak_lojasiewicz",
     "required_size",
+    "separation",
     "shallow_comparison",
     "stationarity",
     "tangent_kernel",

@@ -16,7 +16,7 @@ from mfpde.measures.particles import ParticleMeasure
 from mfpde.paths import Path
 from mfpde.problem import Problem
 from mfpde.response.finite_result import FiniteSize
-from mfpde.response.finite_size import finite_size
+from mfpde.response.finite_size import finite_size, whole_step
 from mfpde.response.size_search import Size
 
 # Particles and rk4 steps of the limit that finds a training time.
@@ -87,9 +87,9 @@ def required_size(
     within a quarter of the fewest possible. ``coupling`` "independent" needs LM of the order
     1/margin², "tied" (the start of Ding et al.) or paths in depth M of that order, at any depth.
 
-    Without ``s_end`` the limit is trained until its loss is ε/2, as in Ding et al. 2021, Thm 2
+    Without ``s_end`` the limit is trained until its loss is ε/2, as in Ding et al. 2021
     (which asks for L >= C/ε and M >= C/(ε²η)); without ``step`` it is a quarter of the limit's
-    stability bound over that time.
+    stability bound over that time. The step is shortened to make ``s_end`` a whole number of steps.
 
     Raises ValueError for bad arguments, and where no network reaches ε at that training time.
     """
@@ -117,7 +117,6 @@ def _check(
 
     from mfpde.resnet import train
 
-    steps = max(round(s_end / step), 1)
     run = train(
         problem,
         law,
@@ -125,7 +124,7 @@ def _check(
         width=size.width,
         seeds=count,
         s_end=s_end,
-        step=s_end / steps,
+        step=step,
         coupling=coupling,
         progress=False,
     )
@@ -163,7 +162,7 @@ def _training(
 ) -> tuple[float, float]:
     """Training time and step, from the limit where they are not given."""
     if s_end is not None and step is not None:
-        return checks.positive("s_end", s_end), checks.positive("step", step)
+        return checks.positive("s_end", s_end), whole_step(s_end, step)
     rho0 = ParticleMeasure.from_law(law, Depth(LIMIT_STEPS, "rk4"), count=LIMIT_PARTICLES)
     run = solve(
         problem,
@@ -175,7 +174,8 @@ def _training(
     )
     fastest = max(_fastest(problem, rho) for rho in (rho0, run.final))
     end = float(run.s[-1]) if s_end is None else s_end
-    return end, min(0.5 / fastest, end) if step is None else checks.positive("step", step)
+    longest = min(0.5 / fastest, end) if step is None else checks.positive("step", step)
+    return end, whole_step(end, min(longest, end))
 
 
 def _fastest(problem: Problem, rho: ParticleMeasure) -> float:

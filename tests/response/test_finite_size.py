@@ -172,6 +172,27 @@ def test_depth_terms_are_exact_for_quadratics_and_variances_for_loss():
     assert np.square(stretched.T @ slope).sum() == pytest.approx(7.0)
 
 
+def test_relu_is_probed_and_has_no_adjoint():
+    """Its second derivative is all in the kink, which no Hessian product sees."""
+    given = mfpde.Problem(X, np.sin(3 * X), block=mfpde.SHL(2, "relu"))
+    one = mfpde.finite_size(given, LAW, **HOW | {"times": 1, "particles": 1024})
+    assert one.influence is None
+    outputs, _ = trained(given, 8, 64, "independent", 200)
+    measured = np.sqrt(outputs.var(axis=0, ddof=1).mean())
+    assert np.sqrt(np.square(one.outputs_std(8, 64)).mean()) == pytest.approx(measured, rel=0.2)
+    with pytest.raises(ValueError, match="has no second derivative"):
+        mfpde.sensitivity(given, LAW, s_end=1.0)
+
+
+def test_times_are_whole_steps():
+    one = mfpde.finite_size(problem(), LAW, **HOW | {"times": [0.3, 1.1], "particles": 32})
+    assert one.s.tolist() == [0.25, 1.0, 2.0]
+    other = mfpde.finite_size(problem(), LAW, **HOW | {"times": 2, "particles": 32, "s_end": 2.1})
+    np.testing.assert_allclose(other.s, [2.1 * 4 / 9, 2.1])  # nine steps, as train takes them
+    with pytest.raises(ValueError, match="step must be <= s_end"):
+        mfpde.finite_size(problem(), LAW, **HOW | {"s_end": 0.1})
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [

@@ -365,6 +365,17 @@ def theory_escape(rho, folder):
     assert found.loss <= 0.95 * start
 
 
+def theory_separation(rho, folder):
+    found, it = theory.separation(rho, problem()), plain(problem(), rho)
+    gaps = []
+    for theta, mass in zip(it.theta, it.weights, strict=True):
+        angles = np.sort(np.arctan2(*theta[mass > 0].T))
+        gaps.append(0.5 * np.diff(angles, append=angles[0] + 2 * np.pi).max())
+    assert found.sphere is None  # tanh is not homogeneous
+    assert found.outer == ("u0",)
+    close(found.gap, min(gaps), 5e-3)
+
+
 def theory_certificate(rho, folder):
     flat = mfpde.ParticleMeasure(rho.theta, mfpde.Depth(rho.levels, "euler"), rho.weights)
     found, it = theory.certificate(problem(), flat), plain(problem(), flat)
@@ -469,6 +480,7 @@ CALLS: dict[str, Any] = {
     "theory.stationarity": lambda rho, _: theory.stationarity(problem(), rho),
     "theory.insert": lambda rho, _: theory.insert(rho, _direction(rho), 0.1),
     "theory.escape": lambda rho, _: theory.escape(problem(), rho),
+    "theory.separation": lambda rho, _: theory.separation(rho, problem()),
     "theory.certificate": lambda rho, _: theory.certificate(problem(), rho),
     "theory.shallow_comparison": lambda rho, _: theory.shallow_comparison(problem(), rho),
     "cot_distance": lambda rho, _: mfpde.cot_distance(rho, rho),

@@ -56,6 +56,7 @@ TABLE: dict[str, dict[str, str]] = {
     "theory.stationarity": ON_LAWS,
     "theory.insert": ON_LAWS,
     "theory.escape": ON_LAWS,
+    "theory.separation": PARTICLES_ONLY,
     "theory.certificate": PARTICLES_ONLY,
     "theory.shallow_comparison": PARTICLES_ONLY,
     "cot_distance": TRANSPORTED,
@@ -73,7 +74,8 @@ TABLE: dict[str, dict[str, str]] = {
 # Verbs of other things than a measure: blocks, laws, runs, numbers.
 OTHERS = {
     "check_block", "limit", "warmup", "finite_size", "sensitivity",
-    "theory.adjoint_bounds", "theory.conserved_spectra", "theory.fit_finite_size",
+    "theory.adjoint_bounds", "theory.assumptions", "theory.conserved_spectra",
+    "theory.fit_finite_size", "theory.homogeneity",
     "theory.fit_loss_law", "theory.fit_rate", "theory.gradient_domination", "theory.linear_bound",
     "theory.linear_closure", "theory.linear_margin", "theory.linear_multiplier",
     "theory.linear_rate", "theory.linear_scalar", "theory.required_size",

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import replace
 from functools import partial
 
-from mfpde.flows.schemes import dormand_prince, explicit, implicit
+from mfpde.flows.schemes import explicit, implicit, tsitouras
 from mfpde.runs.step import Scheme, Step
 
 __all__ = ["SCHEMES", "Scheme", "Step", "scheme"]
@@ -21,8 +21,8 @@ SCHEMES = {
         Scheme("gd", 1, explicit.euler, stability=2.0),
         Scheme("heun", 2, explicit.heun, stability=2.0),
         Scheme("rk4", 4, explicit.rk4, stability=2.785293563405282),
-        Scheme("rk45", 5, dormand_prince.step, error_order=5, dense=True),
-        Scheme("implicit", 2, implicit.step, error_order=2),  # and more columns: see ``scheme``
+        Scheme("rk45", 5, tsitouras.step, error_order=5, stability=tsitouras.STABILITY, dense=True),
+        Scheme("implicit", 2, implicit.step, error_order=2),  # of higher order: see ``scheme``
     )
 }
 
