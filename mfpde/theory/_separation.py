@@ -43,7 +43,7 @@ class Separation:
 
     @property
     def holds(self) -> bool | None:
-        """Whether a theorem that is about this block has its separation: proved, refuted or open."""
+        """Whether a theorem about this block has its separation: proved, refuted or open."""
         asked = [self.sphere] if self.homogeneity.two else []
         asked += [self.cylinder] if self.outer else []
         if any(asked):
