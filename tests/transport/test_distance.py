@@ -367,3 +367,26 @@ def test_the_uniform_distance_sees_one_depth_where_cot_sees_its_share():
     a, b = (mfpde.ParticleMeasure(x, mfpde.Depth(8, "euler")) for x in (theta, 0 * theta))
     assert transport.uniform_distance(a, b) == pytest.approx(1.0, rel=1e-12)
     assert mfpde.cot_distance(a, b) == pytest.approx(np.sqrt(1 / 8), rel=1e-12)
+
+
+def test_a_cauchy_sequence_has_its_limit_in_cot_and_none_in_the_uniform_distance():
+    """Means over 2^n cells of t ↦ t^(-1/4), which is in L² and unbounded: complete, not sup."""
+
+    def cells(n):
+        edges = np.linspace(0.0, 1.0, 2**n + 1)
+        means = 4 / 3 * np.diff(edges**0.75) / np.diff(edges)
+        return 0.5 * (edges[1:] + edges[:-1]), means[:, None, None]
+
+    def norm2(n):
+        return float(np.mean(cells(n)[1] ** 2))
+
+    end = 11
+    cot = np.array([mfpde.cot_distance(cells(n), cells(end)) for n in range(2, end - 1)])
+    exact = np.sqrt([norm2(end) - norm2(n) for n in range(2, end - 1)])  # means are projections
+    np.testing.assert_allclose(cot, exact, rtol=1e-7)
+    assert np.all(np.diff(cot) < 0)
+    steps = [mfpde.cot_distance(cells(n), cells(n + 1)) for n in range(2, end)]
+    ratio = np.array(steps[1:]) / steps[:-1]
+    np.testing.assert_allclose(ratio, 2**-0.25, atol=0.02)  # a convergent series: Cauchy
+    sup = [transport.uniform_distance(cells(n), cells(n + 1)) for n in range(2, end)]
+    assert np.all(np.diff(sup) > 0)  # Cauchy in COT only
