@@ -44,11 +44,11 @@ def problems() -> dict[str, tuple[mfpde.Problem, laws.Law]]:
     z = data.principal_components(images, 3)[chosen]
     digits = mfpde.Problem(z, data.one_hot(labels[chosen]), block=mfpde.SHL(6), **how)
     z = np.array([[1.0, 1.0], [-1.0, -1.0], [1.0, -1.0], [-1.0, 1.0], [0.2, 0.4], [-0.5, 0.3]])
-    either, how = (z.prod(axis=1) < 0).astype(int), {"loss": "cross_entropy", **how}
+    y, how = (z.prod(axis=1) < 0).astype(int), {"loss": "cross_entropy", **how}
     return {
         "sine": (sine, laws.Gaussian([1.0, 1.0, 2.0, 2.0, 1.0])),
         "digits": (digits, laws.Gaussian(1.0, dim=13)),
-        "xor": (mfpde.Problem(z, either, block=mfpde.SHL(4, "gelu"), **how), laws.Gaussian(1.0, 9)),
+        "xor": (mfpde.Problem(z, y, block=mfpde.SHL(4, "gelu"), **how), laws.Gaussian(1.0, dim=9)),
     }
 
 
