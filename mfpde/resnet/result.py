@@ -94,11 +94,7 @@ class Training:
 
     def plot(self) -> Figure:
         """Loss of every network over training time, and what was observed, as a figure."""
-        layers, width = self.theta.shape[1:3]
-        count = len(self.seeds)
-        return plots.networks(
-            self.s, self.loss, self.observed, f"{count} networks, L = {layers}, M = {width}"
-        )
+        return plots.trained(self)
 
     @checks.typed
     def save(self, path: PathLike) -> None:

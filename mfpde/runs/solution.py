@@ -308,8 +308,7 @@ class Solution:
 
     def plot(self) -> Figure:
         """Loss, gradient norm, what was observed over training time, as a matplotlib figure."""
-        title = f"{self.options.method}, {self.control.steps} steps"
-        return plots.training(self.s, self.loss, self.gradient_norm2, title, self.observed)
+        return plots.training(self)
 
     def to_xarray(self) -> Any:
         """Series and saved states as an ``xarray.Dataset`` (needs the extra ``xarray``)."""
