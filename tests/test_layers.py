@@ -12,7 +12,8 @@ PACKAGE = Path(__file__).resolve().parents[1] / "mfpde"
 
 # From the ground up; a room may import from its own floor's files and from all rooms below.
 FLOORS = [
-    ["kernels", "checks", "archives"],
+    ["kernels", "checks"],
+    ["archives"],
     ["activations", "losses", "penalty", "laws", "paths", "depth", "data"],
     ["blocks"],
     ["problem", "measures"],
