@@ -48,6 +48,7 @@ class ParticlesCarried(LayeredCarried):
     """Data carried through particles θ (K, M, p)."""
 
     operator: ParticleOperator
+    averages = True
 
     @cached_property
     def variation(self) -> Array:
@@ -81,6 +82,9 @@ class ParticlesCarried(LayeredCarried):
     @cached_property
     def kernel(self) -> Any:
         return propagate.tangent_kernel(self.layers, self.passed, self.operator.problem.readout)
+
+    def mean_kernel(self, root: Array | None = None) -> Array:
+        return propagate.mean_kernel(self.layers, self.passed, self.read(root))
 
     def _gradient(self, by_theta: Array) -> Array:
         """∂E_h/∂θ_kj over ω_k; the weight a_kj is left out of the block's sums already."""

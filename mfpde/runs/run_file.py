@@ -19,6 +19,7 @@ from mfpde.runs.atomic import replacing
 from mfpde.runs.options import Options
 from mfpde.runs.solution import SERIES, Control, Solution
 from mfpde.runs.status import Status
+from mfpde.runs.step import Solving
 
 if TYPE_CHECKING:
     import h5py
@@ -130,6 +131,7 @@ def _read(file: h5py.File, source: Path, block: Any) -> Solution:
     rho = MEASURES[config["measure"].pop("kind")].from_spec(config["measure"], fixed, state)
     chosen = {**config["options"], "times": tuple(config["options"]["times"])}
     arrays = {"state": state, "watch": file["control/watch"][...]}
+    config["control"]["solving"] = Solving(*config["control"]["solving"])
     control = Control(float(file.attrs["s"]), **arrays, **config["control"])
     solution = Solution(problem, rho, Options(**chosen), control, config["note"])
     for row in zip(*(file["series/" + name][...] for name in SERIES), strict=True):

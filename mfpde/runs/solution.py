@@ -14,6 +14,7 @@ from mfpde.measures import Measure
 from mfpde.problem import Problem
 from mfpde.runs.options import Options
 from mfpde.runs.status import Status
+from mfpde.runs.step import Solving
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -39,6 +40,7 @@ class Control:
     switches: int = 0
     drift: float = 0.0  # error of the loss by fixed steps so far, relative, as estimated
     chosen: bool = False  # whether a fixed step is the default one
+    solving: Solving = Solving()  # what the linear solves of the last step have shown
     watch: Array = field(default_factory=lambda: np.zeros((0, 0)))
 
 
