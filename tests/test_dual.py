@@ -106,9 +106,9 @@ def test_the_averaged_kernel_is_the_mean_of_the_diagonal_blocks(loss, method):
 
 def test_the_averaged_kernel_of_a_grid():
     problem, _ = random_case(mfpde.SHL(1), "rk4", "squared")
-    many = mfpde.Problem(
-        problem.x[:, :1], problem.x[:, :1] @ [[1.0, -1.0]], block=mfpde.SHL(1), readout=[[1.0], [-0.5]]
-    )
+    x = problem.x[:, :1]
+    block, readout = mfpde.SHL(1), [[1.0], [-0.5]]
+    many = mfpde.Problem(x, x @ [[1.0, -1.0]], block=block, readout=readout)
     rho = mfpde.GridMeasure.from_law(
         mfpde.laws.Gaussian(0.8, dim=3), DEPTH, cells=6, box=[(-3.5, 3.5)] * 3
     )

@@ -100,9 +100,7 @@ def _memory() -> float:
 class Chosen:
     """The dual systems of one step, whose displacement may err by ``allowed`` in the COT norm."""
 
-    def __init__(
-        self, flow: Any, point: Any, allowed: float, *, solves: int, kernels: int
-    ) -> None:
+    def __init__(self, flow: Any, point: Any, allowed: float, *, solves: int, kernels: int) -> None:
         self._flow, self._allowed = flow, allowed
         self._costs = costs(flow, point, solves, kernels)
         self._begin(chosen(self._costs, flow.solving.kind))

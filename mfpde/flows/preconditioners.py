@@ -1,4 +1,4 @@
-"""What conjugate gradients on I + γG are preconditioned by: approximations of G, good for every γ."""
+"""Preconditioners of conjugate gradients on I + γG: approximations of G, good for every γ."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Which of its two methods "auto" works with, judged after every step by counts alone.
 
 An explicit step costs six gradients and is bound by stability, h λ_max <= 3.2, or by accuracy; an
-implicit one costs kernels, factorisations or products (``prices``) and is bound by accuracy only. Where
+implicit one costs what its dual systems do (``prices``) and is bound by accuracy only. Where
 stability binds the explicit method, its error estimate says how far accuracy would reach: g times
 as far, g = error^(−1/5), and implicit steps were measured to be ``reach``·g² times as long, within
 a factor of 2 at 60 points of seven problems. In an implicit step, the explicit cost of the same

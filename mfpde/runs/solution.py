@@ -40,7 +40,7 @@ class Control:
     switches: int = 0
     drift: float = 0.0  # error of the loss by fixed steps so far, relative, as estimated
     chosen: bool = False  # whether a fixed step is the default one
-    solving: Solving = Solving()  # what the linear solves of the last step have shown
+    solving: Solving = field(default_factory=Solving)  # dual systems so far
     watch: Array = field(default_factory=lambda: np.zeros((0, 0)))
 
 
