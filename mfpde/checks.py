@@ -263,6 +263,17 @@ def memory(name: str, needed: float, remedy: str) -> None:
         )
 
 
+def memory_for(name: str, given: float | None) -> float:
+    """Bytes that may be used: ``given``, or half of what this machine has.
+
+    Raises ValueError where ``given`` is more than there is.
+    """
+    if given is None:
+        return 0.5 * _memory_limit()
+    memory(f"{name} = {given:g}", given, "give less")
+    return given
+
+
 @functools.cache
 def _memory_limit() -> float:
     """Bytes of this machine, or of the control group that the process lives in."""

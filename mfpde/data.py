@@ -5,12 +5,11 @@ from __future__ import annotations
 import os
 from pathlib import Path
 from typing import Any
-from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mfpde import checks
+from mfpde import archives, checks
 
 Array = NDArray[np.float64]
 
@@ -62,14 +61,12 @@ def _bundled(name: str) -> tuple[Array, NDArray[Any]]:
 def _npz(path: Path, inputs: Any, targets: Any) -> tuple[NDArray[Any], NDArray[Any]]:
     if inputs is not None or targets is not None:
         raise ValueError(f"inputs and targets name columns of a .csv; {path.name} is an .npz")
-    try:
-        with np.load(path) as archive:
-            for names in (("x", "y"), ("x_train", "y_train")):
-                if all(name in archive for name in names):
-                    return archive[names[0]], archive[names[1]]
-            found = ", ".join(archive.files) or "nothing"
-    except (OSError, ValueError, EOFError, BadZipFile) as error:
-        raise ValueError(f"data: {path.name} is not a readable .npz ({error})") from None
+    layouts = (("x", "y"), ("x_train", "y_train"))
+    held, names = archives.read_npz(path, [name for pair in layouts for name in pair])
+    for x, y in layouts:
+        if x in held and y in held:
+            return held[x], held[y]
+    found = ", ".join(names) or "nothing"
     raise ValueError(f"data: {path.name} must hold x and y, or x_train and y_train; found {found}")
 
 

@@ -80,7 +80,7 @@ def first_variation(problem: Problem, rho: Measure, theta: ArrayLike | None = No
         points = np.broadcast_to(points, (levels, *points.shape))
     dtype = carried.state.dtype
     points = checks.array("theta", points, (levels, "n", problem.block.size), dtype=dtype)
-    out = np.stack([carried.potential_at(k, part) for k, part in enumerate(points)])
+    out: Array = carried.potentials(points)
     return out + problem.penalty.value(points)
 
 

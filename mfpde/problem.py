@@ -33,6 +33,10 @@ class Problem:
     measure with a density has, so that τ > 0 needs a ``GridMeasure``. "Loss" means E without the
     entropy everywhere in the package, "energy" all of it.
 
+    ``memory``: bytes that hidden and adjoint states may take, half of the machine's by default.
+    Data that need more are carried in blocks, by particles and grids, and sums over data are made
+    block by block.
+
     A block that is not the package's own is checked by ``check_block`` on these data.
 
     Raises ValueError for shapes that do not fit together, non-finite data, unknown names, or a
@@ -54,6 +58,7 @@ class Problem:
         weight_decay: float = 0.0,
         quartic_decay: float = 0.0,
         temperature: float = 0.0,
+        memory: float | None = None,
     ) -> None:
         if not isinstance(block, Block):
             raise TypeError(f"block must be a mfpde.Block; given {type(block).__name__}")
@@ -64,6 +69,7 @@ class Problem:
             checks.positive("quartic_decay", quartic_decay, zero=True),
         )
         self.temperature = checks.positive("temperature", temperature, zero=True)
+        self.memory = None if memory is None else checks.positive("memory", memory)
         x = checks.array("x", x, ("N", "d_in"))
         self.embed = _frozen(_embedding(embed, block.dim, x.shape[1]))
         rows = None if isinstance(readout, str) else checks.array("readout", readout, ("k", "d"))
@@ -96,6 +102,13 @@ class Problem:
         other._take(data, y, weights, self.outputs, self.outputs)
         if other.outputs != self.outputs:
             raise ValueError(f"y must have {self.outputs} columns; given {other.outputs}")
+        return other
+
+    def part(self, rows: slice) -> Problem:
+        """The same problem on some rows of its data, whose weights stay as they are."""
+        other = copy(self)
+        other.x, other.y = self.x[rows], self.y[rows]
+        other.weights = None if self.weights is None else self.weights[rows]
         return other
 
     # -- the data's term of E, for outputs z (N, k) -----------------------------------------------

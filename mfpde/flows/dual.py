@@ -71,10 +71,10 @@ def costs(flow: Any, point: Any, solves: int, kernels: int) -> dict[str, float]:
     """Gradients that the solves of one step, at so many points, are worth by each way there is."""
     seen = flow.solving
     found = {PRODUCTS: solves * (seen.products + 1.0)}
-    if point.carried.averages:
-        found[AVERAGED] = prices.mean_kernel(flow, point) + solves * (seen.averaged + 1.0)
+    if point.carried.averages and fits(flow.problem.size):
+        found[AVERAGED] = prices.mean_kernel(flow) + solves * (seen.averaged + 1.0)
     if fits(flow.rows):
-        factors = solves * (prices.factorisation(flow, point) + 1.0)
+        factors = solves * (prices.factorisation(flow) + 1.0)
         found[FACTORISED] = kernels * prices.kernel(flow) + factors
     return found
 

@@ -25,20 +25,20 @@ def kernel(flow: Any) -> float:
     return 5.0 + 1.1 * flow.rows**2 / work(flow.problem)
 
 
-def factorisation(flow: Any, point: Any) -> float:
+def factorisation(flow: Any) -> float:
     """Gradients that factorising a formed system is worth."""
-    return 0.2 + 0.7 * _factors(flow, point, flow.rows)
+    return 0.2 + 0.7 * _factors(flow, flow.rows)
 
 
-def mean_kernel(flow: Any, point: Any) -> float:
+def mean_kernel(flow: Any) -> float:
     """Gradients that the averaged kernel with its eigenvalues is worth."""
     problem = flow.problem
     blocks = problem.outputs * (2.0 + 2.2 * problem.size**2 / work(problem))
-    return blocks + 0.2 + 21.0 * _factors(flow, point, problem.size)
+    return blocks + 0.2 + 21.0 * _factors(flow, problem.size)
 
 
-def _factors(flow: Any, point: Any, rows: int) -> float:
+def _factors(flow: Any, rows: int) -> float:
     """Multiplications of a factorisation over those of a gradient."""
     problem = flow.problem
-    particles = max(point.state.size // problem.block.size, 1)
+    particles = max(flow.rho.state.size // problem.block.size, 1)
     return float(rows**3 / (3.0 * particles * work(problem)))

@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 import importlib.util
-import io
 import os
-import pickle
-import tarfile
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
-from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mfpde import checks
+from mfpde import archives, checks
 
 Images = NDArray[np.uint8]
 Labels = NDArray[np.int64]
@@ -80,8 +76,8 @@ def load_images(
     ``source`` may be the folder or the tar archive of CIFAR-10 or CIFAR-100 (python version; the
     pickles may hold nothing but arrays, text and numbers), or an ``.npz`` with x_train, y_train,
     x_test, y_test, images (N, 3, H, W), (N, H, W, 3) or (N, H, W) in 0..255. An ``.npz`` with
-    ``x_train_packed`` wants the module that packed it, a Python file with ``load_packed(path)``:
-    ``unpacker``, else ``imgpack.py`` beside the archive. That file is run.
+    ``x_train_packed`` wants the module that packed it, ``unpacker``, a Python file with
+    ``load_packed(path)``. That file is run; no other is, and no file beside the data.
 
     Raises FileNotFoundError or ValueError that say what is wrong.
     """
@@ -113,12 +109,7 @@ def _digits() -> ImageData:
 
 
 def _npz(path: Path, unpacker: str | os.PathLike[str] | None) -> list[NDArray[Any]]:
-    try:
-        with np.load(path) as archive:
-            found = archive.files
-            held = {name: archive[name] for name in NAMES if name in found}
-    except (OSError, ValueError, EOFError, BadZipFile) as error:
-        raise ValueError(f"data: {path.name} is not a readable .npz ({error})") from None
+    held, found = archives.read_npz(path, NAMES)
     if "x_train_packed" in found:
         held = _unpacked(path, unpacker)
     missing = [name for name in NAMES if name not in held]
@@ -128,67 +119,54 @@ def _npz(path: Path, unpacker: str | os.PathLike[str] | None) -> list[NDArray[An
 
 
 def _unpacked(path: Path, unpacker: str | os.PathLike[str] | None) -> dict[str, NDArray[Any]]:
-    module = Path(unpacker) if unpacker else path.with_name("imgpack.py")
-    if not module.is_file():
-        raise FileNotFoundError(
-            f"unpacker: {path.name} is packed, and there is no {module}; name the file that has "
-            "its load_packed"
+    if unpacker is None:
+        raise ValueError(
+            f"unpacker: {path.name} is packed; name the Python file that has its load_packed. That "
+            "file is run: none is looked for beside the data"
         )
+    module = Path(unpacker)
+    if not module.is_file():
+        raise FileNotFoundError(f"unpacker: there is no {module}")
     spec = importlib.util.spec_from_file_location(module.stem, module)
     if spec is None or spec.loader is None:
         raise ValueError(f"unpacker must be a Python file; given {module}")
     loaded = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(loaded)
-    return loaded.load_packed(path)
+    held: dict[str, NDArray[Any]] = loaded.load_packed(path)
+    return held
 
 
 def _files(path: Path) -> dict[str, bytes]:
     """The CIFAR batches in a folder or tar archive, by name."""
     wanted = {name for train, test, _ in CIFAR.values() for name in (*train, *test)}
-    if path.is_dir():
-        return {file.name: file.read_bytes() for file in path.rglob("*") if file.name in wanted}
-    try:
-        with tarfile.open(path) as archive:
-            members = [m for m in archive if m.isfile() and Path(m.name).name in wanted]
-            return {Path(m.name).name: archive.extractfile(m).read() for m in members}  # type: ignore[union-attr]
-    except tarfile.TarError as error:
-        raise ValueError(
-            f"data must be a .npz, a folder or a tar archive; {path.name} is none ({error})"
-        ) from None
+    return (archives.read_folder if path.is_dir() else archives.read_tar)(path, wanted)
 
 
 def _cifar(files: dict[str, bytes], path: Path) -> tuple[str, list[NDArray[Any]]]:
     for name, (train, test, key) in CIFAR.items():
         if all(part in files for part in (*train, *test)):
-            sets = [_batches([files[part] for part in parts], key) for parts in (train, test)]
+            sets = [_batches({part: files[part] for part in parts}, key) for parts in (train, test)]
             return name, [array for pair in sets for array in pair]
     found = ", ".join(sorted(files)) or "none"
     raise ValueError(f"data: {path} does not hold all batches of CIFAR-10 or -100; found {found}")
 
 
-def _batches(raw: list[bytes], key: bytes) -> tuple[Images, Labels]:
-    held = [_Arrays(io.BytesIO(one), encoding="bytes").load() for one in raw]
-    x = np.concatenate([one[b"data"] for one in held]).reshape(-1, 3, 32, 32)
-    return x, np.concatenate([one[key] for one in held])
+def _batches(raw: dict[str, bytes], key: bytes) -> tuple[Images, Labels]:
+    held = [_batch(name, archives.unpickled(one, name), key) for name, one in raw.items()]
+    x, y = (np.concatenate(part) for part in zip(*held, strict=True))
+    return x.reshape(-1, 3, 32, 32), y
 
 
-class _Arrays(pickle.Unpickler):
-    """Reads pickles of arrays, text and numbers, and refuses any that would run code."""
-
-    _ALLOWED = frozenset(
-        {
-            ("numpy.core.multiarray", "_reconstruct"),
-            ("numpy._core.multiarray", "_reconstruct"),
-            ("numpy", "ndarray"),
-            ("numpy", "dtype"),
-            ("_codecs", "encode"),
-        }
+def _batch(name: str, held: Any, key: bytes) -> tuple[Images, Labels]:
+    """The images, as rows, and labels of one batch."""
+    x, y = (
+        (held.get(b"data"), held[key]) if isinstance(held, dict) and key in held else (None, None)
     )
-
-    def find_class(self, module: str, name: str) -> Any:
-        if (module, name) not in self._ALLOWED:
-            raise ValueError(f"data: a batch asks for {module}.{name}, which no CIFAR batch does")
-        return super().find_class(module.replace("numpy.core", "numpy._core"), name)
+    images = isinstance(x, np.ndarray) and x.dtype == np.uint8 and x.shape[1:] == (3072,)
+    labels = isinstance(y, list) and all(type(label) is int for label in y)
+    if x is None or not images or not labels:
+        raise ValueError(f"data: {name} must hold rows of 3072 bytes and a list of labels")
+    return x, np.array(y, np.int64)
 
 
 def _checked(name: str, *arrays: NDArray[Any]) -> ImageData:

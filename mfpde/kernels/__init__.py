@@ -15,15 +15,9 @@ FASTMATH = {"nsz", "arcp", "contract", "afn", "reassoc"}
 PARALLEL_FROM = 1 << 17
 
 
-@contextmanager
-def threads_for(operations: int) -> Iterator[None]:
-    """Within this context, kernels run on one thread if there is little to do."""
-    before = numba.get_num_threads()
-    numba.set_num_threads(before if operations >= PARALLEL_FROM else 1)
-    try:
-        yield
-    finally:
-        numba.set_num_threads(before)
+def threads_for(operations: int) -> int:
+    """How many threads to use: one if there is little to do."""
+    return int(numba.get_num_threads()) if operations >= PARALLEL_FROM else 1
 
 
 @lru_cache(maxsize=1)

@@ -6,6 +6,7 @@ import numpy as np
 from numba import njit, prange
 
 from mfpde.kernels import PARALLEL_FROM, elementary
+from mfpde.kernels.regions import shared
 
 TANH, SIGMOID, SOFTPLUS, GELU, SILU, RELU, SIN = range(7)
 
@@ -129,28 +130,44 @@ def _beyond_sin(z):
 @njit(cache=True, parallel=True, error_model="numpy")
 def _values_parallel(code, z, s):
     for c in prange((z.size + CHUNK - 1) // CHUNK):
-        lo, hi = c * CHUNK, min((c + 1) * CHUNK, z.size)
-        sigma_chunk(code, z[lo:hi], s[lo:hi])
+        _values_share(c, code, z, s)
+
+
+@njit(cache=True, error_model="numpy")
+def _values_share(c, code, z, s):
+    lo, hi = c * CHUNK, min((c + 1) * CHUNK, z.size)
+    sigma_chunk(code, z[lo:hi], s[lo:hi])
 
 
 @njit(cache=True, parallel=True, error_model="numpy")
 def _slopes_parallel(code, z, s, ds):
     for c in prange((z.size + CHUNK - 1) // CHUNK):
-        lo, hi = c * CHUNK, min((c + 1) * CHUNK, z.size)
-        slope_chunk(code, z[lo:hi], s[lo:hi], ds[lo:hi])
+        _slopes_share(c, code, z, s, ds)
+
+
+@njit(cache=True, error_model="numpy")
+def _slopes_share(c, code, z, s, ds):
+    lo, hi = c * CHUNK, min((c + 1) * CHUNK, z.size)
+    slope_chunk(code, z[lo:hi], s[lo:hi], ds[lo:hi])
 
 
 def values(code: int, z: np.ndarray) -> np.ndarray:
     """σ(z) for a flat array, in its precision."""
     s = np.empty_like(z)
-    (_values_parallel if z.size >= PARALLEL_FROM else sigma_chunk)(code, z, s)
+    if z.size >= PARALLEL_FROM:
+        shared(_values_parallel, _values_share, -(-z.size // CHUNK), code, z, s)
+    else:
+        sigma_chunk(code, z, s)
     return s
 
 
 def values_and_slopes(code: int, z: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """σ(z) and σ′(z) for a flat array, in its precision."""
     s, ds = np.empty_like(z), np.empty_like(z)
-    (_slopes_parallel if z.size >= PARALLEL_FROM else slope_chunk)(code, z, s, ds)
+    if z.size >= PARALLEL_FROM:
+        shared(_slopes_parallel, _slopes_share, -(-z.size // CHUNK), code, z, s, ds)
+    else:
+        slope_chunk(code, z, s, ds)
     return s, ds
 
 

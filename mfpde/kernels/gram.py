@@ -15,6 +15,7 @@ import numpy as np
 from numba import njit, prange
 
 from mfpde.kernels import FASTMATH, PARALLEL_FROM, serial_blas, threads_for
+from mfpde.kernels.regions import shared
 
 ROWS = 192  # rows of a block: its products stay in cache between BLAS and the Hadamard sum
 COLUMNS = 1 << 22  # entries of a slice of J
@@ -32,8 +33,8 @@ def flat(factors, bias, out):
         if part.shape[1] < count:
             part = np.ascontiguousarray(part)
         for e, (x, q, s, t) in enumerate(factors):
-            with threads_for(part.size):
-                _add_rows(part, x, q, s, t, lo, e == 0)
+            threads = threads_for(part.size)
+            shared(_add_rows, _add_share, threads, threads, part, x, q, s, t, lo, e == 0)
         _add_outer(part.reshape(rows, -1), out)
 
 
@@ -67,12 +68,18 @@ def _share(work, rows, size, depth):
             list(pool.map(work, [blocks[k::threads] for k in range(threads)]))
 
 
-@njit(cache=True, parallel=True, fastmath=FASTMATH, error_model="numpy")
-def _add_rows(out, x, q, s, t, lo, first):
-    """Add one evaluation to a slice of J; the first one overwrites."""
-    d = x.shape[1]
+@njit(cache=True, parallel=True, error_model="numpy")
+def _add_rows(shares, out, x, q, s, t, lo, first):
+    for share in prange(shares):
+        _add_share(share, shares, out, x, q, s, t, lo, first)
+
+
+@njit(cache=True, fastmath=FASTMATH, error_model="numpy")
+def _add_share(share, shares, out, x, q, s, t, lo, first):
+    """Add one evaluation to a share of the rows of a slice of J; the first one overwrites."""
+    d, rows = x.shape[1], out.shape[0]
     c = q.shape[0] // x.shape[0]
-    for r in prange(out.shape[0]):
+    for r in range(share * rows // shares, (share + 1) * rows // shares):
         i = r // c
         for j in range(out.shape[1]):
             row, sij, trj = out[r, j], s[i, lo + j], t[r, lo + j]
@@ -121,14 +128,20 @@ def _add_products(out, g, x, q, s):
 
 def mirror(out):
     """Copy the lower triangle onto the upper one."""
-    with threads_for(out.size):
-        _mirror(out)
+    threads = threads_for(out.size)
+    shared(_mirror, _mirror_share, threads, threads, out)
 
 
 @njit(cache=True, parallel=True)
-def _mirror(out):
+def _mirror(shares, out):
+    for share in prange(shares):
+        _mirror_share(share, shares, out)
+
+
+@njit(cache=True)
+def _mirror_share(share, shares, out):
     n, tile = out.shape[0], 64
-    for block in prange((n + tile - 1) // tile):
+    for block in range(share, (n + tile - 1) // tile, shares):
         lo, hi = block * tile, min((block + 1) * tile, n)
         for left in range(0, hi, tile):
             for r in range(lo, hi):

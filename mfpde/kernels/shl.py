@@ -15,6 +15,7 @@ from numba import njit, prange
 
 from mfpde.kernels.activate import FROM_VALUE, sigma_chunk, slope_chunk, slope_from_value
 from mfpde.kernels.narrow import TOGETHER, pull_pair
+from mfpde.kernels.regions import shared
 from mfpde.kernels.tiles import ADD, BYTES, NARROW, SET, combine, correlate, multiply
 from mfpde.kernels.workspace import Blocks, Kept, add, particles_together, read, scale, write
 
@@ -30,10 +31,8 @@ def forward(code, bias, depth, theta, weights, start, keep=False):
     kept = _keep(depth, theta, path) if keep and code in FROM_VALUE else None
     plan = planned(code, bias, depth, theta, weights)
     blocks, work, store = dealt(depth, theta, path, kept)
-    if blocks.threads > 1:
-        _forward_parallel(*plan, blocks.length, work, store, stages, path)
-    else:
-        _forward_share(0, *plan, blocks.length, work, store, stages, path)
+    arguments = (*plan, blocks.length, work, store, stages, path)
+    shared(_forward_parallel, _forward_share, blocks.threads, *arguments)
     return stages, path, kept
 
 
@@ -45,10 +44,8 @@ def adjoint(code, bias, depth, theta, weights, stages, terminal, kept=None):
     plan = planned(code, bias, depth, theta, weights)
     blocks, work, store = dealt(depth, theta, path, kept)
     gradient = np.zeros((blocks.threads, *theta.shape), theta.dtype)
-    if blocks.threads > 1:
-        _adjoint_parallel(*plan, blocks.length, work, store, stages, cotangents, path, gradient)
-    else:
-        _adjoint_share(0, *plan, blocks.length, work, store, stages, cotangents, path, gradient)
+    arguments = (*plan, blocks.length, work, store, stages, cotangents, path, gradient)
+    shared(_adjoint_parallel, _adjoint_share, blocks.threads, *arguments)
     for other in gradient[1:]:
         gradient[0] += other
     return cotangents, path, gradient[0]

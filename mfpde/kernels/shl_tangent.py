@@ -13,6 +13,7 @@ import numpy as np
 from numba import njit, prange
 
 from mfpde.kernels.activate import slope_chunk, slope_from_value
+from mfpde.kernels.regions import shared
 from mfpde.kernels.shl import dealt, planned
 from mfpde.kernels.tiles import ADD, BYTES, SET, combine, multiply
 from mfpde.kernels.workspace import add, particles_together, read, scale, write
@@ -24,10 +25,8 @@ def tangent(code, bias, depth, theta, weights, stages, change, kept=None):
     plan = planned(code, bias, depth, theta, weights)
     change = np.ascontiguousarray(change, theta.dtype)
     blocks, work, store = dealt(depth, theta, path, kept)
-    if blocks.threads > 1:
-        _tangent_parallel(*plan, change, blocks.length, work, store, stages, path[1])
-    else:
-        _tangent_share(0, *plan, change, blocks.length, work, store, stages, path[1])
+    arguments = (*plan, change, blocks.length, work, store, stages, path[1])
+    shared(_tangent_parallel, _tangent_share, blocks.threads, *arguments)
     return path[1]
 
 

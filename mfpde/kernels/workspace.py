@@ -49,8 +49,12 @@ class Kept:
     def __init__(self, blocks: Blocks, entries: int, dtype: np.dtype) -> None:
         self.blocks = blocks
         size = blocks.count * entries
-        fits = Kept.spare and Kept.spare[0].size >= size and Kept.spare[0].dtype == dtype
-        self.memory = Kept.spare.pop() if fits else np.empty(size, dtype)
+        try:
+            spare = Kept.spare.pop()  # in one step: threads may meet here
+        except IndexError:
+            spare = np.empty(0, dtype)
+        fits = spare.size >= size and spare.dtype == dtype
+        self.memory = spare if fits else np.empty(size, dtype)
         self.values = self.memory[:size].reshape(blocks.count, entries)
 
     def __del__(self) -> None:

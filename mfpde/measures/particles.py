@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, DTypeLike, NDArray
 from mfpde import checks
 from mfpde.depth import Depth
 from mfpde.laws import DepthLaw, Law, at_depth
-from mfpde.measures import quadrature
+from mfpde.measures import network, quadrature
 from mfpde.paths import Path
 
 Array = NDArray[np.float64]
@@ -104,6 +104,21 @@ class ParticleMeasure:
         stream = np.random.SeedSequence(seed)
         theta, weights = quadrature.over_depth(law, depth.nodes, count, rule, coupling, stream)
         return cls(theta, depth, weights, dtype=dtype)
+
+    @staticmethod
+    @checks.typed
+    def from_network(module: object, *, scale: float = 1.0) -> ParticleMeasure:
+        """The measure of a trained torch network: with it, Euler depth is that network.
+
+        ``module`` holds the residual blocks x ← x + scale·W₂σ(W₁x + b) in their order, each as two
+        ``torch.nn.Linear`` (d → M, M → d), the second without bias; embedding and readout stay
+        outside: they are the ``Problem``'s. Layer l gives the particles (u, w, b) = (scale·L·M·
+        column j of W₂, row j of W₁, b_j), for ``SHL(d, activation)`` of the network's activation.
+
+        Raises TypeError or ValueError for a module of another form.
+        """
+        theta = network.particles(module, scale)
+        return ParticleMeasure(theta, Depth(len(theta), "euler"))
 
     @property
     def levels(self) -> int:

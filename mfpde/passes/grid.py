@@ -9,6 +9,7 @@ import numpy as np
 from mfpde.measures.grid import GridMeasure
 from mfpde.passes import mobility, propagate
 from mfpde.passes.cell_sums import on_grid
+from mfpde.passes.in_blocks import InBlocks, fits
 from mfpde.passes.interface import Array, Carried, Operator
 from mfpde.passes.layered import LayeredCarried
 from mfpde.passes.mobility import Mobility
@@ -31,7 +32,9 @@ class GridOperator(Operator):
         return self.sums.layers(self.rho.depth, masses)
 
     def carry(self, state: Array, start: Array | None = None, *, keep: bool = True) -> GridCarried:
-        return GridCarried(self, state, self.layers(state), start, keep)
+        layers = self.layers(state)
+        kind = GridCarried if fits(self, layers, start) else GridInBlocks
+        return kind(self, state, layers, start, keep)
 
 
 class GridCarried(LayeredCarried):
@@ -98,6 +101,12 @@ class GridCarried(LayeredCarried):
         kernel += factor @ self.mobility.apply(factor, slice(node, node + 1)).T
 
 
+class GridInBlocks(InBlocks, GridCarried):
+    """The same, data in blocks."""
+
+    one = GridCarried
+
+
 class JointGridOperator(GridOperator):
     """A problem on cells in (t, θ): masses carry the measure of depth."""
 
@@ -112,7 +121,9 @@ class JointGridOperator(GridOperator):
     def carry(
         self, state: Array, start: Array | None = None, *, keep: bool = True
     ) -> JointGridCarried:
-        return JointGridCarried(self, state, self.layers(state), start, keep)
+        layers = self.layers(state)
+        kind = JointGridCarried if fits(self, layers, start) else JointGridInBlocks
+        return kind(self, state, layers, start, keep)
 
 
 class JointGridCarried(GridCarried):
@@ -141,3 +152,9 @@ class JointGridCarried(GridCarried):
         return 0.5 * (found + found.T)
 
     mean_kernel = Carried.mean_kernel  # mass that moves in depth couples the nodes
+
+
+class JointGridInBlocks(InBlocks, JointGridCarried):
+    """The same, data in blocks."""
+
+    one = JointGridCarried

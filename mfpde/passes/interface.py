@@ -24,6 +24,7 @@ from typing import Any, ClassVar, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from mfpde import checks
 from mfpde.penalty import Penalty
 from mfpde.problem import Problem
 
@@ -52,6 +53,7 @@ class Operator(ABC):
             )
         self.problem, self.rho = problem, rho
         self.start = problem.start()
+        self.memory = checks.memory_for("memory", problem.memory)
 
     @property
     def levels(self) -> int:
@@ -129,6 +131,10 @@ class Carried(ABC):
     @abstractmethod
     def potential_at(self, node: int, theta: Array) -> Array:
         """V(t_k, θ) of the data's term at points (n, p), shape (n,)."""
+
+    def potentials(self, points: Array) -> Array:
+        """``potential_at`` every depth, for points (K, n, p), shape (K, n)."""
+        return np.stack([self.potential_at(k, theta) for k, theta in enumerate(points)])
 
     @abstractmethod
     def potential_slope(self, node: int, theta: Array) -> Array:

@@ -13,15 +13,25 @@ from mfpde.passes.propagate import Adjoint, Forward, Layers
 
 
 class LayeredCarried(Carried):
-    """Data carried through ``layers``; ``passed`` holds the hidden states of every stage."""
+    """Data carried through ``layers``; their hidden states of every stage are kept."""
 
     def __init__(
         self, operator: Operator, state: Array, layers: Layers, start: Array | None, keep: bool
     ) -> None:
         self.operator, self.state, self.layers = operator, state, layers
-        begin = operator.start if start is None else start
-        self.passed: Forward = propagate.forward(layers, begin, keep=keep)
         self.depth = layers.depth
+        self.own, self.keep = start is None, keep
+        self.begin = operator.start if start is None else start
+        self.prepare()
+
+    def prepare(self) -> None:
+        """Carry the data, here all at once."""
+        self.passed  # noqa: B018  now, where it is timed
+
+    @cached_property
+    def passed(self) -> Forward:
+        """The hidden states of every stage."""
+        return propagate.forward(self.layers, self.begin, keep=self.keep)
 
     @property
     def end(self) -> Array:

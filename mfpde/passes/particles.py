@@ -5,10 +5,10 @@ from __future__ import annotations
 from functools import cached_property
 from typing import Any
 
-import numpy as np
-
+from mfpde import checks
 from mfpde.measures.particles import ParticleMeasure
 from mfpde.passes import propagate
+from mfpde.passes.in_blocks import InBlocks, fits
 from mfpde.passes.interface import Array, Operator
 from mfpde.passes.layered import LayeredCarried
 from mfpde.passes.propagate import Layers
@@ -37,11 +37,17 @@ class ParticleOperator(Operator):
     def carry(
         self, state: Array, start: Array | None = None, *, keep: bool = True
     ) -> ParticlesCarried:
-        return ParticlesCarried(self, state, self.layers(state), start, keep)
+        layers = self.layers(state)
+        kind = ParticlesCarried if fits(self, layers, start) else ParticlesInBlocks
+        return kind(self, state, layers, start, keep)
 
     def inner(self, left: Array, right: Array) -> float:
         """∫∫ ⟨left, right⟩ dρ of two fields (K, M, p), the COT inner product, in fixed order."""
-        return float((self.mass * left * right).sum())
+        return float(self.total((self.mass * left * right).sum()))
+
+    def total(self, part: Array) -> Array:
+        """A sum over particles, of which this process has made its part."""
+        return part
 
 
 class ParticlesCarried(LayeredCarried):
@@ -56,13 +62,14 @@ class ParticlesCarried(LayeredCarried):
         return self._gradient(self.back.gradient)
 
     def potential(self) -> Array:
-        return np.stack([self.potential_at(k, theta) for k, theta in enumerate(self.state)])
+        return self.potentials(self.state)
 
     def atoms(self, node: int) -> tuple[Array, Array]:
         return self.state[node], self.layers.weights[node]
 
     def penalty_mean(self, penalty: Penalty) -> float:
-        return float((self.operator.mass * penalty.value(self.state)[:, :, None]).sum())
+        part = (self.operator.mass * penalty.value(self.state)[:, :, None]).sum()
+        return float(self.operator.total(part))
 
     def pull(self, v: Array) -> Array:
         """The gradient at the particles, (K, M, p)."""
@@ -81,12 +88,23 @@ class ParticlesCarried(LayeredCarried):
 
     @cached_property
     def kernel(self) -> Any:
-        return propagate.tangent_kernel(self.layers, self.passed, self.operator.problem.readout)
+        rows, itemsize = self.outputs.size, self.layers.theta.itemsize
+        remedy = "take fewer data, or products with K"
+        checks.memory(f"a tangent kernel of {rows} rows", float(itemsize * rows**2), remedy)
+        part = propagate.tangent_kernel(self.layers, self.passed, self.operator.problem.readout)
+        return self.operator.total(part)
 
     def mean_kernel(self, root: Array | None = None) -> Array:
-        return propagate.mean_kernel(self.layers, self.passed, self.read(root))
+        part = propagate.mean_kernel(self.layers, self.passed, self.read(root))
+        return self.operator.total(part)
 
     def _gradient(self, by_theta: Array) -> Array:
         """∂E_h/∂θ_kj over ω_k; the weight a_kj is left out of the block's sums already."""
         out: Array = by_theta / self.operator.per_node
         return out
+
+
+class ParticlesInBlocks(InBlocks, ParticlesCarried):
+    """The same, data in blocks."""
+
+    one = ParticlesCarried

@@ -48,7 +48,18 @@ class PlacedOperator(Operator):
         inside = state.copy()
         np.clip(state[:, -1], 0.0, 1.0, out=inside[:, -1])
         blocks = self._place.order(inside[:, :-1], inside[:, -1])
-        return PlacedCarried(self, inside, blocks, self.start if start is None else start)
+        begin = self.start if start is None else start
+        self._check_memory(begin)
+        return PlacedCarried(self, inside, blocks, begin)
+
+    def _check_memory(self, begin: Array) -> None:
+        """Raise ValueError where the hidden and adjoint states are more than is allowed."""
+        needed = 2 * (self.count + 1) * begin.nbytes
+        if needed > self.memory:
+            raise ValueError(
+                f"memory: the states of {len(begin)} data take {needed} bytes, {self.memory:g} are "
+                "allowed: give more, or take fewer data; blocks placed in depth carry all at once"
+            )
 
     def inner(self, left: Array, right: Array) -> float:
         """(1/n) Σ_j ⟨dθ, dθ′⟩ + β² dt dt′, reduced in fixed order."""

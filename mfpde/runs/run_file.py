@@ -81,6 +81,7 @@ def write_problem(problem: Problem, file: h5py.File) -> dict[str, Any]:
         "loss": losses.spec_of(problem.loss),
         "penalty": asdict(problem.penalty),
         "temperature": problem.temperature,
+        "memory": problem.memory,
     }
 
 
@@ -96,6 +97,7 @@ def read_problem(file: h5py.File, config: dict[str, Any], block: Any) -> Problem
         weight_decay=config["penalty"]["quadratic"],
         quartic_decay=config["penalty"]["quartic"],
         temperature=config["temperature"],
+        memory=config.get("memory"),
     )
 
 

@@ -33,6 +33,7 @@ class Trajectory(Protocol):
 
 
 @checks.typed
+@checks.overflow("the tangent kernel")
 def tangent_kernel(problem: Problem, rho: Measure) -> Array:
     """K of the outputs z_i = B X_i(1), (N·k, N·k), row i·k + c for output c of datum i.
 

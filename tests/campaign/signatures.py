@@ -23,6 +23,7 @@ import os
 import signal
 import sys
 import tempfile
+import types
 import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -35,7 +36,8 @@ import mfpde
 from mfpde import data, entropic, laws, measures, resnet, sweep, theory, transport
 
 MODULES = (mfpde, measures, theory, transport, laws, data, resnet, sweep, entropic)
-CONSTRUCTORS = ("from_law", "from_particles", "from_grid", "uniform", "sinh", "of_box", "load")
+CONSTRUCTORS = ("from_law", "from_particles", "from_grid", "from_network", "uniform", "sinh",
+                "of_box", "load")  # fmt: skip
 SECONDS = 10.0  # for one call
 
 # Valid requests for more training than any machine can do: they are not made.
@@ -70,6 +72,28 @@ class Decay:
     loss = np.exp(-s)
 
 
+class Tensor(np.ndarray):
+    """As much of torch's tensor as the package asks for."""
+
+    detach = cpu = lambda self: self
+
+    def numpy(self) -> np.ndarray:
+        return np.asarray(self)
+
+
+class Network:
+    """Blocks of two linear layers, R² → R³ → R², as torch holds them."""
+
+    def modules(self) -> list[Any]:
+        return [self.linear(2, 3), self.linear(3, 2)]
+
+    @staticmethod
+    def linear(n: int, m: int) -> Any:
+        layer = types.SimpleNamespace(in_features=n, out_features=m, bias=None)
+        layer.weight = np.ones((m, n)).view(Tensor)
+        return layer
+
+
 @functools.cache
 def world() -> dict[str, Any]:
     """Valid values by the name of an argument, small enough that every verb takes milliseconds."""
@@ -97,7 +121,7 @@ def world() -> dict[str, Any]:
         theta=rho.theta, t=[0.5], t_=[0.5], edges=[0.0, 1.0, 2.0, 3.0], steps=2, method=None,
         dim=1, spacing=0.5, factor=2, std=1.0, mean=0.0, value=0.0, labels=[0, 1, 1],
         network=folder / "network.h5", table=folder / "points.csv", shapes=[(1, 2)],
-        name="value", layers=2, width=2, step=0.05,
+        name="value", module=Network(), layers=2, width=2, step=0.05,
         epsilon=0.5, eta=0.2, errors=np.ones((6, 2)), losses=np.ones((6, 4)), lip=np.ones(1),
         kappa=1.0, margin=1.0, coupling=0.1, alpha=0.5, slope=lambda p: p - 2.0, exponent=0.1,
         sigma=np.eye(2), cases=[{"x": 1}], function=float, depth_cells=3, batch=2, index=0,
@@ -138,6 +162,7 @@ def special() -> dict[str, dict[str, Any]]:
         "Correlated": these(covariance=np.eye(2)),
         "Empirical": these(points=np.ones((2, 3))),
         "Mixture": these(parts=[w["law"], w["law"]]),
+        "ParticleMeasure.from_network": these(scale=1.0),
         "stationary": these(problem=cold, rho0=grid, tol=1e-2),
         "prior": these(problem=cold, axes=w["axes"]),
         "solve": these(max_steps=200),
