@@ -1,9 +1,9 @@
 """The error of a whole run, from a companion at ten times its tolerance.
 
 A tolerance bounds the error of each step, and nothing bounds what the flow makes of these errors:
-it magnifies some. A second run from ρ_0 at ``RATIO`` rtol makes errors that the flow magnifies alike
-and is about ``RATIO`` times as wrong, so that 1/9 of the difference would be the error of the run
-were errors in proportion to the tolerance; 1/``PRUDENT`` of it is what the run is said to err by.
+it magnifies some. A second run from ρ_0 at ``RATIO`` rtol makes errors that the flow magnifies
+alike and is about ``RATIO`` times as wrong, so that 1/9 of the difference would be the error of the
+run were errors in proportion to the tolerance; the run is said to err by 1/``PRUDENT`` of it.
 """
 
 from __future__ import annotations
