@@ -25,6 +25,7 @@ from mfpde.flows.flow import Flow
 from mfpde.flows.particle_flow import ParticleFlow, StatePoint
 from mfpde.flows.schemes import SCHEMES, scheme
 from mfpde.measures.particles import ParticleMeasure
+from mfpde.passes.interface import Carried
 from mfpde.problem import Problem
 from mfpde.runs.clock import Clock
 from mfpde.runs.options import Options
@@ -123,6 +124,10 @@ class ReactionPoint:
         return self.moving.norm2
 
     @property
+    def carried(self) -> Carried:
+        return self.moving.carried
+
+    @property
     def hessian(self) -> Array | None:
         return self.moving.hessian
 
@@ -136,13 +141,16 @@ def split(base: Scheme, flow: ReactionFlow, point: ReactionPoint, h: float) -> S
     half = 0.5 * flow.reaction * h
     first, gap = react(flow.problem, flow.rho.with_state(point.state), half)
     moving = flow.transport(first)
+    moving.solving = flow.solving
     step = base.step(moving, moving.at(first.theta, point.s), h)
     moved, error = step.point, moving.norm(np.asarray(step.error))
     if not moved.finite:
         return Step(ReactionPoint(moved, point.state), error, refused=True)
     last, more = react(flow.problem, first.with_state(moved.state), half)
     end = flow.at(joined(last), moved.s)
-    return Step(end, max(error, gap + more), refused=step.refused, rate=step.rate)
+    return Step(
+        end, max(error, gap + more), refused=step.refused, rate=step.rate, solving=step.solving
+    )
 
 
 def joined(rho: ParticleMeasure) -> Array:

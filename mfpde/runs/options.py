@@ -31,6 +31,7 @@ class Options:
     vanishing_decay: float
     reaction: float
     max_steps: int
+    global_error: bool
 
     @classmethod
     def check(
@@ -47,6 +48,7 @@ class Options:
         vanishing_decay: Any,
         reaction: Any,
         max_steps: Any,
+        global_error: bool,
     ) -> Options:
         """Options, or one error that names the argument."""
         checks.choice("method", method, ("auto", *schemes))
@@ -69,6 +71,7 @@ class Options:
             vanishing_decay=checks.positive("vanishing_decay", vanishing_decay, zero=True),
             reaction=_reaction(reaction),
             max_steps=checks.count("max_steps", max_steps),
+            global_error=bool(global_error),
         )
 
 

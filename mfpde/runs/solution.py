@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +21,7 @@ from mfpde.runs.observers import Observers
 from mfpde.runs.options import Options
 from mfpde.runs.run_file import Record, Thinned
 from mfpde.runs.status import Status
+from mfpde.runs.step import Solving
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -30,6 +32,17 @@ FORMAT = "mfpde run"
 SERIES = ("s", "loss", "energy", "gradient_norm2", "step")
 # States that are kept to start from again: at most this many, and this many bytes (but two).
 MOST_MARKS, MARKED_BYTES = 64, 1 << 26
+
+
+class Errors(NamedTuple):
+    """What a whole run is estimated to err by at times s (n,).
+
+    ``loss`` relative to E, ``state`` as √∫∫ |Δθ|² dρ, which bounds the COT distance.
+    """
+
+    s: Array
+    loss: Array
+    state: Array
 
 
 @dataclass
@@ -48,11 +61,20 @@ class Control:
     switches: int = 0
     drift: float = 0.0  # error of the loss by fixed steps so far, relative, as estimated
     chosen: bool = False  # whether a fixed step is the default one
+    solving: Solving = field(default_factory=Solving)  # dual systems so far
     watch: Array = field(default_factory=lambda: np.zeros((0, 0)))
 
+    def plain(self) -> dict[str, Any]:
+        """All but the arrays, as a file holds it."""
+        return {name: getattr(self, name) for name in PLAIN}
 
-MARKS = tuple(Control.__dataclass_fields__)
-SCALARS = [name for name in MARKS if name not in ("state", "watch")]
+    @classmethod
+    def of(cls, plain: dict[str, Any], state: NDArray[Any], watch: Array) -> Control:
+        """The control of plain values and arrays from a file."""
+        return cls(**{**plain, "solving": Solving(*plain["solving"])}, state=state, watch=watch)
+
+
+PLAIN = [name for name in Control.__dataclass_fields__ if name not in ("state", "watch")]
 
 
 class Solution:
@@ -62,6 +84,7 @@ class Solution:
     the accepted steps, (n,); ``final`` is the last measure, ``at(s)`` one in between, ``saved_s``
     the saved times (``states`` what moves: θ of particles, (θ, a) with a reaction, masses of a
     grid, (θ, t) of blocks); ``observed`` what ``observe`` asked for, (n, …) by name;
+    ``errors``, where ``global_error`` asked for them, what E and θ err by there;
     ``success``, ``status`` and ``message`` say how it ended; ``stats`` holds counts (gradients,
     tangents, kernels, factorisations, products with K, steps, rejected) and the split of wall time.
     """
@@ -82,6 +105,7 @@ class Solution:
         self.status = Status.RUNNING
         self.note = note
         self.stats: dict[str, Any] = {}
+        self.errors: Errors | None = None  # asked for by global_error
         self._rho, self._state_bytes = rho, rho.state.nbytes
         self._series: dict[str, list[float]] = {name: [] for name in SERIES}
         self.observers = Observers(problem, None) if observers is None else observers
@@ -200,16 +224,23 @@ class Solution:
     def message(self) -> str:
         """How the run ended (the remedy, where it failed), what was chosen, and ``error``."""
         parts = [self.status.text, self.note]
-        if self.error is not None:
+        if self.errors is not None:
+            at_most = f"{self.errors.loss.max():.1e} of it, of θ at {self.errors.state.max():.1e}"
+            parts.append(f"Whole run: error of the loss estimated at most at {at_most}.")
+        elif self.error is not None:
             parts.append(f"Fixed steps: error of the loss estimated at {self.error:.1e} of it.")
         return " ".join(part for part in parts if part)
 
     @property
     def error(self) -> float | None:
-        """The error of the last loss, relative to it, that fixed steps are estimated to have made.
+        """The error of the last loss, relative to it, that the run is estimated to have made.
 
-        The sum of errors of single steps, by step doubling; None for methods that control it.
+        With fixed steps the sum of errors of single steps, by step doubling; with
+        ``global_error=True`` what a companion at ten times the tolerance shows, see ``errors`` for
+        the same along s; None for other runs, whose method controls the error of each step.
         """
+        if self.errors is not None:
+            return float(self.errors.loss[-1])
         return self.control.drift if self.options.step is not None else None
 
     @checks.typed
@@ -263,18 +294,17 @@ class Solution:
         """All that a run file holds of the run."""
         control, (fixed, fixed_arrays) = self.control, self._fixed
         observed = {"observed/" + name: values for name, values in self._observed.items()}
-        own = {name: getattr(control, name) for name in SCALARS}
         return Record(
             FORMAT,
             {**fixed, "options": asdict(self.options), "versions": stored_problem.versions()},
             {
                 "status": self.status.name,
-                "control": own,
+                "control": control.plain(),
                 "note": self.note,
                 "stats": self.stats,
             },
             fixed_arrays,
-            {"control/watch": control.watch, **self._unsaved()},
+            {"control/watch": control.watch, **self._unsaved(), **self._estimated()},
             {
                 **{"series/" + name: values for name, values in self._series.items()},
                 **observed,
@@ -299,11 +329,18 @@ class Solution:
         saved = self._saved_s and self._saved_s[-1] == self.control.s
         return {} if saved else {"measure/state": self.control.state}
 
+    def _estimated(self) -> dict[str, NDArray[Any]]:
+        found = {} if self.errors is None else self.errors._asdict()
+        return {"errors/" + name: values for name, values in found.items()}
+
     def _marks_as_rows(self) -> dict[str, Thinned]:
         saved = set(self._saved_s)  # their states are in the file already
         own = [(k, mark) for k, mark in self._marks if mark.s not in saved]
-        rows = {name: [(k, _stored(m, name)) for k, m in self._marks] for name in MARKS}
-        rows["state"] = [(k, mark.state) for k, mark in own]
+        rows: dict[str, list[tuple[int, Any]]] = {
+            "plain": [(k, json.dumps(mark.plain()).encode()) for k, mark in self._marks],
+            "watch": [(k, mark.watch) for k, mark in self._marks],
+            "state": [(k, mark.state) for k, mark in own],
+        }
         return {"marks/" + name: Thinned(values, self._marked) for name, values in rows.items()}
 
     def plot(self) -> Figure:
@@ -348,7 +385,7 @@ def _read(kind: type[Solution], found: Record, block: Any) -> Solution:
     rho = MEASURES[measure.pop("kind")].from_spec(measure, fixed, state)
     options = found.fixed["options"]
     options = Options(**{**options, "times": tuple(options["times"])})
-    control = Control(state=state, watch=arrays["control/watch"], **config["control"])
+    control = Control.of(config["control"], state, arrays["control/watch"])
     observers = Observers.read(problem, found.fixed["observe"], arrays)
     solution = kind(problem, rho, options, control, config["note"], observers)
     solution._observed = {
@@ -362,6 +399,8 @@ def _read(kind: type[Solution], found: Record, block: Any) -> Solution:
         solution.save_state(*one)
     for mark in _marks(rows, saved):
         solution._keep_mark(mark)
+    if "errors/s" in arrays:
+        solution.errors = Errors(*(arrays["errors/" + name] for name in Errors._fields))
     solution.close(Status[config["status"]], config["stats"])
     _check(solution)
     return solution
@@ -370,19 +409,10 @@ def _read(kind: type[Solution], found: Record, block: Any) -> Solution:
 def _marks(rows: Mapping[str, Sequence[Any]], saved: Mapping[Any, Any]) -> Iterator[Control]:
     """The controls that the run kept, of Python's own numbers as it made them."""
     others = iter(rows["marks/state"])
-    names = [name for name in MARKS if name != "state"]
-    for values in zip(*(rows["marks/" + name] for name in names), strict=True):
-        own = dict(zip(names, values, strict=True))
-        state = saved[own["s"]] if own["s"] in saved else next(others)
-        plain = {name: np.asarray(own[name]).item() for name in SCALARS}
-        plain["method"] = plain["method"].decode()
-        yield Control(state=state, watch=own["watch"], **plain)
-
-
-def _stored(mark: Control, name: str) -> Any:
-    """A field of a control as rows of a file hold it."""
-    value = getattr(mark, name)
-    return value.encode() if isinstance(value, str) else value
+    for text, watch in zip(rows["marks/plain"], rows["marks/watch"], strict=True):
+        plain = json.loads(text)
+        state = saved[plain["s"]] if plain["s"] in saved else next(others)
+        yield Control.of(plain, state, watch)
 
 
 def _check(solution: Solution) -> None:
