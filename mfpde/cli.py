@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
+import io
 import os
 import platform
 import sys
@@ -14,6 +16,7 @@ import numpy as np
 
 import mfpde
 from mfpde import cases
+from mfpde.passes import ranks
 from mfpde.runs import run_file
 from mfpde.runs.solution import Solution
 
@@ -24,10 +27,23 @@ def main(argv: list[str] | None = None) -> int:
     """Run the command; 0 on success, 1 when a run failed or missed its goal, 2 on bad input."""
     options = _parser().parse_args(argv)
     try:
-        return options.run(options)
+        options.comm = ranks.world()
+        if options.comm is None:
+            return options.run(options)
+        return _shared(options)
     except (ValueError, TypeError, OSError, ImportError) as error:
         print(f"mfpde: {error}", file=sys.stderr)
         return 2
+
+
+def _shared(options: argparse.Namespace) -> int:
+    """The command on several processes, of which the first one speaks."""
+    if getattr(options, "verb", None) != "solve" and options.run is not _resume:
+        raise ValueError("only solve and resume run on several processes: start one")
+    if options.comm.Get_rank() == 0:
+        return options.run(options)
+    with contextlib.redirect_stdout(io.StringIO()):
+        return options.run(options)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -86,6 +102,8 @@ def _run(options: argparse.Namespace) -> int:
         how["raise_on_failure"] = False
     if verb in WRITTEN:
         how["checkpoint"] = options.out or options.case.with_suffix(".h5")
+    if verb == "solve":
+        how["comm"] = options.comm
     found = cases.verbs()[verb](case.problem, start, **how)
     print(f"{found!r}\n{found.message}")
     if verb in WRITTEN:
@@ -126,7 +144,11 @@ def _new(options: argparse.Namespace) -> int:
 
 def _resume(options: argparse.Namespace) -> int:
     solution = mfpde.resume(
-        options.file, s_end=options.s_end, loss_below=options.loss_below, raise_on_failure=False
+        options.file,
+        s_end=options.s_end,
+        loss_below=options.loss_below,
+        raise_on_failure=False,
+        comm=options.comm,
     )
     return _report(solution, options.file)
 

@@ -9,7 +9,16 @@ from typing import Any
 from mfpde import checks
 
 # What a case file cannot hold: objects, and how a run is watched.
-ELSEWHERE = ("callback", "progress", "raise_on_failure", "observables", "observe", "start", "x_new")
+ELSEWHERE = (
+    "callback",
+    "progress",
+    "raise_on_failure",
+    "observables",
+    "observe",
+    "start",
+    "x_new",
+    "comm",
+)
 
 
 def keys_of(function: Callable[..., Any], given: tuple[str, ...] = ()) -> dict[str, Any]:

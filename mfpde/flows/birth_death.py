@@ -145,7 +145,7 @@ def tilt(weights: Array, potential: Array, time: float) -> Array:
     return out / out.sum(axis=1, keepdims=True)
 
 
-def check(rho: object, options: Options, checkpoint: object) -> None:
+def check(rho: object, options: Options, checkpoint: object, comm: object) -> None:
     """What ``solve`` refuses together with a reaction."""
     if not isinstance(rho, ParticleMeasure):
         raise TypeError(f"reaction needs a ParticleMeasure; given {type(rho).__name__}")
@@ -156,6 +156,8 @@ def check(rho: object, options: Options, checkpoint: object) -> None:
         )
     if options.vanishing_decay:
         raise ValueError("reaction cannot be combined with vanishing_decay")
+    if comm is not None:
+        raise ValueError("comm cannot be combined with reaction: start one process")
     if checkpoint is not None:
         raise ValueError("checkpoint cannot be combined with reaction: run files hold no weights")
 

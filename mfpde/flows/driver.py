@@ -48,8 +48,9 @@ class Driver:
         self.scheme = self._scheme()
         self.callback = callback
         self.checkpoint, self.checkpoint_every = checkpoint, checkpoint_every
-        self.progress = Progress(progress, self.options.s_end, self.options.loss_below)
-        self.point = flow.at(self.control.state, self.control.s)
+        shown = progress if flow.first else False
+        self.progress = Progress(shown, self.options.s_end, self.options.loss_below)
+        self.point = flow.at(flow.part(self.control.state), self.control.s)
         self.floor = float(ROUNDING**2 * (1.0 + np.mean(np.square(flow.problem.y))))
         self.interrupt = Interruptible()
         self._saved_at = time.monotonic()
@@ -87,11 +88,17 @@ class Driver:
         while (status := self._ended()) is None:
             if (status := self._advance()) is not None:
                 return status
-            if self.callback is not None and self.callback(self.solution):
+            if self._stopped():
                 return Status.STOPPED
-            if time.monotonic() - self._saved_at >= self.checkpoint_every:
+            if self.flow.agreed(time.monotonic() - self._saved_at >= self.checkpoint_every):
                 self._write()
         return status
+
+    def _stopped(self) -> bool:
+        if self.callback is None:
+            return False
+        self._publish()
+        return self.flow.agreed(bool(self.callback(self.solution)))
 
     def _ended(self) -> Status | None:
         options, control = self.options, self.control
@@ -106,7 +113,7 @@ class Driver:
                 return Status.STATIONARY
             if control.s > REST or self.point.norm2 == 0.0:
                 return Status.AT_REST
-        if self.interrupt.asked:
+        if self.flow.agreed(self.interrupt.asked):
             return Status.INTERRUPTED
         return Status.MAX_STEPS if control.steps >= options.max_steps else None
 
@@ -226,7 +233,8 @@ class Driver:
         if step.dense is not None:
             for t in self.options.times:
                 if start < t < start + h:
-                    self.solution.save_state(t, step.dense((t - start) / h))
+                    state = self.flow.whole(step.dense((t - start) / h))
+                    self.solution.save_state(t, state)
 
     def _record(self, h: float) -> None:
         point, s = self.point, self.control.s
@@ -234,11 +242,16 @@ class Driver:
         with self.flow.clock.part("recording"):
             self.solution.record(s, point.loss, point.energy, point.norm2, h)
             if s == 0.0 or self.options.every_step or s in self.options.times:
-                self.solution.save_state(s, point.state)
+                self.solution.save_state(s, self.flow.whole(point.state))
         self.progress.update(s, point.loss)
 
+    def _publish(self) -> None:
+        """Show the whole state in the solution."""
+        self.control.state = self.flow.whole(self.point.state)
+
     def _write(self) -> None:
-        if self.checkpoint is not None:
+        self._publish()
+        if self.checkpoint is not None and self.flow.first:
             with self.flow.clock.part("recording"):
                 self.solution.save(self.checkpoint)
         self._saved_at = time.monotonic()

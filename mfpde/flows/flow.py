@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
 from functools import cached_property
 from typing import Any, ClassVar, Protocol
 
@@ -93,6 +94,26 @@ class Flow(ABC):
     def may_rise(self, before: Any, after: Any) -> bool:
         """Whether the energy may be larger after a step between these two points."""
         return False
+
+    # -- for flows whose state is dealt to several processes --------------------------------------
+
+    first: bool = True  # whether this process writes the files and shows the progress
+
+    def part(self, state: Array) -> Array:
+        """What this process moves of a whole state."""
+        return state
+
+    def whole(self, part: Array) -> Array:
+        """The state of which every process has a part, on all of them."""
+        return part
+
+    def agreed(self, wish: bool) -> bool:
+        """Whether any process wishes it; the same answer for all."""
+        return wish
+
+    def together(self) -> AbstractContextManager[None]:
+        """Within this context an error in one process ends them all."""
+        return nullcontext()
 
     # -- timed passes -----------------------------------------------------------------------------
 

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
+from mfpde.flows.distributed import DistributedFlow
 from mfpde.flows.flow import Flow
 from mfpde.flows.grid_flow import GridFlow, JointGridFlow
 from mfpde.flows.particle_flow import ParticleFlow
 from mfpde.flows.placed import PlacedFlow
 from mfpde.measures import Measure
+from mfpde.measures.particles import ParticleMeasure
+from mfpde.passes.ranks import Ranks
 from mfpde.problem import Problem
 from mfpde.runs.clock import Clock
 from mfpde.runs.options import Options
@@ -34,6 +37,17 @@ def flow_class(rho: Any) -> type[Flow]:
     return FLOWS[kind]
 
 
-def build(problem: Problem, rho: Measure, options: Options, clock: Clock) -> Flow:
-    """The flow of a run."""
-    return flow_class(rho)(problem, rho, clock, vanishing_decay=options.vanishing_decay)
+def build(problem: Problem, rho: Measure, options: Options, clock: Clock, comm: Any = None) -> Flow:
+    """The flow of a run, on the ranks of ``comm`` if there are several.
+
+    Raises TypeError for what is no communicator, and for measures that cannot be dealt to ranks.
+    """
+    ranks = None if comm is None else Ranks(comm)
+    if ranks is None or ranks.size == 1:
+        return flow_class(rho)(problem, rho, clock, vanishing_decay=options.vanishing_decay)
+    if not isinstance(rho, ParticleMeasure):
+        raise TypeError(
+            f"comm needs a ParticleMeasure, whose particles are dealt to ranks; given "
+            f"{type(rho).__name__}: start one process"
+        )
+    return DistributedFlow(problem, rho, clock, ranks, vanishing_decay=options.vanishing_decay)

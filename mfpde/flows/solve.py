@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from mfpde import checks
 from mfpde.flows import birth_death
@@ -46,6 +47,7 @@ def solve(
     max_steps: int = 1_000_000,
     progress: bool | str = "auto",
     raise_on_failure: bool = True,
+    comm: Any = None,
 ) -> Solution:
     """Solve the conditional-OT gradient flow ∂_s ρ_t = ∇_θ·(ρ_t ∇_θ V(t, θ)) from ρ_0.
 
@@ -84,6 +86,10 @@ def solve(
     ``vanishing_decay`` = c > 0 adds c e^{−s} ∫∫ |θ|² dρ to what is descended (c = 1 in Ding et al.
     2021): ``sol.energy`` holds the sum, which never rises; ``sol.loss``, E alone, may.
 
+    ``comm``, a communicator of mpi4py such as ``MPI.COMM_WORLD``, runs on several processes: each
+    calls ``solve`` with the same arguments, particles are dealt to the ranks, and all get the same
+    solution; the first one writes files and shows progress (docs/mpi.md).
+
     Raises SolveError (its ``solution`` keeps the last good state) when the run fails, unless
     ``raise_on_failure=False``; ValueError or TypeError for bad arguments.
     Source: Ding et al. 2021; Barboni et al. 2024.
@@ -103,12 +109,13 @@ def solve(
     if rate := checks.positive("reaction", reaction, zero=True):
         if rate > FASTEST:
             raise ValueError(f"reaction must be at most {FASTEST:g}; given {reaction!r}")
-        birth_death.check(rho0, options, checkpoint)
-    flow = build(problem, rho0, options, Clock())
-    point = flow.at(rho0.state)
+        birth_death.check(rho0, options, checkpoint, comm)
+    flow = build(problem, rho0, options, Clock(), comm)
+    point = flow.at(flow.part(rho0.state))
     if not point.finite:
         raise ValueError("the loss of rho0 is not finite: scale the data or the initial law down")
     options, control, note = flow.start(point, options)
+    control.state = flow.whole(control.state)
     kind = BirthDeathSolution if rate else Solution
     return _run(
         kind(problem, rho0, options, control, note),
@@ -134,12 +141,14 @@ def resume(
     progress: bool | str = "auto",
     raise_on_failure: bool = True,
     block: object = None,
+    comm: Any = None,
 ) -> Solution:
     """Go on from a run file, to its own goal or to a later ``s_end`` / lower ``loss_below``.
 
     An interrupted run that is resumed equals the uninterrupted one bit for bit (at the same
-    thread count). ``checkpoint`` defaults to ``path``; ``block`` hands over a block that the
-    package does not know.
+    thread count and number of ranks, see ``comm`` of ``solve``; any other goes on as well).
+    ``checkpoint`` defaults to ``path``; ``block`` hands over a block that the package does not
+    know.
 
     Raises FileNotFoundError or ValueError for a missing, torn or foreign file.
     """
@@ -157,7 +166,7 @@ def resume(
         ),
     )
     solution.status = Status.RUNNING
-    flow = build(solution.problem, solution.final, solution.options, Clock())
+    flow = build(solution.problem, solution.final, solution.options, Clock(), comm)
     target = path if checkpoint is None else checkpoint
     return _run(solution, flow, callback, target, checkpoint_every, progress, raise_on_failure)
 
@@ -172,14 +181,16 @@ def _run(
     raise_on_failure: bool,
     make: Callable[..., Driver] = Driver,
 ) -> Solution:
-    make(
-        solution,
-        flow,
-        callback=callback,
-        checkpoint=None if checkpoint is None else Path(checkpoint),
-        checkpoint_every=checks.positive("checkpoint_every", checkpoint_every, zero=True),
-        progress=progress,
-    ).run()
+    seconds = checks.positive("checkpoint_every", checkpoint_every, zero=True)
+    with flow.together():
+        make(
+            solution,
+            flow,
+            callback=callback,
+            checkpoint=None if checkpoint is None else Path(checkpoint),
+            checkpoint_every=seconds,
+            progress=progress,
+        ).run()
     failed = not solution.success and solution.status is not Status.INTERRUPTED
     if failed and raise_on_failure:
         raise SolveError(solution, solution.message)

@@ -43,7 +43,11 @@ class ParticleOperator(Operator):
 
     def inner(self, left: Array, right: Array) -> float:
         """∫∫ ⟨left, right⟩ dρ of two fields (K, M, p), the COT inner product, in fixed order."""
-        return float((self.mass * left * right).sum())
+        return float(self.total((self.mass * left * right).sum()))
+
+    def total(self, part: Array) -> Array:
+        """A sum over particles, of which this process has made its part."""
+        return part
 
 
 class ParticlesCarried(LayeredCarried):
@@ -63,7 +67,8 @@ class ParticlesCarried(LayeredCarried):
         return self.state[node], self.layers.weights[node]
 
     def penalty_mean(self, penalty: Penalty) -> float:
-        return float((self.operator.mass * penalty.value(self.state)[:, :, None]).sum())
+        part = (self.operator.mass * penalty.value(self.state)[:, :, None]).sum()
+        return float(self.operator.total(part))
 
     def pull(self, v: Array) -> Array:
         """The gradient at the particles, (K, M, p)."""
@@ -85,7 +90,8 @@ class ParticlesCarried(LayeredCarried):
         rows, itemsize = self.outputs.size, self.layers.theta.itemsize
         remedy = "take fewer data, or products with K"
         checks.memory(f"a tangent kernel of {rows} rows", float(itemsize * rows**2), remedy)
-        return propagate.tangent_kernel(self.layers, self.passed, self.operator.problem.readout)
+        part = propagate.tangent_kernel(self.layers, self.passed, self.operator.problem.readout)
+        return self.operator.total(part)
 
     def _gradient(self, by_theta: Array) -> Array:
         """∂E_h/∂θ_kj over ω_k; the weight a_kj is left out of the block's sums already."""

@@ -1,0 +1,48 @@
+"""What particles dealt to ranks answer, against all of them in one process; exits 0 if equal."""
+
+import numpy as np
+from job import COMM, measure, problem
+
+from mfpde.passes.distributed import DistributedOperator
+from mfpde.passes.in_blocks import InBlocks
+from mfpde.passes.particles import ParticleOperator
+from mfpde.passes.ranks import Ranks
+
+
+def equal(found, wanted):
+    np.testing.assert_allclose(found, wanted, rtol=1e-11, atol=1e-12 * np.abs(wanted).max())
+
+
+def sums(ranks):
+    """Short and long sums are those in the order of ranks, the same bits on each."""
+    for size in (1, 7, 4001):
+        parts = np.random.default_rng(0).standard_normal((ranks.size, size, 2))
+        wanted = parts[0].copy()
+        for part in parts[1:]:
+            wanted += part
+        np.testing.assert_array_equal(ranks.sum(parts[ranks.rank]), wanted)
+    assert ranks.largest(float(ranks.rank)) == ranks.size - 1
+
+
+def passes(ranks, **terms):
+    rho = measure()
+    one = ParticleOperator(problem(), rho).carry(rho.state)
+    operator = DistributedOperator(problem(**terms), rho, ranks)
+    dealt = operator.carry(operator.part(rho.state))
+    assert isinstance(dealt, InBlocks) == bool(terms)
+    v = np.random.default_rng(1).standard_normal(one.outputs.shape)
+    equal(dealt.outputs, one.outputs)
+    equal(dealt.loss, one.loss)
+    equal(operator.whole(dealt.variation), one.variation)
+    equal(operator.whole(dealt.pull(v)), one.pull(v))
+    equal(dealt.push(dealt.pull(v)), one.push(one.pull(v)))
+    equal(dealt.inner(dealt.variation, dealt.variation), one.inner(one.variation, one.variation))
+    equal(dealt.kernel, one.kernel)
+    np.testing.assert_array_equal(operator.whole(operator.part(rho.state)), rho.state)
+
+
+if __name__ == "__main__":
+    ranks = Ranks(COMM)
+    sums(ranks)
+    passes(ranks)
+    passes(ranks, memory=3e4)
