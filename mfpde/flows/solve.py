@@ -24,6 +24,8 @@ from mfpde.runs.status import SolveError, Status
 
 FASTEST = 1e6  # rate of birth and death beside a transport of rate 1
 
+COPIES = 8  # of the state, that the longest step holds at once
+
 PathLike = str | os.PathLike[str]
 
 
@@ -116,6 +118,8 @@ def solve(
         raise ValueError("the loss of rho0 is not finite: scale the data or the initial law down")
     options, control, note = flow.start(point, options)
     control.state = flow.whole(control.state)
+    kept = (COPIES + len(options.times)) * float(rho0.state.nbytes)
+    checks.memory("a run from rho0", kept, "take fewer particles or cells, or save fewer states")
     kind = BirthDeathSolution if rate else Solution
     return _run(
         kind(problem, rho0, options, control, note),

@@ -1,6 +1,7 @@
 """A small random part of every campaign, another one at each run; all of it: ``make campaign``."""
 
 import os
+from pathlib import Path
 
 import everything
 import numpy as np
@@ -13,7 +14,7 @@ SHARES = {"numbers": 0.02, "damage": 0.01, "kills": 0.02, "nan": 0.02, "exploits
 @pytest.fixture(autouse=True)
 def _as_users_run():
     """Floating-point errors as NumPy sets them; back to this folder at the end."""
-    here = os.getcwd()
+    here = Path.cwd()
     with np.errstate(all="ignore"):
         yield
     os.chdir(here)
