@@ -140,5 +140,5 @@ def test_work_and_memory_are_estimated_before_anything_is_allocated():
             verb(problem, rho)
     with pytest.raises(ValueError, match=r"s_end must be at most 1e\+15, or inf with loss_below"):
         mfpde.solve(problem, rho, s_end=1e300)
-    with pytest.raises(ValueError, match="more than 1000000000 steps of step = 0.001 away"):
+    with pytest.raises(ValueError, match="more than 1000000000 steps"):
         mfpde.solve(problem, rho, s_end=1e10, step=1e-3, method="gd")

@@ -79,6 +79,14 @@ class Options:
         )
 
 
+def _check_work(end: float, step: float) -> None:
+    if end / MOST_STEPS > step:
+        raise ValueError(
+            f"s_end = {end:g} is more than {MOST_STEPS} steps of step = {step:g} away: take "
+            "longer steps or an earlier end"
+        )
+
+
 def _fixed(schemes: Mapping[str, Scheme]) -> str:
     names = ", ".join(repr(name) for name, scheme in schemes.items() if not scheme.adaptive)
     return f"; methods of fixed step are {names}" if names else ""
