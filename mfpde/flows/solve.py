@@ -9,6 +9,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from mfpde import checks
 from mfpde.flows import birth_death
 from mfpde.flows.birth_death import BirthDeathDriver, BirthDeathSolution
@@ -114,8 +116,11 @@ def solve(
         birth_death.check(rho0, options, checkpoint, comm)
     flow = build(problem, rho0, options, Clock(), comm)
     point = flow.at(flow.part(rho0.state))
-    if not point.finite:
-        raise ValueError("the loss of rho0 is not finite: scale the data or the initial law down")
+    if not (point.finite and np.isfinite(point.norm2)):
+        raise ValueError(
+            "the loss of rho0, or its gradient, is not finite: scale the data or the initial law "
+            "down"
+        )
     options, control, note = flow.start(point, options)
     control.state = flow.whole(control.state)
     kept = (COPIES + len(options.times)) * float(rho0.state.nbytes)
