@@ -26,8 +26,6 @@ from mfpde.runs.status import SolveError, Status
 
 FASTEST = 1e6  # rate of birth and death beside a transport of rate 1
 
-COPIES = 8  # of the state, that the longest step holds at once
-
 PathLike = str | os.PathLike[str]
 
 
@@ -135,7 +133,7 @@ def solve(
         )
     options, control, note = flow.start(point, options)
     control.state = flow.whole(control.state)
-    kept = (COPIES + len(options.times)) * float(rho0.state.nbytes)
+    kept = (8 + len(options.times)) * float(rho0.state.nbytes)  # a step holds eight at once
     checks.memory("a run from rho0", kept, "take fewer particles or cells, or save fewer states")
     kind = BirthDeathSolution if rate else Solution
     return _run(

@@ -82,7 +82,7 @@ def stationarity(
     atoms = [potential.carried.atoms(k)[0].astype(np.float64) for k in range(rho.levels)]
     limits = _box(_default_box(rho, atoms), box)
     cube = qmc.Sobol(rho.dim, rng=np.random.default_rng(seed)).random_base2(
-        int(np.ceil(np.log2(checks.count("samples", samples, most=10**7))))
+        int(np.ceil(np.log2(checks.count("samples", samples))))
     )
     points = limits[:, 0] + cube * (limits[:, 1] - limits[:, 0])
     found = [
