@@ -10,6 +10,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from mfpde.blocks.base import Block
 from mfpde.measures.particles import ParticleMeasure
 from mfpde.passes.interface import Array
@@ -81,6 +83,7 @@ class DistributedOperator(ParticleOperator):
         self.mass = self.mass[:, self.own]
         if problem.memory is None:
             self.memory /= ranks.here
+        self.block_bytes = np.inf  # each block of data costs messages
         self.memory = -ranks.largest(-self.memory)  # all ranks must cut the data alike
 
     def total(self, part: Array) -> Array:

@@ -3,6 +3,7 @@
 import numpy as np
 from job import COMM, measure, problem
 
+from mfpde.passes import ranks as module
 from mfpde.passes.distributed import DistributedOperator
 from mfpde.passes.in_blocks import InBlocks
 from mfpde.passes.particles import ParticleOperator
@@ -13,13 +14,15 @@ def equal(found, wanted):
     np.testing.assert_allclose(found, wanted, rtol=1e-11, atol=1e-12 * np.abs(wanted).max())
 
 
-def sums(ranks):
-    """Short and long sums are those in the order of ranks, the same bits on each."""
+def sums(ranks, grouped):
+    """Short and long sums are those in the order of ranks or groups, the same bits on each."""
     for size in (1, 7, 4001):
         parts = np.random.default_rng(0).standard_normal((ranks.size, size, 2))
         wanted = parts[0].copy()
         for part in parts[1:]:
             wanted += part
+        if grouped and parts[0].nbytes > module.SMALL:
+            wanted = (parts[0] + parts[1]) + (parts[2] + parts[3])
         np.testing.assert_array_equal(ranks.sum(parts[ranks.rank]), wanted)
     assert ranks.largest(float(ranks.rank)) == ranks.size - 1
 
@@ -42,7 +45,10 @@ def passes(ranks, **terms):
 
 
 if __name__ == "__main__":
-    ranks = Ranks(COMM)
-    sums(ranks)
-    passes(ranks)
-    passes(ranks, memory=3e4)
+    for grouped in (False, True):
+        module.GROUPED_FROM = 4 if grouped else 16
+        ranks = Ranks(COMM)
+        sums(ranks, grouped)
+        passes(ranks)
+        passes(ranks, memory=3e4)
+        ranks.free()
