@@ -3,6 +3,7 @@
 import numpy as np
 from job import COMM, measure, problem
 
+from mfpde.blocks import shl
 from mfpde.passes import ranks as module
 from mfpde.passes.distributed import DistributedOperator
 from mfpde.passes.in_blocks import InBlocks
@@ -45,10 +46,14 @@ def passes(ranks, **terms):
 
 
 if __name__ == "__main__":
-    for grouped in (False, True):
-        module.GROUPED_FROM = 4 if grouped else 16
-        ranks = Ranks(COMM)
-        sums(ranks, grouped)
-        passes(ranks)
-        passes(ranks, memory=3e4)
-        ranks.free()
+    module.GROUPED_FROM = 4
+    grouped = Ranks(COMM)
+    sums(grouped, grouped=True)
+    passes(grouped)
+    grouped.free()
+    module.GROUPED_FROM = 16
+    ranks = Ranks(COMM)
+    sums(ranks, grouped=False)
+    passes(ranks, memory=3e4)
+    shl.FUSED_TO = 0  # as for a block without compiled passes
+    passes(ranks)
