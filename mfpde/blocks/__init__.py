@@ -1,5 +1,7 @@
 """Residual blocks f(x, θ): the standard ones, the protocol for a user's own, and its check."""
 
+from mfpde.blocks._jax import JaxBlock, from_jax
+from mfpde.blocks._torch import TorchBlock, from_torch
 from mfpde.blocks.base import Block
 from mfpde.blocks.check import check_block
 from mfpde.blocks.inheritance import computes
@@ -12,11 +14,15 @@ __all__ = [
     "BLOCKS",
     "SHL",
     "Block",
+    "JaxBlock",
     "Linear",
     "Meshed",
+    "TorchBlock",
     "check_block",
     "computes",
+    "from_jax",
     "from_spec",
+    "from_torch",
     "is_own",
     "register",
     "spec_of",

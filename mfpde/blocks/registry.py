@@ -5,15 +5,23 @@ from __future__ import annotations
 from typing import Any
 
 from mfpde import checks
+from mfpde.blocks._jax import JaxBlock
+from mfpde.blocks._torch import TorchBlock
 from mfpde.blocks.base import Block
 from mfpde.blocks.inheritance import computes
 from mfpde.blocks.linear import Linear
 from mfpde.blocks.meshed import Meshed
 from mfpde.blocks.shl import SHL
 
-BLOCKS: dict[str, type[Block]] = {"shl": SHL, "linear": Linear, "meshed": Meshed}
+BLOCKS: dict[str, type[Block]] = {
+    "shl": SHL,
+    "linear": Linear,
+    "meshed": Meshed,
+    "torch": TorchBlock,
+    "jax": JaxBlock,
+}
 
-_OWN = tuple(BLOCKS.values())
+_OWN = (SHL, Linear, Meshed)
 
 
 def register(kind: str, block: type[Block]) -> type[Block]:
