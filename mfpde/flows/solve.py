@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
+
 from mfpde import checks
 from mfpde.flows import companion
 from mfpde.flows.driver import Callback, Driver
@@ -129,12 +131,15 @@ def solve(
         if global_error:
             companion.check(flow, options)
         point = flow.at(flow.part(flow.start_state))
-        if not point.finite:
+        if not (point.finite and np.isfinite(point.norm2)):
             raise ValueError(
-                "the loss of rho0 is not finite: scale the data or the initial law down"
+                "the loss of rho0, or its gradient, is not finite: scale the data or the initial "
+                "law down"
             )
         options, control, note = flow.start(point, options)
     control.state = flow.whole(control.state)
+    kept = (8 + len(options.times)) * float(control.state.nbytes)  # a step holds eight at once
+    checks.memory("a run from rho0", kept, "take fewer particles or cells, or save fewer states")
     solution = Solution(problem, rho0, options, control, note, observers)
     return _run(solution, flow, point, callback, writer, progress, raise_on_failure, comm)
 
