@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from mfpde import checks
 from mfpde.blocks.base import LARGEST_DIM, Block, TorchField
+from mfpde.blocks.registry import from_spec, spec_of
 
 Array = NDArray[Any]
 
@@ -50,8 +51,6 @@ class Populations(Block):
         return f"Populations([{', '.join(map(repr, self.blocks))}])"
 
     def spec(self) -> dict[str, Any] | None:
-        from mfpde.blocks.registry import spec_of  # which imports this module
-
         inner = [spec_of(block) for block in self.blocks]
         return None if None in inner else {"kind": "populations", "blocks": inner}
 
@@ -61,8 +60,6 @@ class Populations(Block):
 
     @classmethod
     def from_spec(cls, **fields: Any) -> Self:
-        from mfpde.blocks.registry import from_spec
-
         return cls([from_spec(spec) for spec in fields["blocks"]])
 
     def split(self, theta: Array) -> list[Array]:

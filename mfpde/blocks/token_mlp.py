@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from mfpde import checks
 from mfpde.blocks.base import LARGEST_DIM, Block, TorchField
+from mfpde.blocks.registry import from_spec, spec_of
 from mfpde.depth import Depth
 
 Array = NDArray[Any]
@@ -36,8 +37,6 @@ class TokenMLP(Block):
         return f"TokenMLP(tokens={self.tokens}, block={self.block!r})"
 
     def spec(self) -> dict[str, Any] | None:
-        from mfpde.blocks.registry import spec_of  # which imports this module
-
         inner = spec_of(self.block)
         return inner and {"kind": "token_mlp", "tokens": self.tokens, "block": inner}
 
@@ -47,8 +46,6 @@ class TokenMLP(Block):
 
     @classmethod
     def from_spec(cls, **fields: Any) -> Self:
-        from mfpde.blocks.registry import from_spec
-
         return cls(fields["tokens"], from_spec(fields["block"]))
 
     def torch_form(self) -> Callable[[Any], TorchField] | None:
