@@ -7,7 +7,7 @@ BIN    := $(VENV)/bin
 TORCH  := torch==2.13.0
 export MPLBACKEND := Agg
 
-.PHONY: validate test lint check figures bench clean
+.PHONY: validate test lint check docs figures bench clean
 
 $(VENV)/core: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -34,6 +34,15 @@ check: $(VENV)/test
 
 test: lint check
 
+# Incremental: an example is run again when it changed. Warnings are errors.
+$(VENV)/docs: $(VENV)/core
+	$(BIN)/python -m pip install --quiet --editable '.[docs]'
+	touch $@
+
+docs: $(VENV)/docs
+	OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 NUMBA_NUM_THREADS=1 \
+	  $(BIN)/python -m sphinx --fail-on-warning --keep-going --quiet docs docs/_build/html
+
 figures: $(VENV)/test
 	for script in figures/*.py; do \
 	  case $$script in figures/drawing.py) ;; *) $(BIN)/python $$script || exit 1 ;; esac; done
@@ -47,5 +56,5 @@ bench: $(VENV)/test
 	  $(BIN)/python benchmarks/$$script.py $(FULL) || exit 1; done
 
 clean:
-	rm -rf $(VENV) out build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) out build dist docs/_build docs/tour_pages docs/reference docs/scripts.md *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -prune -exec rm -rf {} +

@@ -37,7 +37,7 @@ from mfpde.runs.status import SolveError, Status
 from mfpde.warm import warmup
 
 if TYPE_CHECKING:
-    from mfpde import images, resnet, sweep, theory, transport
+    from mfpde import images, plots, resnet, sweep, theory, transport
     from mfpde.transport import conditional_transport, cot_distance
 
 __version__ = "0.1.0"
@@ -78,6 +78,7 @@ __all__ = [
     "limit",
     "loss",
     "paths",
+    "plots",
     "predict",
     "resnet",
     "resume",
@@ -92,7 +93,7 @@ __all__ = [
 ]
 
 # Imported when first asked for: each would double the time that ``import mfpde`` takes.
-_ROOMS = ("images", "resnet", "sweep", "theory", "transport")
+_ROOMS = ("images", "plots", "resnet", "sweep", "theory", "transport")
 _OF_TRANSPORT = ("conditional_transport", "cot_distance")
 
 

@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+import mfpde
+
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = ["README.md", *(f"docs/{page.name}" for page in sorted((ROOT / "docs").glob("*.md")))]
 
@@ -29,3 +31,45 @@ def test_links_lead_somewhere(page):
     text = (ROOT / page).read_text(encoding="utf-8")
     for target in re.findall(r"\]\(([^)#]+)\)", text):
         assert ((ROOT / page).parent / target).exists(), target
+
+
+TOUR = sorted((ROOT / "docs" / "tour").glob("plot_*.py"))
+
+
+@pytest.mark.parametrize("example", TOUR, ids=lambda path: path.stem)
+def test_an_example_is_short_and_shows_a_result(example):
+    text = example.read_text(encoding="utf-8")
+    body = text.partition('"""\n\n')[2]
+    code = [line for line in body.splitlines() if line and not line.startswith(("#", "import"))]
+    assert len(code) <= 35, len(code)
+    assert "print(" in text
+    assert "plots." in text or ".plot(" in text
+
+
+def test_the_formula_index_names_what_is_there():
+    rows = re.findall(r"^\|.*\|$", (ROOT / "docs/formulas.md").read_text("utf-8"), re.MULTILINE)
+    for row in rows:
+        *_, functions, tests, scripts = re.sub(r"\$.*?\$", "", row).strip("|").split("|")
+        for name in re.findall(r"`([\w.]+)", functions):
+            _resolve(name, functions)
+        for name in re.findall(r"`([\w/.]+)`", tests):
+            assert (ROOT / "tests" / name).exists(), name
+        for name in re.findall(r"`([\w.]+)`", scripts):
+            assert (ROOT / "validation" / name).exists(), name
+
+
+def _resolve(name: str, row: str) -> None:
+    """A name of the index is one of the package, or of the room named before it in its cell."""
+    room = re.findall(r"`(\w+)\.", row)
+    starts = [mfpde, *(getattr(mfpde, one) for one in room)]
+    for start in starts:
+        item = start
+        for part in name.split("."):
+            item = getattr(item, part, None)
+        if item is not None:
+            return
+    raise AssertionError(name)
+
+
+def test_one_version():
+    assert f"version: {mfpde.__version__}\n" in (ROOT / "CITATION.cff").read_text("utf-8")

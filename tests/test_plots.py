@@ -1,5 +1,7 @@
 """Pictures of a run: what the axes show, and the style it is saved in."""
 
+from types import SimpleNamespace
+
 import matplotlib.image
 import numpy as np
 import pytest
@@ -48,3 +50,118 @@ def test_the_style_is_kept_when_the_caller_saves(tmp_path):
     pictures = [matplotlib.image.imread(tmp_path / f"{name}.png") for name in ("own", "styled")]
     np.testing.assert_array_equal(*pictures)
     assert pictures[0].shape[1] > 1900  # 6.8 in at the style's 300 dpi, not pyplot's 100
+
+
+SIDE = mfpde.measures.Axis.uniform(-6.0, 6.0, 24)
+THREE_D = mfpde.laws.Gaussian([0.5, 1.0, 1.5], dim=3)
+
+
+@pytest.fixture(scope="module")
+def run():
+    x = np.linspace(-1, 1, 6)[:, None]
+    problem = mfpde.Problem(x, x + 0.3 * np.sin(2 * x), block=mfpde.SHL(1))
+    rho = mfpde.ParticleMeasure.from_law(THREE_D, mfpde.Depth(4, "rk4"), count=16)
+    return mfpde.solve(problem, rho, s_end=2.0, save=[0.5, 1.0], method="rk45", rtol=1e-6)
+
+
+def test_particles_are_where_the_run_saved_them(run):
+    paths, start, end = plots.particles(run, (2, 0), t=1.0)
+    theta = np.stack([run.at(s).theta[-1][:, [2, 0]] for s in (0.0, 0.5, 1.0, 2.0)], axis=1)
+    np.testing.assert_allclose(paths.get_segments(), theta)
+    np.testing.assert_allclose(start.get_offsets(), theta[:, 0])
+    np.testing.assert_allclose(end.get_offsets(), theta[:, -1])
+    assert (end.axes.get_xlabel(), end.axes.get_ylabel()) == ("b", "u0")
+    assert len(plots.particles(run, most=5)[0].get_segments()) == 5
+
+
+def test_particles_refuses_what_it_cannot_draw(run):
+    with pytest.raises(ValueError, match="two different ones"):
+        plots.particles(run, (0, 3))
+    with pytest.raises(ValueError, match="t must be in"):
+        plots.particles(run, t=1.5)
+    grid = mfpde.GridMeasure.from_law(THREE_D, mfpde.Depth(2), axes=[SIDE] * 3)
+    with pytest.raises(TypeError, match=r"plots\.density"):
+        plots.particles(SimpleNamespace(final=grid, problem=run.problem))
+
+
+def measures():
+    depth, rng = mfpde.Depth(4, "euler"), np.random.default_rng(0)
+    atoms = rng.normal(size=(4000, 3)) * [0.5, 1.0, 1.5]
+    yield mfpde.ParticleMeasure(np.broadcast_to(atoms, (4, *atoms.shape)), depth)
+    yield mfpde.GridMeasure.from_law(THREE_D, depth, axes=[SIDE] * 3)
+    yield mfpde.MovingGrid.from_law(THREE_D, depth, axes=[SIDE] * 3)
+    yield mfpde.JointMeasure(atoms, np.linspace(0, 1, len(atoms)))
+    yield mfpde.OrderedBlocks(atoms, np.linspace(0, 1, len(atoms)))
+    yield mfpde.JointGrid.from_law(THREE_D, depth_cells=4, axes=[SIDE] * 3)
+
+
+@pytest.mark.parametrize("rho", list(measures()), ids=lambda rho: rho.kind)
+@pytest.mark.parametrize("t", [0.5, None])
+def test_density_has_mass_one_and_the_moments_of_the_law(rho, t):
+    mesh = plots.density(rho, (2, 0), t=t, bins=60)
+    x, y = (mesh.get_coordinates()[0, :, 0], mesh.get_coordinates()[:, 0, 1])
+    mass = np.asarray(mesh.get_array()) * np.outer(np.diff(y), np.diff(x))
+    assert mass.sum() == pytest.approx(1.0)
+    for edges, along, std in ((x, 0, 1.5), (y, 1, 0.5)):
+        centres = 0.5 * (edges[1:] + edges[:-1])
+        assert np.sqrt(mass.sum(axis=along) @ centres**2) == pytest.approx(std, rel=0.06)
+
+
+def test_density_refuses_a_depth_without_mass_and_what_is_no_measure():
+    masses = np.zeros((4, 3, 3))
+    masses[0] = 1 / 9
+    side = mfpde.measures.Axis.uniform(-1.0, 1.0, 3)
+    with pytest.raises(ValueError, match="depth with mass"):
+        plots.density(mfpde.JointGrid(masses, [side, side]), t=0.9)
+    with pytest.raises(TypeError, match="rho must be"):
+        plots.density(masses)
+
+
+def test_the_energy_identity_is_one_curve(run):
+    fine = mfpde.solve(run.problem, run.initial, s_end=0.5, method="rk4", step=0.01)
+    marks, line = plots.energy_identity(fine)
+    np.testing.assert_array_equal(line.get_ydata(), fine.gradient_norm2)
+    np.testing.assert_allclose(
+        marks.get_ydata(), np.interp(*[marks.get_xdata()], *line.get_data()), rtol=1e-3
+    )
+
+
+def test_spectrum_draws_the_largest_eigenvalues(run):
+    evolution = mfpde.theory.kernel_evolution(run.problem, run, [0.0, 1.0, 2.0])
+    lines = plots.spectrum(evolution, largest=3)
+    np.testing.assert_array_equal([line.get_ydata() for line in lines], evolution.eigenvalues.T[:3])
+
+
+def test_networks_fill_the_band_that_holds_the_share():
+    s, losses = np.linspace(0, 1, 3), np.arange(1.0, 102.0)[:, None] * [1.0, 2.0, 3.0]
+    _, axes = plt.subplots()
+    band, median = plots.networks(s, losses, probability=0.8, ax=axes)
+    np.testing.assert_allclose(median.get_ydata(), [51.0, 102.0, 153.0])
+    box = band.get_paths()[0].vertices
+    at_end = box[box[:, 0] == 1.0, 1]
+    np.testing.assert_allclose([at_end.min(), at_end.max()], [33.0, 273.0])
+    assert median.axes is axes
+    with pytest.raises(ValueError, match="probability"):
+        plots.networks(s, losses, probability=1.0)
+
+
+def test_trajectories_draws_a_line_for_each_datum(run):
+    found = mfpde.trajectories(run.problem, run.final)
+    lines = plots.trajectories(found, values=run.problem.y[:, 0])
+    drawn = np.stack([line.get_ydata() for line in lines], axis=1)
+    np.testing.assert_array_equal(drawn, found.hidden[:, :, 0])
+    assert lines[0].get_color() != lines[-1].get_color()
+    with pytest.raises(ValueError, match="coordinate must be in"):
+        plots.trajectories(found, coordinate=1)
+
+
+def test_outputs_stand_over_their_targets():
+    targets, found = np.array([[0.0, 1.0], [2.0, 3.0]]), np.array([[0.1, 1.1], [1.9, 2.8]])
+    points, diagonal = plots.outputs(targets, found, error=0.2 * np.ones((2, 2)))
+    marks = points.lines[0]
+    np.testing.assert_array_equal(marks.get_data(), [targets.ravel(), found.ravel()])
+    np.testing.assert_array_equal(*diagonal.get_data())
+    segments = np.array(points.lines[2][0].get_segments())
+    np.testing.assert_allclose(np.diff(segments[:, :, 1]), 0.4)
+    with pytest.raises(ValueError, match="found"):
+        plots.outputs(targets, found[:1])

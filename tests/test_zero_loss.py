@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from scripts import script
-from study import Claim, verdict
+from study import Claim, pooled, verdict
 
 import mfpde
 
@@ -21,8 +21,29 @@ def test_writes_what_it_says(out):
     limit = mfpde.Solution.load(out / "limit.h5")
     assert limit.loss[-1] <= 1e-10
     assert np.all(np.diff(limit.loss) <= 0)
-    for name in ("networks", "curves", "depth", "reference"):
+    for name in ("networks", "depth", "gaps", "ends", "descent"):
         assert (out / f"{name}.csv").stat().st_size > 50
+
+
+def test_networks_go_to_zero_loss_beside_the_limit(out):
+    columns = script("figures", "zero_loss").columns
+    ends, gaps = columns(out / "ends.csv"), columns(out / "gaps.csv")
+    many = ends["layers"] * ends["width"] > 24
+    assert np.all(ends["loss"][many] <= 1e-10)
+    assert np.all(ends["seen"][many] < 1e-4)
+    assert np.all(ends["unseen"] > ends["uncertain"])
+    assert np.all(ends["unseen"] < 0.5)
+    riding = gaps["layers"] == 4
+    assert np.array_equal(np.isfinite(gaps["cot"]), riding)
+    first, last = (gaps["cot"][riding & (gaps["s"] == s)] for s in (1.0, 1e4))
+    assert np.all(first < 0.05 * last)  # common random numbers: apart only as training goes on
+
+
+def test_pooled_uncertainty_is_that_of_the_mean():
+    draws = np.random.default_rng(0).standard_normal((4, 500, 3))
+    mean, uncertain = pooled(draws)
+    np.testing.assert_allclose(mean, draws.mean(axis=0))
+    assert uncertain == pytest.approx(np.sqrt(np.mean(mean**2)), rel=0.1)
 
 
 def test_figure_draws_the_data(out):

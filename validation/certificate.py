@@ -63,13 +63,11 @@ def promises(name: str, found: theory.Certificate, run: dict[str, np.ndarray]) -
     seen = run["excess"] > 1e-12 * found.loss + 1e-14
     rate = float(np.max(run["excess"][seen] / run["promise"][seen]))
     apart, length = (float(run[key].max() / found.distance) for key in ("distance", "length"))
+    bounded = f"{name}: the flow stays in the ball, its length within the bound."
+    ratios = f"COT/bound {apart:.3f}, length/bound {length:.3f}"
     return [
         Claim(f"{name}: the loss keeps its rate.", f"loss/promise {rate:.4f}", rate <= 1 + 1e-6),
-        Claim(
-            f"{name}: the flow stays in the ball, its length within the bound.",
-            f"COT/bound {apart:.3f}, length/bound {length:.3f}",
-            max(apart, length) <= 1 + 1e-6,
-        ),
+        Claim(bounded, ratios, max(apart, length) <= 1 + 1e-6),
     ]
 
 

@@ -38,19 +38,13 @@ QUICK |= {"times": (0.0, 1.0, 2.0, 4.0)}
 HEADER = ("layers", "width", "seed", "s", "network", "samples", "exact", "same_index")
 
 
-def descend(problem: mfpde.Problem, rho0: mfpde.ParticleMeasure, size: Sizes) -> mfpde.Solution:
-    """Gradient descent with the networks' own step: only depth and width differ."""
-    how = {"method": "gd", "step": STEP, "save": list(size.times[1:])}
-    return mfpde.solve(problem, rho0, s_end=size.times[-1], **how)
-
-
 def limit_with_samples(
     problem: mfpde.Problem, starts: np.ndarray, size: Sizes
 ) -> tuple[np.ndarray, np.ndarray]:
     """The limit's particles (times, L, n, p), and ``starts`` (L, m, p) moved by its field alike."""
     depth, how = mfpde.Depth(len(starts) // 2, "rk4"), {"coupling": "independent", "seed": 1}
     own = mfpde.ParticleMeasure.from_law(LAW, depth, count=size.particles, **how)
-    run = descend(problem, study.with_riders(own, starts), size)
+    run = study.descend(problem, study.with_riders(own, starts), STEP, size.times)
     moved = np.stack([run.at(s).theta[: len(starts)] for s in size.times])
     return moved[:, :, : own.count], moved[:, :, own.count :]
 
@@ -59,9 +53,8 @@ def distances(network: np.ndarray, samples: np.ndarray, limit: np.ndarray) -> li
     """(a), (b), exact and same-index (c) of parameters (L, M, p) and the limit's (L, n, p)."""
     depth = mfpde.Depth(len(network), "euler")
     one, other, rho = (mfpde.ParticleMeasure(t, depth) for t in (network, samples, limit))
-    near = [mfpde.cot_distance(one, rho), mfpde.cot_distance(other, rho)]
     same = mfpde.cot_distance(one, other, method="same_index")
-    return [*near, mfpde.cot_distance(one, other), same]
+    return [*(mfpde.cot_distance(*pair) for pair in ((one, rho), (other, rho), (one, other))), same]
 
 
 def compare(problem: mfpde.Problem, size: Sizes) -> list[tuple]:
@@ -69,17 +62,14 @@ def compare(problem: mfpde.Problem, size: Sizes) -> list[tuple]:
     rows, how = [], {"seeds": size.seeds, "s_end": size.times[-1], "step": STEP, "save": size.times}
     for layers in track(size.layers, "depths"):
         train = partial(mfpde.resnet.train, problem, LAW, layers=layers, **how)
-        runs = [train(width=width).saved for width in size.widths]
-        starts = np.concatenate([np.concatenate(run[:, 0], axis=1) for run in runs], axis=1)
+        runs = [run for width in size.widths for run in train(width=width).saved]
+        starts = np.concatenate([run[0] for run in runs], axis=1)
         limit, samples = limit_with_samples(problem, starts, size)
-        first = 0
-        for width, run in zip(size.widths, runs, strict=True):
-            for seed in range(size.seeds):
-                own = samples[:, :, first : first + width]
-                first += width
-                for i, s in enumerate(size.times):
-                    found = distances(run[seed, i], own[i], limit[i])
-                    rows.append((layers, width, seed, s, *found))
+        ends = np.cumsum([run.shape[2] for run in runs])[:-1]
+        for n, (run, own) in enumerate(zip(runs, np.split(samples, ends, axis=2), strict=True)):
+            network = layers, run.shape[2], n % size.seeds
+            found = (distances(*each) for each in zip(run, own, limit, strict=True))
+            rows += [(*network, s, *one) for s, one in zip(size.times, found, strict=True)]
     return rows
 
 
@@ -88,11 +78,9 @@ def measure(size: Sizes, out: Path) -> list[Claim]:
     rows = compare(problem, size)
     study.write_csv(out / "distances.csv", HEADER, rows)
     depth, how = mfpde.Depth(16, "euler"), {"count": 128, "coupling": "independent"}
-    run = descend(problem, mfpde.ParticleMeasure.from_law(LAW, depth, **how), size)
-    rate = study.expansion(problem, [run.at(s) for s in size.times])
-    integral = study.trapezoids(times, rate)
+    run = study.descend(problem, mfpde.ParticleMeasure.from_law(LAW, depth, **how), STEP, times)
+    rate, integral = study.expansion(problem, times, [run.at(s) for s in times])
     study.write_series(out / "expansion.csv", s=times, rate=rate, integral=integral)
-
     shapes = study.shapes_of(size.layers, size.widths)
     a, b, exact, same = (
         study.at_shape(rows, shapes, c).reshape(len(shapes), size.seeds, -1) for c in range(4, 8)

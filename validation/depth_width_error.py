@@ -26,10 +26,8 @@ from study import Claim, D, Sizes
 from mfpde.theory import FiniteSizeFit, fit_finite_size
 
 A, B = 0.22, 0.15
-FULL = {
-    "layers": (1, 3, 6, 12, 24, 46, 87, 166, 316),
-    "widths": (1, 3, 6, 12, 24, 46, 87, 166, 316),
-}
+PUBLISHED_SIZES = (1, 3, 6, 12, 24, 46, 87, 166, 316)
+FULL = {"layers": PUBLISHED_SIZES, "widths": PUBLISHED_SIZES}
 FULL |= {"wide": 4096, "wide_layers": (3, 6, 12, 24), "narrow_layers": (100, 316, 1000, 3160)}
 FULL |= {"reference": 1000, "draws": 12}
 QUICK = {"layers": (1, 3, 6, 12, 24, 46), "widths": (6, 24, 87, 166), "draws": 6, "reference": 200}
@@ -62,18 +60,15 @@ def errors(size: Sizes, draw: int, out: Path) -> tuple[dict[str, np.ndarray], fl
 def measure(size: Sizes, out: Path) -> list[Claim]:
     losses = study.published_losses(size.draws)
     draw = int(min(losses, key=lambda row: row[1])[0])
-    header = ("draw", "distance", *map(str, study.PUBLISHED_LOSS))
-    study.report(out / "losses.csv", header, losses)
+    study.report(out / "losses.csv", ("draw", "distance", *map(str, study.PUBLISHED_LOSS)), losses)
     study.say(f"draw {draw} for the published {[*study.PUBLISHED_LOSS.values()]}\n")
     found, uncertainty = errors(size, draw, out)
     means = {name: np.sqrt(np.mean(e**2, axis=1)) for name, e in found.items()}
 
     shapes = study.shapes_of(size.layers, size.widths)
     layers, width = np.array(shapes, float).T
-    best, plain = (
-        fit_finite_size(layers, width, found["surface"], form=form)
-        for form in ("quadrature", "sum")
-    )
+    best = fit_finite_size(layers, width, found["surface"], form="quadrature")
+    plain = fit_finite_size(layers, width, found["surface"], form="sum")
     (a, b), (a_sum, b_sum) = coefficients(best), coefficients(plain)
     published = A * np.sqrt(D / (layers * width)) + B / layers
     ratio = means["surface"] / published

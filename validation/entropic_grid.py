@@ -20,6 +20,7 @@ import sys
 import time
 from pathlib import Path
 
+import gibbs
 import numpy as np
 import study
 from study import Claim, Sizes
@@ -41,8 +42,8 @@ def solve_all(x: np.ndarray, y: np.ndarray, size: Sizes) -> dict[tuple, tuple]:
     """(ε, method) -> (result, processor seconds), cold start, after a run that compiles."""
     found, how = {}, {"tol": 1e-5, "raise_on_failure": False}
     for eps in size.levels:
-        problem = study.entropic(x, y, eps)
-        nu = study.gibbs_prior(problem, size.cells, size.steps)
+        problem = gibbs.problem(x, y, eps)
+        nu = gibbs.prior(problem, size.cells, size.steps)
         for name, method in METHODS.items():
             if not found:
                 mfpde.stationary(problem, nu, tol=0.5, **method)
@@ -60,41 +61,13 @@ def variation(problem: mfpde.Problem, rho: mfpde.GridMeasure, tol: float = 1e-12
     return float(np.ptp(total.reshape(exact.levels, -1), axis=1).max())
 
 
-def write(out: Path, x: np.ndarray, y: np.ndarray, found: dict, fine: object) -> None:
-    """Histories, fitted curves and the density of (a0, a1) at three depths, for the figure."""
-    rows = [
-        (eps, list(METHODS).index(name), row.forward + row.adjoint, row.J, row.residual)
-        for (eps, name), (result, _) in found.items()
-        for row in result.history
-        if row.factor == 1.0
-    ]
-    study.write_csv(out / "histories.csv", ("eps", "method", "passes", "J", "residual"), rows)
-    study.write_series(out / "data.csv", x=x, y=y)
-    points, curves = np.linspace(x.min() - 0.2, x.max() + 0.2, 121), []
-    for (eps, name), (result, _) in found.items():
-        if name == "newton":
-            values = mfpde.predict(study.entropic(x, y, eps), result.final, points[:, None])
-            curves += [
-                (eps, *pair) for pair in zip(points.tolist(), values[:, 0].tolist(), strict=True)
-            ]
-    study.write_csv(out / "curves.csv", ("eps", "x", "value"), curves)
-    part = fine.final.marginal((0, 1))
-    densities = [
-        (float(part.depth.nodes[k]), *a.tolist(), float(value))
-        for k in (0, part.levels // 2, part.levels - 1)
-        for a, value in zip(part.grid.points.reshape(-1, 2), part.density[k].ravel(), strict=True)
-    ]
-    study.write_csv(out / "densities.csv", ("t", "a0", "a1", "density"), densities)
-
-
 def published(x: np.ndarray, y: np.ndarray, found: dict, size: Sizes) -> list[Claim]:
     """The published numbers, where the data is Old Faithful on the published grid."""
     least = 0.5 * (1.0 - np.mean(x * y) ** 2)
     if len(x) != OLD_FAITHFUL[0] or abs(np.mean(x * y) ** 2 - OLD_FAITHFUL[1]) > 1e-3:
         return []
     best = found[0.5, "newton"][0]
-    objective = best.fit + 0.5 * best.kl[::2].sum() / size.steps
-    known = [objective, best.fit, least]
+    known = [best.fit + 0.5 * best.kl[::2].sum() / size.steps, best.fit, least]
     text = "Published numbers at ε = .5: J = .0983, data's term .0976, least squares .0943."
     near = bool(np.allclose(known, [0.0983, 0.0976, 0.0943], atol=5e-5, rtol=0))
     claims = [Claim(text, ", ".join(f"{value:.5f}" for value in known) + ".", near)]
@@ -110,13 +83,13 @@ def measure(size: Sizes, out: Path) -> list[Claim]:
     x, y = study.standardised(size.data, size.inputs, size.targets)
     study.say(f"{len(x)} data, least squares {0.5 * (1 - np.mean(x * y) ** 2):.5f}\n")
     found = solve_all(x, y, size)
-    last = study.entropic(x, y, size.levels[-1])
-    fine = mfpde.stationary(last, study.gibbs_prior(last, size.fine, size.steps), tol=1e-5)
-    write(out, x, y, found, fine)
+    last = gibbs.problem(x, y, size.levels[-1])
+    fine = mfpde.stationary(last, gibbs.prior(last, size.fine, size.steps), tol=1e-5)
     study.say(f"\n{size.fine}³ cells at eps = {size.levels[-1]:g}: {fine}")
-
     best = {eps: found[eps, "newton"][0] for eps in size.levels}
-    flat = max(variation(study.entropic(x, y, eps), one.final) for eps, one in best.items())
+    histories = {(e, list(METHODS).index(name)): r.history for (e, name), (r, _) in found.items()}
+    gibbs.write(out, x, y, histories, best, fine.final)
+    flat = max(variation(gibbs.problem(x, y, eps), one.final) for eps, one in best.items())
     guarded = [r for (_, name), (r, _) in found.items() if name != "picard"]
     rises = max(
         float(np.diff([row.J for row in r.history if row.factor == c]).max(initial=-1.0))

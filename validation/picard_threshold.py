@@ -14,6 +14,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+import gibbs
 import numpy as np
 import study
 from study import Claim, Sizes
@@ -48,8 +49,8 @@ def measure(size: Sizes, out: Path) -> list[Claim]:
     x, y = study.standardised(size.data, size.inputs, size.targets)
     rows, known = [], {}
     for eps in size.levels:
-        problem = study.entropic(x, y, eps)
-        nu = study.gibbs_prior(problem, size.cells, size.steps)
+        problem = gibbs.problem(x, y, eps)
+        nu = gibbs.prior(problem, size.cells, size.steps)
         exact = mfpde.stationary(problem, nu, tol=1e-5, method="newton").final
         cold = picard(problem, nu, DAMPING, tol=1e-5)
         rows.append((eps, stiffness(problem, exact), float(cold.residual), int(cold.success)))

@@ -75,11 +75,8 @@ def recipes(chosen: argparse.Namespace) -> dict[str, images.Recipe]:
     """One recipe a variant: they differ in t alone."""
     names = {one.name for one in fields(images.Recipe)}
     base = images.Recipe(**{k: v for k, v in vars(chosen).items() if k in names and v is not None})
-    ways = {
-        "plain": replace(base, place_rate=0.0, reorder="step"),
-        "gap": base,
-        "window": replace(base, rule="window", reorder="step"),
-    }
+    ways = {"plain": replace(base, place_rate=0.0, reorder="step"), "gap": base}
+    ways |= {"window": replace(base, rule="window", reorder="step")}
     return {name: way for name, way in ways.items() if name in ("plain", *chosen.variants)}
 
 
@@ -110,12 +107,9 @@ def main(argv: list[str] | None = None) -> int:
     rows = paired_runs.summarise(records)
     paired_runs.write(chosen.out, records, rows)
     paired_runs.show(rows)
-    costs = paired_runs.cost_ratios(
-        chosen.architecture, data, ways, device=chosen.device, rounds=3 if chosen.quick else 9
-    )
-    study.report(
-        chosen.out / f"cost.{chosen.architecture}.csv", ("variant", "ratio"), costs.items()
-    )
+    how = {"device": chosen.device, "rounds": 3 if chosen.quick else 9}
+    costs = paired_runs.cost_ratios(chosen.architecture, data, ways, **how).items()
+    study.report(chosen.out / f"cost.{chosen.architecture}.csv", ("variant", "ratio"), costs)
     how = {"seed": chosen.first_seed, "device": chosen.device}
     trainers = [images.Trainer(chosen.architecture, data, way, **how) for way in ways.values()]
     losses = [paired_runs.first_loss(trainer) for trainer in trainers]

@@ -50,8 +50,7 @@ def along(
     problem: mfpde.Problem, rho: mfpde.ParticleMeasure, times: tuple[float, ...]
 ) -> list[mfpde.ParticleMeasure]:
     """The flow by descent of one small step, the same for every start."""
-    how = {"method": "gd", "step": STEP, "save": list(times[1:])}
-    run = mfpde.solve(problem, rho, s_end=times[-1], **how)
+    run = study.descend(problem, rho, STEP, times)
     return [run.at(s) for s in times]
 
 
@@ -60,8 +59,7 @@ def measure(size: Sizes, out: Path) -> list[Claim]:
     how = {"count": size.particles, "coupling": "independent"}
     rho = mfpde.ParticleMeasure.from_law(laws.Gaussian(1.0, dim=5), depth, **how)
     states, s = along(problem, rho, size.times), np.array(size.times)
-    rate = study.expansion(problem, states)
-    bound = study.trapezoids(s, rate)
+    rate, bound = study.expansion(problem, s, states)
     grown = {}
     for name, start in starts(problem, rho).items():
         others = along(problem, start, size.times)

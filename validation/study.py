@@ -184,18 +184,6 @@ def standardised(source: str, inputs: Any, targets: Any) -> tuple[np.ndarray, np
     return x, y
 
 
-def entropic(x: np.ndarray, y: np.ndarray, eps: float) -> mfpde.Problem:
-    """τ = ε and r = ε (.5|a|² + .05|a|⁴), f(x, a) = a0 tanh(a1 x + a2): Daudin, Delarue 2025."""
-    decay = {"weight_decay": eps, "quartic_decay": 0.2 * eps, "temperature": eps}
-    return mfpde.Problem(x[:, None], y, block=mfpde.SHL(dim=1, activation="tanh"), **decay)
-
-
-def gibbs_prior(problem: mfpde.Problem, cells: int, steps: int) -> mfpde.GridMeasure:
-    """ν at every depth, on [−2.5, 2.5]³."""
-    grid = mfpde.measures.Grid.of_box([[-2.5, 2.5]] * 3, cells)
-    return mfpde.entropic.prior(problem, mfpde.Depth(steps, "rk4"), grid)
-
-
 @dataclass(frozen=True)
 class Images:
     """The problem on the first images, inputs (n, d_in) and classes (n,) of those held out."""
@@ -252,6 +240,14 @@ def on_batches(
     return rho
 
 
+def descend(
+    problem: mfpde.Problem, rho0: mfpde.ParticleMeasure, step: float, times: Sequence[float]
+) -> mfpde.Solution:
+    """Gradient descent with the networks' own step: only depth and width differ."""
+    how = {"method": "gd", "step": step, "save": [s for s in times if s > 0]}
+    return mfpde.solve(problem, rho0, s_end=times[-1], **how)
+
+
 # Finite networks beside the limit
 
 
@@ -278,6 +274,13 @@ def at_shape(rows: Iterable[Sequence[Any]], shapes: Iterable[Shape], column: int
 def rms(difference: np.ndarray) -> np.ndarray:
     """Root mean square over data and outputs, (..., N, k) to (...)."""
     return np.sqrt(np.mean(np.square(difference), axis=(-2, -1)))
+
+
+def pooled(outputs: Sequence[np.ndarray]) -> tuple[np.ndarray, float]:
+    """The mean of independent outputs (N, k), and its uncertainty: one RMS standard error."""
+    found = np.stack(outputs)
+    spread = found.std(axis=0, ddof=1)
+    return found.mean(axis=0), float(rms(spread)) / float(np.sqrt(len(found)))
 
 
 def with_riders(rho: mfpde.ParticleMeasure, starts: np.ndarray) -> mfpde.ParticleMeasure:
@@ -394,13 +397,16 @@ def jumps(theta: np.ndarray) -> list[float]:
 # Stability of the flow
 
 
-def expansion(problem: mfpde.Problem, states: Sequence[mfpde.ParticleMeasure]) -> np.ndarray:
-    """Λ, the fastest linear expansion of two flows: minus the least eigenvalue of E's Hessian.
+def expansion(
+    problem: mfpde.Problem, s: np.ndarray, states: Sequence[mfpde.ParticleMeasure]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Λ(s), the fastest linear expansion of two flows, and its integral from 0.
 
-    In the COT metric, for equal masses at every depth, which make the Hessian symmetric; by Lanczos
-    with differences of the gradient.
+    Minus the least eigenvalue of E's Hessian in the COT metric, for equal masses at every depth,
+    which make the Hessian symmetric; by Lanczos with differences of the gradient.
     """
-    return np.array([-_lanczos(problem, rho, return_eigenvectors=False)[0] for rho in states])
+    rate = np.array([-_lanczos(problem, rho, return_eigenvectors=False)[0] for rho in states])
+    return rate, trapezoids(s, rate)
 
 
 def expanding(problem: mfpde.Problem, rho: mfpde.ParticleMeasure) -> np.ndarray:

@@ -124,6 +124,7 @@ class Driver:
         while True:
             longest = self._longest()
             h, target = steps.proposal(self.control, self.options, self.scheme, longest)
+            self.flow.solving = self.control.solving
             step = self.scheme.step(self.flow, self.point, h)
             if not self.scheme.adaptive:
                 status = self._judge_fixed(step)
@@ -164,6 +165,8 @@ class Driver:
         accepted, control = steps.judged(self.control, self.scheme, h, error, rose, wanted)
         if step.rate is not None and np.isfinite(step.rate):
             control = replace(control, rate=step.rate)
+        if step.solving is not None:
+            control = replace(control, solving=step.solving)
         self.solution.control = control
         self.flow.clock.counts["rejected"] += not accepted
         return accepted

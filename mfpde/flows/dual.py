@@ -1,8 +1,8 @@
 """The dual system of an implicit step, (I + γHK) z = b, of size N·k.
 
-Small systems are factorised. Large ones, and those whose K is dear, are solved by conjugate
-gradients on products with K = JJ*, each one pull and one push (about one gradient, the forward
-pass being done): K is never formed. With a Hessian H = SS of the loss the symmetric form is
+It is factorised, or solved by conjugate gradients on products with K = JJ*, each one pull and one
+push (about one gradient, the forward pass being done): K is never formed. With a Hessian H = SS of
+the loss the symmetric form is
 
     z = b − S y,    (I + γG) y = γ S K b,    G = S K S;
 
@@ -10,33 +10,43 @@ without one, S = I and the system for z is symmetric as it is. A residual ρ mov
 J*z·h/N by at most ½√γ|ρ| in the COT norm, since √λ/(1 + γλ) <= ½γ^{−½}: that bound ties the
 iteration to the run's tolerance.
 
-Preconditioner: the first solve of a step leaves its search directions P and the products GP, and
-with them, at no further product, the Nyström approximation GP (PᵀGP)⁻¹ (GP)ᵀ of G, which serves the
-other solves of the step. It is not carried to the next step: the kernel moves, and fresh directions
-were measured to need half as many products. Source of the form: Frangella, Tropp, Udell 2023.
+Three ways, chosen step by step from the sizes and the iterations seen (``prices``): counts, never
+the clock, so that runs are reproducible.
+
+"products": the first solve of a step leaves its search directions P and the products GP, and with
+them, at no further product, the Nyström approximation GP (PᵀGP)⁻¹ (GP)ᵀ of G, which preconditions
+the other solves of the step. It is not carried to the next step: the kernel moves, and fresh
+directions were measured to need half as many products. Source of the form: Frangella, Tropp, Udell
+2023.
+
+"averaged": outputs share the data, so Ḡ ⊗ I with Ḡ = (1/k) Σ_c G_cc at the first solve of the step
+preconditions all of its solves: Ḡ, (N, N), takes 1/k of the work of K, and its eigenvalues serve
+every γ.
+
+"factorised": K is formed.
+
+A way that has cost as much within a step as the next one would is given up for that one.
 """
 
 from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mfpde import losses
-from mfpde.problem import Problem
+from mfpde.flows import prices
+from mfpde.flows.preconditioners import Averaged, Nystrom, Preconditioner
+from mfpde.runs.step import Solving
 
 Array = NDArray[Any]
 
+PRODUCTS, AVERAGED, FACTORISED = KINDS = ("products", "averaged", "factorised")
 # Largest system that is factorised: 8192² doubles are half a gigabyte.
 DENSE_ROWS = 8192
-# Multiplications of a kernel over those of a gradient from which products are cheaper than K.
-# Measured, processor time of whole runs by factorising over by products: 1.0 at a ratio of 1 (but
-# .25 to zero loss, where K's small eigenvalues count), 3.5 at 50, 1.4 to 3.4 at 58, 1.04 at 91 (to
-# zero loss), 6.6 at 145.
-DENSE_WORK = 100
 # Factorising holds K, the system and its factor: these may take half of the memory.
 COPIES = 3
 # Share of the step's tolerance that the linear solve may use up; extrapolation amplifies it.
@@ -46,6 +56,8 @@ RELATIVE = 3e-3
 # Search directions kept for the preconditioner, and iterations before a solve gives up: the step
 # is then judged by its error estimate like any other, and shortened.
 DIRECTIONS, ITERATIONS = 100, 500
+# Another way must promise this many times less work before it is taken.
+STICKINESS = 1.2
 
 
 class Solver(Protocol):
@@ -55,17 +67,27 @@ class Solver(Protocol):
         """z (N, k) with (I + γHK) z = right."""
 
 
-def solver(flow: Any, allowed: float) -> Solver:
-    """A solver for one step whose displacement may err by ``allowed`` in the COT norm."""
-    return Dense(flow) if is_dense(flow.problem) else Krylov(flow, allowed)
+def costs(flow: Any, point: Any, solves: int, kernels: int) -> dict[str, float]:
+    """Gradients that the solves of one step, at so many points, are worth by each way there is."""
+    seen = flow.solving
+    found = {PRODUCTS: solves * (seen.products + 1.0)}
+    if point.carried.averages and fits(flow.problem.size):
+        found[AVERAGED] = prices.mean_kernel(flow) + solves * (seen.averaged + 1.0)
+    if fits(flow.rows):
+        factors = solves * (prices.factorisation(flow) + 1.0)
+        found[FACTORISED] = kernels * prices.kernel(flow) + factors
+    return found
 
 
-def is_dense(problem: Problem) -> bool:
-    """Whether the system is factorised: it fits into memory and K is not too dear."""
-    rows = problem.size * problem.outputs
-    fits = rows <= DENSE_ROWS and COPIES * 8 * rows**2 <= _memory() / 2
-    per_gradient = problem.size * (5 * problem.block.dim + 20)  # products with u, w, x; and σ
-    return fits and rows**2 <= DENSE_WORK * per_gradient
+def chosen(found: dict[str, float], kind: str) -> str:
+    """The cheapest way, but the present one unless that is dearer by far."""
+    best = min(found, key=lambda name: found[name])
+    return kind if kind in found and found[kind] <= STICKINESS * found[best] else best
+
+
+def fits(rows: int) -> bool:
+    """Whether a system of this size may be formed."""
+    return rows <= DENSE_ROWS and COPIES * 8 * rows**2 <= _memory() / 2
 
 
 def _memory() -> float:
@@ -73,6 +95,59 @@ def _memory() -> float:
         return float(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
     except (AttributeError, OSError, ValueError):
         return np.inf  # not known on this system
+
+
+class Chosen:
+    """The dual systems of one step, whose displacement may err by ``allowed`` in the COT norm."""
+
+    def __init__(self, flow: Any, point: Any, allowed: float, *, solves: int, kernels: int) -> None:
+        self._flow, self._allowed = flow, allowed
+        self._costs = costs(flow, point, solves, kernels)
+        self._begin(chosen(self._costs, flow.solving.kind))
+        self._seen: Solving = flow.solving
+
+    @property
+    def seen(self) -> Solving:
+        """What the next step should know."""
+        self._note()
+        return self._seen._replace(kind=self._kind)
+
+    def solve(self, point: Any, gamma: float, right: Array) -> Array:
+        """z (N, k) with (I + γHK) z = right."""
+        self._gamma = gamma
+        z = self._solver.solve(point, gamma, right)
+        while z is None:
+            self._note()
+            del self._costs[self._kind]
+            self._begin(chosen(self._costs, ""))
+            z = self._solver.solve(point, gamma, right)
+        return z
+
+    def _begin(self, kind: str) -> None:
+        """Take a way, up to what the cheapest other one would cost."""
+        self._kind = kind
+        if kind == FACTORISED:
+            self._solver: Any = Dense(self._flow)
+            return
+        others = [cost for name, cost in self._costs.items() if name != kind]
+        budget = min(others, default=np.inf)
+        self._solver = Krylov(self._flow, self._allowed, averaged=kind == AVERAGED, budget=budget)
+
+    def _note(self) -> None:
+        """Keep what the way at work has needed; and what plain products would, at most."""
+        if self._kind == FACTORISED or not self._solver.solved:
+            return
+        mean = self._solver.products / self._solver.solved
+        self._seen = self._seen._replace(**{self._kind: mean})
+        if self._kind == AVERAGED:
+            bound = iterations(self._gamma * self._solver.largest)
+            self._seen = self._seen._replace(products=min(self._seen.products, bound))
+
+
+def iterations(stiffness: float) -> float:
+    """At most so many iterations reach ``RELATIVE`` where γ λ_max is ``stiffness``."""
+    root = float(np.sqrt(1.0 + stiffness))
+    return 0.5 * root * float(np.log(2.0 * root / RELATIVE))
 
 
 class Dense:
@@ -113,13 +188,21 @@ def _solve_general(scaled: Array, hessian: Array, right: Array) -> Array:
 
 
 class Krylov:
-    """Conjugate gradients, preconditioned by what the first solve of the step has seen."""
+    """Conjugate gradients, preconditioned by the averaged kernel or by what the first solve saw.
 
-    def __init__(self, flow: Any, allowed: float) -> None:
+    ``solve`` returns None once ``budget`` products have not sufficed.
+    """
+
+    def __init__(
+        self, flow: Any, allowed: float, *, averaged: bool = False, budget: float = np.inf
+    ) -> None:
         self._flow, self._allowed = flow, allowed
-        self._seen: Nystrom | None = None
+        self._averaged, self._budget = averaged, budget
+        self._preconditioner: Preconditioner | None = None
+        self.products, self.solved, self.largest = 0, 0, 0.0
 
-    def solve(self, point: Any, gamma: float, right: Array) -> Array:
+    def solve(self, point: Any, gamma: float, right: Array) -> Array | None:
+        """z (N, k) with (I + γHK) z = right, or None beyond the budget."""
         root = None if point.hessian is None else square_root(point.hessian)
 
         def product(v: Array) -> Array:
@@ -131,45 +214,33 @@ class Krylov:
         size = float(np.linalg.norm(right))
         enough = min(RELATIVE * size, 2.0 * SHARE * self._allowed / np.sqrt(gamma))
         enough = max(enough, 1e-14 * size)
-        y, directions, products = conjugate_gradients(product, gamma, b, enough, self._seen)
-        if self._seen is None:
-            self._seen = Nystrom.of(directions, products)
+        if self._averaged and self._preconditioner is None:
+            self._preconditioner = self._mean(point, root)
+        most = min(ITERATIONS, self._budget - self.products)
+        y, directions, products, done = conjugate_gradients(
+            product, gamma, b, enough, self._preconditioner, most
+        )
+        self.solved += 1
+        if not done and most < ITERATIONS:
+            return None
+        if self._preconditioner is None:
+            self._preconditioner = Nystrom.of(directions, products)
         return y if root is None else right - losses.apply(root, y)
+
+    def _mean(self, point: Any, root: Array | None) -> Averaged:
+        mean = point.mean_kernel(root)
+        with self._flow.clock.part("linear_algebra"):
+            found = Averaged.of(mean)
+        self.largest = float(found.values[-1])
+        return found
 
     def _kernel_product(self, point: Any, v: Array) -> Array:
         """K v for v (N, k)."""
         flow = self._flow
         flow.clock.counts["products"] += 1
+        self.products += 1
         image: Array = flow.kernel_product(point, v)
         return image.astype(np.float64)
-
-
-class Nystrom(NamedTuple):
-    """G ≈ U diag(λ) Uᵀ with orthonormal columns U (N·k, r)."""
-
-    vectors: Array
-    values: Array
-
-    @classmethod
-    def of(cls, directions: list[Array], products: list[Array]) -> Nystrom | None:
-        """From directions P and the products GP; None where there is nothing to learn."""
-        if not directions:
-            return None
-        p, y = (np.stack([v.ravel() for v in part], axis=1) for part in (directions, products))
-        p, y = p / np.linalg.norm(p, axis=0), y / np.linalg.norm(p, axis=0)
-        core = p.T @ y
-        values, q = np.linalg.eigh(0.5 * (core + core.T))
-        kept = values > 1e-12 * values[-1]
-        if not kept.any():
-            return None
-        u, s, _ = np.linalg.svd(y @ (q[:, kept] / np.sqrt(values[kept])), full_matrices=False)
-        return cls(u, s**2)
-
-    def solve(self, gamma: float, v: Array) -> Array:
-        """(I + γ U diag(λ) Uᵀ)⁻¹ v."""
-        scale = gamma * self.values / (1.0 + gamma * self.values)
-        flat: Array = v.ravel() - self.vectors @ (scale * (self.vectors.T @ v.ravel()))
-        return flat.reshape(v.shape)
 
 
 def conjugate_gradients(
@@ -177,9 +248,10 @@ def conjugate_gradients(
     gamma: float,
     b: Array,
     enough: float,
-    preconditioner: Nystrom | None,
-) -> tuple[Array, list[Array], list[Array]]:
-    """y with |b − (I + γG) y| <= enough, and up to DIRECTIONS search directions P with GP."""
+    preconditioner: Preconditioner | None,
+    most: float = ITERATIONS,
+) -> tuple[Array, list[Array], list[Array], bool]:
+    """y, up to DIRECTIONS search directions P with GP, and whether |b − (I + γG) y| <= enough."""
 
     def improved(r: Array) -> Array:
         return r if preconditioner is None else preconditioner.solve(gamma, r)
@@ -188,12 +260,13 @@ def conjugate_gradients(
     products: list[Array] = []
     y, r = np.zeros_like(b), b
     z = p = improved(r)
-    rz = float((r * z).sum())
-    for _ in range(ITERATIONS):
-        if not float(np.linalg.norm(r)) > enough:
-            break
+    rz, count = float((r * z).sum()), 0
+    while float(np.linalg.norm(r)) > enough:
+        if count >= most:
+            return y, directions, products, False
+        count += 1
         image = product(p)
-        if len(directions) < DIRECTIONS:
+        if preconditioner is None and len(directions) < DIRECTIONS:
             directions.append(p)
             products.append(image)
         stretched = p + gamma * image
@@ -202,7 +275,7 @@ def conjugate_gradients(
         z = improved(r)
         rz, before = float((r * z).sum()), rz
         p = z + (rz / before) * p
-    return y, directions, products
+    return y, directions, products, True
 
 
 def square_root(hessian: Array) -> Array:

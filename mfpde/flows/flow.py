@@ -24,7 +24,7 @@ from mfpde.problem import Problem
 from mfpde.runs.clock import Clock
 from mfpde.runs.options import Options
 from mfpde.runs.solution import Control
-from mfpde.runs.step import Scheme
+from mfpde.runs.step import Scheme, Solving
 
 Array = NDArray[Any]
 
@@ -49,6 +49,7 @@ class Flow(ABC):
         self.problem, self.rho = problem, rho
         self.clock = clock or Clock()
         self.vanishing_decay = vanishing_decay
+        self.solving = Solving()  # what the linear solves of the last step have shown
         self.operator = operator_of(problem, rho)
 
     @property
@@ -182,6 +183,13 @@ class Point(ABC):
     def outputs(self) -> Array:
         """B X_i(1), (N, k)."""
         return self.carried.outputs
+
+    def mean_kernel(self, root: Array | None) -> Array:
+        """The mean over outputs of the diagonal blocks of S K S, (N, N)."""
+        self.flow.clock.counts["mean_kernels"] += 1
+        with self.flow.clock.part("kernels"):
+            found: Array = self.carried.mean_kernel(root)
+            return found
 
     @property
     def slope(self) -> Array:

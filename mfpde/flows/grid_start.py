@@ -22,7 +22,6 @@ def prepare(flow: Any, point: Any, options: Options) -> tuple[Options, Control, 
         options, note = _choose_entropic(point, options)
     elif options.method == "auto":
         options, note = start.choose(flow, point, options, "muscl", NOT_STIFF)
-    note = start.with_solver(flow, options, note)
     h = start.first_step(flow, point, options, flow.scheme(options))
     return options, Control(0.0, point.state, h, watch=stability.start_vector(flow)), note
 

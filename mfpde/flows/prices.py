@@ -1,20 +1,18 @@
-"""What an implicit step costs in gradients, by the sizes of a run: counts, never the clock.
+"""What a solve of the dual system costs in gradients, by the sizes of a run: never the clock.
 
 A gradient multiplies N (5d + 20) times for every particle (products with u, w, x; σ for twenty),
 its kernel (N·k)². Measured in processor time from N·k = 12 to 1280, d = 2 to 24, 256 to 2,304
 particles, one thread: a kernel costs 5 + 1.1 r gradients, r the ratio of the two, within 15 %, and
-a factorisation, f multiplications beside the gradient's, .2 + .7 f.
+a factorisation, f multiplications beside the gradient's, .2 + .7 f. The mean over outputs of the
+kernel's diagonal blocks goes through depth once for each output, and its eigenvalues take 30
+factorisations of N rows. A product with K costs one gradient.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
-from mfpde.flows import dual
 from mfpde.problem import Problem
-
-# Products that a solve by conjugate gradients is taken to need before any has been seen.
-PRODUCTS = 20.0
 
 
 def work(problem: Problem) -> float:
@@ -27,15 +25,20 @@ def kernel(flow: Any) -> float:
     return 5.0 + 1.1 * flow.rows**2 / work(flow.problem)
 
 
-def factorisation(flow: Any, particles: int) -> float:
+def factorisation(flow: Any) -> float:
     """Gradients that factorising a formed system is worth."""
-    return 0.2 + 0.7 * flow.rows**3 / (3.0 * particles * work(flow.problem))
+    return 0.2 + 0.7 * _factors(flow, flow.rows)
 
 
-def implicit_step(flow: Any, point: Any, rows: tuple[int, ...]) -> float:
-    """Gradients that one step of an extrapolation table is worth."""
-    solves, starts = sum(rows), 1 + sum(j - 1 for j in rows)
-    if not dual.is_dense(flow.problem):
-        return solves * (PRODUCTS + 1.0) + starts
-    particles = max(point.state.size // flow.problem.block.size, 1)
-    return starts * (kernel(flow) + 1.0) + solves * (factorisation(flow, particles) + 1.0)
+def mean_kernel(flow: Any) -> float:
+    """Gradients that the averaged kernel with its eigenvalues is worth."""
+    problem = flow.problem
+    blocks = problem.outputs * (2.0 + 2.2 * problem.size**2 / work(problem))
+    return blocks + 0.2 + 21.0 * _factors(flow, problem.size)
+
+
+def _factors(flow: Any, rows: int) -> float:
+    """Multiplications of a factorisation over those of a gradient."""
+    problem = flow.problem
+    particles = max(flow.rho.state.size // problem.block.size, 1)
+    return float(rows**3 / (3.0 * particles * work(problem)))

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from mfpde import checks
-from mfpde.flows import birth_death
+from mfpde.flows import birth_death, companion
 from mfpde.flows.birth_death import BirthDeathDriver, BirthDeathSolution
 from mfpde.flows.driver import Callback, Driver
 from mfpde.flows.flow import Flow
@@ -45,6 +45,7 @@ def solve(
     checkpoint: PathLike | None = None,
     checkpoint_every: float = 30.0,
     max_steps: int = 1_000_000,
+    global_error: bool = False,
     progress: bool | str = "auto",
     raise_on_failure: bool = True,
     comm: Any = None,
@@ -57,7 +58,7 @@ def solve(
     INACCURATE); "rk45" (Tsitouras 5(4), error control, dense output,
     steps that never leave the stability interval); "implicit" (extrapolated linearly implicit Euler
     in the COT metric: no stability limit, error control, order 2 to 4 from rtol; solves systems of
-    size N·k, factorised or, where they are large, by conjugate gradients); "auto" begins with
+    size N·k, factorised or by conjugate gradients, as costs less); "auto" begins with
     "rk45", at a tenth of the tolerance, and goes over to "implicit" and back as stiffness comes and
     goes, judged by counts of operations: ``message`` says where, ``stats["switches"]`` how often.
     Local errors are kept below atol + rtol·|θ| in the COT norm, and adaptive methods never accept
@@ -78,6 +79,12 @@ def solve(
     returning True. ``checkpoint`` is a run file rewritten every ``checkpoint_every`` seconds
     and at the end, from which ``mfpde.resume`` goes on. Ctrl-C ends the run after the step under
     way and returns what there is.
+
+    ``global_error=True`` estimates what the whole run errs by, which no control of single steps
+    bounds where the flow magnifies errors: a companion from ρ_0 at ten times the tolerance follows
+    a successful run, for about half as much work again, and ``sol.errors`` holds times (the saved
+    ones and the last), relative errors of E and errors of θ in the COT norm; ``sol.error`` is that
+    of the last E. For particles and blocks, by methods with error control, rtol <= .1.
 
     ``reaction`` = β > 0 adds birth–death within each depth, −β ρ_t (V − ∫V dρ_t), to the transport
     (the Wasserstein–Fisher–Rao flow, see ``mfpde.flows.birth_death``): the weights move as well,
@@ -105,12 +112,17 @@ def solve(
         save=save,
         vanishing_decay=vanishing_decay,
         max_steps=max_steps,
+        global_error=global_error,
     )
     if rate := checks.positive("reaction", reaction, zero=True):
         if rate > FASTEST:
             raise ValueError(f"reaction must be at most {FASTEST:g}; given {reaction!r}")
         birth_death.check(rho0, options, checkpoint, comm)
+    if global_error and rate:
+        raise ValueError("global_error needs reaction=0")
     flow = build(problem, rho0, options, Clock(), comm)
+    if global_error:
+        companion.check(flow, options)
     point = flow.at(flow.part(rho0.state))
     if not point.finite:
         raise ValueError("the loss of rho0 is not finite: scale the data or the initial law down")
@@ -125,6 +137,7 @@ def solve(
         checkpoint_every,
         progress,
         raise_on_failure,
+        comm,
         make=partial(BirthDeathDriver, reaction=rate) if rate else Driver,
     )
 
@@ -165,10 +178,12 @@ def resume(
             options.loss_below if loss_below is None else checks.positive("loss_below", loss_below)
         ),
     )
-    solution.status = Status.RUNNING
+    solution.status, solution.errors = Status.RUNNING, None
     flow = build(solution.problem, solution.final, solution.options, Clock(), comm)
     target = path if checkpoint is None else checkpoint
-    return _run(solution, flow, callback, target, checkpoint_every, progress, raise_on_failure)
+    return _run(
+        solution, flow, callback, target, checkpoint_every, progress, raise_on_failure, comm
+    )
 
 
 def _run(
@@ -179,6 +194,7 @@ def _run(
     checkpoint_every: float,
     progress: bool | str,
     raise_on_failure: bool,
+    comm: Any,
     make: Callable[..., Driver] = Driver,
 ) -> Solution:
     seconds = checks.positive("checkpoint_every", checkpoint_every, zero=True)
@@ -191,6 +207,10 @@ def _run(
             checkpoint_every=seconds,
             progress=progress,
         ).run()
+    if solution.options.global_error and solution.success:
+        solution.errors = companion.errors(solution, comm)
+        if checkpoint is not None and flow.first:
+            solution.save(checkpoint)
     failed = not solution.success and solution.status is not Status.INTERRUPTED
     if failed and raise_on_failure:
         raise SolveError(solution, solution.message)

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from mfpde.flows import accuracy, dual, stability, switching
+from mfpde.flows import accuracy, stability, switching
 from mfpde.flows.schemes import SCHEMES, Scheme
 from mfpde.runs.options import Options
 from mfpde.runs.solution import Control
@@ -21,8 +21,7 @@ def prepare(flow: Any, point: Any, options: Options) -> tuple[Options, Control, 
         h = first_step(flow, point, options, explicit)
         note = "method='auto' began with 'rk45'."
         control = Control(0.0, point.state, h, watch=watch, method=switching.EXPLICIT)
-        return options, control, with_solver(flow, options, note)
-    note = with_solver(flow, options, note)
+        return options, control, note
     if SCHEMES[options.method].adaptive:
         h = first_step(flow, point, options, flow.scheme(options))
     elif options.step is None:
@@ -61,14 +60,6 @@ def choose(
 def chosen(options: Options, method: str, why: str) -> tuple[Options, str]:
     """The options with a method in place of "auto", and the note that says so."""
     return replace(options, method=method), f"method='auto' chose {method!r}: {why}."
-
-
-def with_solver(flow: Any, options: Options, note: str) -> str:
-    """The note, with how large dual systems are solved."""
-    if options.method not in ("auto", "implicit") or dual.is_dense(flow.problem):
-        return note
-    how = f"Dual systems of size N k = {flow.rows} are solved by conjugate gradients."
-    return f"{note} {how}".strip()
 
 
 def first_step(flow: Any, point: Any, options: Options, scheme: Scheme) -> float:

@@ -1,7 +1,7 @@
 """Which of its two methods "auto" works with, judged after every step by counts alone.
 
 An explicit step costs six gradients and is bound by stability, h λ_max <= 3.2, or by accuracy; an
-implicit one costs kernels and factorisations (``prices``) and is bound by accuracy only. Where
+implicit one costs what its dual systems do (``prices``) and is bound by accuracy only. Where
 stability binds the explicit method, its error estimate says how far accuracy would reach: g times
 as far, g = error^(−1/5), and implicit steps were measured to be ``reach``·g² times as long, within
 a factor of 2 at 60 points of seven problems. In an implicit step, the explicit cost of the same
@@ -20,7 +20,7 @@ from dataclasses import replace
 from typing import Any
 
 from mfpde.flows import control as steps
-from mfpde.flows import prices, stability
+from mfpde.flows import stability
 from mfpde.flows.schemes import SCHEMES, implicit
 from mfpde.runs.options import Options
 from mfpde.runs.solution import Control
@@ -53,7 +53,7 @@ def reconsidered(
 ) -> Control:
     """The control after an accepted step of length h to ``point``, its method perhaps another."""
     rows = implicit.rows_for(rtol)
-    price = prices.implicit_step(flow, point, rows)
+    price = implicit.price(flow, point, rows)
     if control.method == EXPLICIT:
         linger = max(PATIENCE * price, LINGER * min(1.0, (rtol / 1e-3) ** 0.25))
         return _after_explicit(scheme, control, h, price, implicit.reach(rows), linger)

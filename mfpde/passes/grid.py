@@ -10,7 +10,7 @@ from mfpde.measures.grid import GridMeasure
 from mfpde.passes import mobility, propagate
 from mfpde.passes.cell_sums import on_grid
 from mfpde.passes.in_blocks import InBlocks, fits
-from mfpde.passes.interface import Array, Operator
+from mfpde.passes.interface import Array, Carried, Operator
 from mfpde.passes.layered import LayeredCarried
 from mfpde.passes.mobility import Mobility
 from mfpde.passes.propagate import Layers
@@ -41,6 +41,7 @@ class GridCarried(LayeredCarried):
     """Data carried through cells; a first variation is g (K, C), V = Rᵀg at the centres."""
 
     operator: GridOperator
+    averages = True
 
     @cached_property
     def variation(self) -> Array:
@@ -89,6 +90,9 @@ class GridCarried(LayeredCarried):
         readout = self.operator.problem.readout
         return mobility.tangent_kernel(self.layers, self.passed, readout, self.mobility)
 
+    def mean_kernel(self, root: Array | None = None) -> Array:
+        return mobility.mean_kernel(self.layers, self.passed, self.read(root), self.mobility)
+
     def _by_node(self, gradient: Array) -> Array:
         out: Array = gradient[:, 0] / self.depth.weights[:, None]
         return out
@@ -126,6 +130,7 @@ class JointGridCarried(GridCarried):
     """Data carried through cells in (t, θ), in the metric |dθ|² + β²|dt|²."""
 
     operator: JointGridOperator
+    averages = False
 
     def velocity(self, pulled: Array) -> Array:
         sums = self.operator.sums
@@ -145,6 +150,8 @@ class JointGridCarried(GridCarried):
         columns = [self.kernel_product(v.reshape(shape)).ravel() for v in np.eye(self.outputs.size)]
         found = np.stack(columns)
         return 0.5 * (found + found.T)
+
+    mean_kernel = Carried.mean_kernel  # mass that moves in depth couples the nodes
 
 
 class JointGridInBlocks(InBlocks, JointGridCarried):

@@ -42,6 +42,11 @@ class LayeredCarried(Carried):
         cotangent: Array = (v @ self.operator.problem.readout).astype(self.end.dtype)
         return cotangent
 
+    def read(self, root: Array | None) -> Array:
+        """The readout, (k, d), or what S_i (N, k, k) make of it for every datum, (N, k, d)."""
+        readout = self.operator.problem.readout
+        return readout if root is None else np.asarray(root @ readout)
+
     @cached_property
     def back(self) -> Adjoint:
         """The adjoint of the data's term, with its factor 1/N."""

@@ -54,6 +54,7 @@ class ParticlesCarried(LayeredCarried):
     """Data carried through particles θ (K, M, p)."""
 
     operator: ParticleOperator
+    averages = True
 
     @cached_property
     def variation(self) -> Array:
@@ -91,6 +92,10 @@ class ParticlesCarried(LayeredCarried):
         remedy = "take fewer data, or products with K"
         checks.memory(f"a tangent kernel of {rows} rows", float(itemsize * rows**2), remedy)
         part = propagate.tangent_kernel(self.layers, self.passed, self.operator.problem.readout)
+        return self.operator.total(part)
+
+    def mean_kernel(self, root: Array | None = None) -> Array:
+        part = propagate.mean_kernel(self.layers, self.passed, self.read(root))
         return self.operator.total(part)
 
     def _gradient(self, by_theta: Array) -> Array:

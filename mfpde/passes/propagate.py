@@ -136,12 +136,30 @@ def tangent_kernel(layers: Layers, passed: Forward, readout: Array) -> Array:
     return kernel
 
 
+def mean_kernel(layers: Layers, passed: Forward, readout: Array) -> Array:
+    """The mean over outputs of the diagonal blocks of K, (N, N), for a readout (k, d) or (N, k, d).
+
+    One output after another: 1/k of the products that K takes, since outputs do not meet.
+    """
+    data, outputs = len(passed.end), readout.shape[-2]
+    kernel = np.zeros((data, data), layers.theta.dtype)
+    for c in range(outputs):
+        for k, factors in sensitivities(layers, passed, readout[..., c : c + 1, :]):
+            scale = 1.0 / (outputs * float(layers.depth.weights[k]))
+            layers.block.gram(factors, layers.weights[k], scale, kernel)
+    mirror(kernel)
+    return kernel
+
+
 def sensitivities(layers: Layers, passed: Forward, readout: Array) -> Iterator[tuple[int, Any]]:
-    """For each depth node, last first, the factors (see ``Block.sensitivity``) of all outputs."""
+    """For each depth node, last first, the factors (see ``Block.sensitivity``) of all outputs.
+
+    The readout is that of all data, (k, d), or one for each, (N, k, d).
+    """
     block, depth, theta, weights = layers
     h, tableau, nodes = depth.step, depth.tableau, depth.stage_nodes
     n = passed.end.shape[0]
-    later = np.broadcast_to(readout.astype(theta.dtype), (n, *readout.shape))
+    later = np.broadcast_to(readout.astype(theta.dtype), (n, *readout.shape[-2:]))
     evaluations = np.bincount(nodes.ravel())
     pending: dict[int, list[Any]] = defaultdict(list)
     for step in reversed(range(depth.steps)):

@@ -28,6 +28,7 @@ class Options:
     times: tuple[float, ...]
     vanishing_decay: float
     max_steps: int
+    global_error: bool
 
     @classmethod
     def check(
@@ -43,6 +44,7 @@ class Options:
         save: Save,
         vanishing_decay: Any,
         max_steps: Any,
+        global_error: bool,
     ) -> Options:
         """Options, or one error that names the argument."""
         checks.choice("method", method, ("auto", *schemes))
@@ -64,6 +66,7 @@ class Options:
             times=_times(save, end),
             vanishing_decay=checks.positive("vanishing_decay", vanishing_decay, zero=True),
             max_steps=checks.count("max_steps", max_steps),
+            global_error=bool(global_error),
         )
 
 

@@ -17,8 +17,9 @@ from mfpde.measures import MEASURES
 from mfpde.problem import Problem
 from mfpde.runs.atomic import replacing
 from mfpde.runs.options import Options
-from mfpde.runs.solution import SERIES, Control, Solution
+from mfpde.runs.solution import SERIES, Control, Errors, Solution
 from mfpde.runs.status import Status
+from mfpde.runs.step import Solving
 
 if TYPE_CHECKING:
     import h5py
@@ -28,7 +29,7 @@ _SCALARS = [f.name for f in fields(Control) if f.name not in ("s", "state", "wat
 
 PathLike = str | os.PathLike[str]
 
-SCHEMA = 3
+SCHEMA = 4
 FORMAT = "mfpde run"
 
 
@@ -64,6 +65,9 @@ def _write(solution: Solution, file: h5py.File) -> None:
     file["control/watch"] = control.watch
     for name in SERIES:
         file["series/" + name] = getattr(solution, name)
+    if solution.errors is not None:
+        for name, values in solution.errors._asdict().items():
+            file["errors/" + name] = values
     file["states/s"] = solution.saved_s
     file["states/values"] = np.array(solution.states)
 
@@ -132,12 +136,15 @@ def _read(file: h5py.File, source: Path, block: Any) -> Solution:
     rho = MEASURES[config["measure"].pop("kind")].from_spec(config["measure"], fixed, state)
     chosen = {**config["options"], "times": tuple(config["options"]["times"])}
     arrays = {"state": state, "watch": file["control/watch"][...]}
+    config["control"]["solving"] = Solving(*config["control"]["solving"])
     control = Control(float(file.attrs["s"]), **arrays, **config["control"])
     solution = Solution(problem, rho, Options(**chosen), control, config["note"])
     for row in zip(*(file["series/" + name][...] for name in SERIES), strict=True):
         solution.record(*row)
     for s, state in zip(file["states/s"][...], file["states/values"][...], strict=True):
         solution.save_state(s, state)
+    if "errors" in file:
+        solution.errors = Errors(*(file["errors/" + name][...] for name in Errors._fields))
     solution.close(Status[file.attrs["status"]], config["stats"])
     return solution
 

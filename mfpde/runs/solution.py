@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +14,7 @@ from mfpde.measures import Measure
 from mfpde.problem import Problem
 from mfpde.runs.options import Options
 from mfpde.runs.status import Status
+from mfpde.runs.step import Solving
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -21,6 +22,17 @@ if TYPE_CHECKING:
 Array = NDArray[np.float64]
 
 SERIES = ("s", "loss", "energy", "gradient_norm2", "step")
+
+
+class Errors(NamedTuple):
+    """What a whole run is estimated to err by at times s (n,).
+
+    ``loss`` relative to E, ``state`` as √∫∫ |Δθ|² dρ, which bounds the COT distance.
+    """
+
+    s: Array
+    loss: Array
+    state: Array
 
 
 @dataclass
@@ -39,6 +51,7 @@ class Control:
     switches: int = 0
     drift: float = 0.0  # error of the loss by fixed steps so far, relative, as estimated
     chosen: bool = False  # whether a fixed step is the default one
+    solving: Solving = field(default_factory=Solving)  # dual systems so far
     watch: Array = field(default_factory=lambda: np.zeros((0, 0)))
 
 
@@ -48,6 +61,7 @@ class Solution:
     ``s``, ``loss``, ``energy``, ``gradient_norm2`` (|grad E|²_COT) and ``step`` are series over
     the accepted steps, (n,); ``final`` is the last measure, ``at(s)`` one in between, ``saved_s``
     the saved times (``states`` what moves: θ of particles, masses of a grid, (θ, t) of blocks);
+    ``errors``, where ``global_error`` asked for them, what E and θ err by there;
     ``success``, ``status`` and ``message`` say how it ended; ``stats`` holds counts (gradients,
     tangents, kernels, factorisations, products with K, steps, rejected) and the split of wall time.
     """
@@ -59,6 +73,7 @@ class Solution:
         self.status = Status.RUNNING
         self.note = note
         self.stats: dict[str, Any] = {}
+        self.errors: Errors | None = None  # asked for by global_error
         self._rho = rho
         self._series: dict[str, list[float]] = {name: [] for name in SERIES}
         self._saved_s: list[float] = []
@@ -133,16 +148,23 @@ class Solution:
     def message(self) -> str:
         """How the run ended (the remedy, where it failed), what was chosen, and ``error``."""
         parts = [self.status.text, self.note]
-        if self.error is not None:
+        if self.errors is not None:
+            at_most = f"{self.errors.loss.max():.1e} of it, of θ at {self.errors.state.max():.1e}"
+            parts.append(f"Whole run: error of the loss estimated at most at {at_most}.")
+        elif self.error is not None:
             parts.append(f"Fixed steps: error of the loss estimated at {self.error:.1e} of it.")
         return " ".join(part for part in parts if part)
 
     @property
     def error(self) -> float | None:
-        """The error of the last loss, relative to it, that fixed steps are estimated to have made.
+        """The error of the last loss, relative to it, that the run is estimated to have made.
 
-        The sum of errors of single steps, by step doubling; None for methods that control it.
+        With fixed steps the sum of errors of single steps, by step doubling; with
+        ``global_error=True`` what a companion at ten times the tolerance shows, see ``errors`` for
+        the same along s; None for other runs, whose method controls the error of each step.
         """
+        if self.errors is not None:
+            return float(self.errors.loss[-1])
         return self.control.drift if self.options.step is not None else None
 
     @checks.typed

@@ -43,10 +43,12 @@ class Separation:
 
     @property
     def holds(self) -> bool | None:
-        """Whether one of the two is proved (True), none can be (False), or neither (None)."""
-        if self.sphere or self.cylinder:
+        """Whether a theorem about this block has its separation: proved, refuted or open."""
+        asked = [self.sphere] if self.homogeneity.two else []
+        asked += [self.cylinder] if self.outer else []
+        if any(asked):
             return True
-        return None if None in (self.sphere, self.cylinder) else False
+        return None if None in asked else False
 
 
 @checks.typed

@@ -6,7 +6,12 @@ Mass moves in the parameter θ, never between depths t. Every verb takes measure
 plain arrays ``(t, theta, weights)``.
 """
 
-from mfpde.transport.distance import CotResult, conditional_transport, cot_distance
+from mfpde.transport.distance import (
+    CotResult,
+    conditional_transport,
+    cot_distance,
+    uniform_distance,
+)
 from mfpde.transport.geometry import (
     Barycentre,
     barycentre,
@@ -54,4 +59,5 @@ __all__ = [
     "path_length",
     "sample_distance",
     "tangent_field",
+    "uniform_distance",
 ]

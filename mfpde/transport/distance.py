@@ -88,6 +88,29 @@ def cot_distance(
 
 
 @checks.typed
+def uniform_distance(
+    mu: Any, nu: Any, *, method: str | Method = "auto", workers: int | None = None
+) -> float:
+    """The largest transport distance over depth, never below ``cot_distance``.
+
+        d(ρ, ρ′) = sup_t W₂(ρ_t, ρ′_t) >= (∫₀¹ W₂²(ρ_t, ρ′_t) dt)^{1/2} = COT(ρ, ρ′)
+
+    Args:
+        mu, nu, method, workers: as in `cot_distance`; the supremum is over the cells of the common
+            refinement.
+
+    Raises:
+        ValueError, TypeError: as `cot_distance`.
+
+    Source: Ding, Chen, Li, Wright 2022, Definition 4.1 (d₁).
+    """
+    problem = _Problem.of(mu, nu)
+    solver, _ = pick(method, problem.slices)
+    costs = solver.costs(problem.slices, _workers(workers))
+    return float(np.sqrt(np.max(np.maximum(costs, 0.0)[problem.lengths > 0.0])))
+
+
+@checks.typed
 def conditional_transport(
     mu: Any,
     nu: Any,

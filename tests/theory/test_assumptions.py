@@ -191,8 +191,12 @@ def test_separation_of_spheres_and_cylinders():
     smooth = [theory.separation(law, tanh) for law in (normal, flat, half, positive)]
     assert [one.cylinder for one in smooth] == [True, True, False, True]
     assert all(one.sphere is None for one in smooth)  # tanh is not homogeneous in (w, b)
+    assert [one.holds for one in both] == [True, True, False, True]
+    assert [one.holds for one in smooth] == [True, True, False, True]
     wide = mfpde.Problem(np.eye(2), np.eye(2), block=mfpde.SHL(2))
-    assert theory.separation(laws.Gaussian(1.0, dim=5), wide).cylinder is None  # θ¹ is a vector
+    found = theory.separation(laws.Gaussian(1.0, dim=5), wide)
+    assert found.cylinder is None  # θ¹ is a vector
+    assert found.holds is False  # no theorem is about this block
 
 
 def test_separation_at_some_depth():

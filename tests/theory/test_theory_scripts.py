@@ -9,8 +9,6 @@ FIGURES = {
     "polyak_lojasiewicz": 3,
     "certificate": 3,
     "no_bad_minima": 2,
-    "homogeneous_descent": 2,
-    "full_support": 2,
     "shallow_comparison": 2,
 }
 

@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import mfpde
+from mfpde import transport
 from mfpde.transport import Shortlist, Simplex, Sinkhorn, conditional_transport, cot_distance
 from mfpde.transport.methods import METHODS
 
@@ -338,3 +339,54 @@ def test_registry_names_and_kinds():
         "lower bound",
         "biased estimate",
     }
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_the_uniform_distance_is_a_metric_above_cot(seed):
+    rng, depth = np.random.default_rng(seed), mfpde.Depth(4, "rk4")
+    a, b, c = (
+        mfpde.ParticleMeasure(rng.standard_normal((9, 6, 2)), depth, rng.dirichlet(np.ones(6), 9))
+        for _ in range(3)
+    )
+    uniform = transport.uniform_distance
+    slices = [
+        mfpde.cot_distance(*(([0.0], m.theta[k][None], m.weights[k][None]) for m in (a, b)))
+        for k in range(9)
+    ]
+    assert uniform(a, b) == pytest.approx(max(slices), rel=1e-12)
+    assert uniform(a, b) > mfpde.cot_distance(a, b)
+    assert uniform(a, b) <= uniform(a, c) + uniform(c, b) + 1e-12
+    assert uniform(a, a) <= 1e-7
+    moved = mfpde.ParticleMeasure(a.theta + np.array([0.3, 0.4]), depth, a.weights)
+    assert uniform(a, moved) == pytest.approx(0.5, rel=1e-9)  # one shift: equal to COT
+
+
+def test_the_uniform_distance_sees_one_depth_where_cot_sees_its_share():
+    theta = np.zeros((8, 1, 2))
+    theta[3] = [0.6, 0.8]
+    a, b = (mfpde.ParticleMeasure(x, mfpde.Depth(8, "euler")) for x in (theta, 0 * theta))
+    assert transport.uniform_distance(a, b) == pytest.approx(1.0, rel=1e-12)
+    assert mfpde.cot_distance(a, b) == pytest.approx(np.sqrt(1 / 8), rel=1e-12)
+
+
+def test_a_cauchy_sequence_has_its_limit_in_cot_and_none_in_the_uniform_distance():
+    """Means over 2^n cells of t ↦ t^(-1/4), which is in L² and unbounded: complete, not sup."""
+
+    def cells(n):
+        edges = np.linspace(0.0, 1.0, 2**n + 1)
+        means = 4 / 3 * np.diff(edges**0.75) / np.diff(edges)
+        return 0.5 * (edges[1:] + edges[:-1]), means[:, None, None]
+
+    def norm2(n):
+        return float(np.mean(cells(n)[1] ** 2))
+
+    end = 11
+    cot = np.array([mfpde.cot_distance(cells(n), cells(end)) for n in range(2, end - 1)])
+    exact = np.sqrt([norm2(end) - norm2(n) for n in range(2, end - 1)])  # means are projections
+    np.testing.assert_allclose(cot, exact, rtol=1e-7)
+    assert np.all(np.diff(cot) < 0)
+    steps = [mfpde.cot_distance(cells(n), cells(n + 1)) for n in range(2, end)]
+    ratio = np.array(steps[1:]) / steps[:-1]
+    np.testing.assert_allclose(ratio, 2**-0.25, atol=0.02)  # a convergent series: Cauchy
+    sup = [transport.uniform_distance(cells(n), cells(n + 1)) for n in range(2, end)]
+    assert np.all(np.diff(sup) > 0)  # Cauchy in COT only

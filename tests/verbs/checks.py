@@ -419,6 +419,11 @@ def conditional_transport(rho, folder):
     close(found.per_depth, 0.3, 1e-9)
 
 
+def transport_uniform_distance(rho, folder):
+    close(transport.uniform_distance(rho, rho), 0.0, 1e-7)
+    close(transport.uniform_distance(rho, shifted(rho, 0.3)), 0.3, 1e-9)
+
+
 def transport_joint_distance(rho, folder):
     close(transport.joint_distance(rho, shifted(rho, 0.3), beta=BETA), 0.3, 1e-9)
 
@@ -485,6 +490,7 @@ CALLS: dict[str, Any] = {
     "theory.shallow_comparison": lambda rho, _: theory.shallow_comparison(problem(), rho),
     "cot_distance": lambda rho, _: mfpde.cot_distance(rho, rho),
     "conditional_transport": lambda rho, _: mfpde.conditional_transport(rho, rho),
+    "transport.uniform_distance": lambda rho, _: transport.uniform_distance(rho, rho),
     "transport.as_measure": lambda rho, _: transport.as_measure("rho", rho),
     "transport.marginal_distance": lambda rho, _: transport.marginal_distance(rho, rho),
     "transport.barycentre": lambda rho, _: transport.barycentre([rho]),

@@ -61,6 +61,7 @@ TABLE: dict[str, dict[str, str]] = {
     "theory.shallow_comparison": PARTICLES_ONLY,
     "cot_distance": TRANSPORTED,
     "conditional_transport": TRANSPORTED,
+    "transport.uniform_distance": TRANSPORTED,
     "transport.joint_distance": EVERY,
     "transport.as_measure": TRANSPORTED,
     "transport.marginal_distance": TRANSPORTED,

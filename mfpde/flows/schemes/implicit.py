@@ -46,6 +46,13 @@ def rows_for(rtol: float) -> tuple[int, ...]:
     return (1, 2) if rtol >= 3e-3 else (1, 2, 3) if rtol >= 3e-4 else (2, 3, 4, 5)
 
 
+def price(flow: Any, point: Any, rows: tuple[int, ...]) -> float:
+    """Gradients that one step of this table is worth."""
+    found = dual.costs(flow, point, **work(rows))
+    kind = dual.chosen(found, flow.solving.kind)
+    return found[kind] + work(rows)["kernels"]
+
+
 def reach(rows: tuple[int, ...]) -> float:
     """How steps of this table compare with explicit ones: see ``switching``."""
     return {2: 0.5, 3: 1.2, 4: 3.5}[len(rows)]
@@ -61,7 +68,8 @@ def step(
     atol: float = 0.0,
 ) -> Step:
     """One step of order len(rows); the tolerances bound the error of iterative linear solves."""
-    solver = dual.solver(flow, atol + rtol * flow.norm(point.state))
+    allowed = atol + rtol * flow.norm(point.state)
+    solver = dual.Chosen(flow, point, allowed, **work(rows))
     last: list[Array] = []
     for i, j in enumerate(rows):
         here = point
@@ -73,7 +81,13 @@ def step(
         for m, before in enumerate(last, start=1):
             row.append(row[-1] + (row[-1] - before) / (j / rows[i - m] - 1.0))
         last = row
-    return Step(flow.at(last[-1], point.s + h), last[-1] - last[-2])
+    end = flow.at(last[-1], point.s + h)
+    return Step(end, last[-1] - last[-2], solving=solver.seen)
+
+
+def work(rows: tuple[int, ...]) -> dict[str, int]:
+    """Dual systems of a table, and points that they are taken at."""
+    return {"solves": sum(rows), "kernels": 1 + sum(j - 1 for j in rows)}
 
 
 def euler(flow: Any, point: Any, h: float, solver: dual.Solver) -> Array:

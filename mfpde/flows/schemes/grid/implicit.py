@@ -30,7 +30,8 @@ MOST_SUBSTEPS = 2000  # a step that needs more is far too long: it is refused un
 
 def step(flow: Any, point: Any, h: float, *, rtol: float = 0.0, atol: float = 0.0) -> Step:
     """One step of order 2."""
-    solver = dual.solver(flow, atol + rtol * flow.size(point))
+    allowed = atol + rtol * flow.size(point)
+    solver = dual.Chosen(flow, point, allowed, solves=3, kernels=2)
     whole = predicted(flow, point, h, solver)
     first = predicted(flow, point, 0.5 * h, solver)
     middle = drifted(flow, point, first, 0.5 * h)
@@ -40,7 +41,8 @@ def step(flow: Any, point: Any, h: float, *, rtol: float = 0.0, atol: float = 0.
     end = drifted(flow, point, first + second - whole, h)
     if end is None:
         return Step(point, refused=True)
-    return Step(end, h * flow.speed(point, 0.5 * (first + second) - whole))
+    error = h * flow.speed(point, 0.5 * (first + second) - whole)
+    return Step(end, error, solving=solver.seen)
 
 
 def predicted(flow: Any, point: Any, h: float, solver: dual.Solver) -> Array:

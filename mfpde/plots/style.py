@@ -1,4 +1,4 @@
-"""Pictures; one style for everything the package and its scripts draw."""
+"""One style for everything the package and its scripts draw."""
 
 from __future__ import annotations
 
@@ -13,8 +13,7 @@ import numpy as np
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
-
-    from mfpde.runs.solution import Solution
+    from matplotlib.lines import Line2D
 
 STYLE = Path(__file__).with_name("mfpde.mplstyle")
 
@@ -62,20 +61,21 @@ def save(figure: Figure, folder: str | Path, name: str) -> list[Path]:
     return [pdf, png]
 
 
-def training(solution: Solution) -> Figure:
-    """Loss and |grad E|² over training time."""
+def new_figure(columns: int = 1, width: float = PAGE) -> tuple[Figure, Any]:
+    """A figure in the package's style, and its axes side by side."""
     with style() as plt:
-        shape = {"figsize": (PAGE, 2.4), "FigureClass": _styled()}
-        figure, (left, right) = plt.subplots(1, 2, **shape)
-        curve(left, solution.s, solution.loss, color="C0")
-        left.set(xlabel="training time $s$", ylabel="loss $E(\\rho_s)$")
-        curve(right, solution.s, solution.gradient_norm2, color="C1")
-        right.set(xlabel="training time $s$", ylabel=r"$|\mathrm{grad}\,E|^2_{\mathrm{COT}}$")
-        figure.suptitle(f"{solution.options.method}, {solution.control.steps} steps", fontsize=8)
-    return figure
+        figure, axes = plt.subplots(1, columns, figsize=(width, 2.4), FigureClass=_styled())
+    return figure, axes
 
 
-def curve(axes: Axes, s: np.ndarray, values: np.ndarray, **how: Any) -> None:
+def axes_for(ax: Axes | None) -> Axes:
+    """``ax``, or the axes of a new figure of one column's width."""
+    if ax is None:
+        ax = new_figure(width=COLUMN)[1]
+    return ax
+
+
+def curve(axes: Axes, s: np.ndarray, values: np.ndarray, **how: Any) -> Line2D:
     """A positive series over s: logarithmic values; logarithmic s where it spans decades.
 
     The axis of s starts at 0: up to the first recorded time, where decades begin, it is linear.
@@ -83,14 +83,15 @@ def curve(axes: Axes, s: np.ndarray, values: np.ndarray, **how: Any) -> None:
     from matplotlib.ticker import NullLocator
 
     keep = values > 0
-    axes.plot(s[keep], values[keep], **how)
+    (line,) = axes.plot(s[keep], values[keep], **how)
     axes.set_yscale("log")
     positive = s[s > 0]
     if not positive.size:
-        return
+        return line
     first, last = float(positive[0]), float(positive[-1])
     if last > SPAN * first:
         linear = 10.0 ** np.ceil(np.log10(max(first, DECADES * last)))
         axes.set_xscale("symlog", linthresh=linear)
         axes.xaxis.set_minor_locator(NullLocator())
     axes.set_xlim(0.0, last)  # after the scale, which would take in as much negative time
+    return line

@@ -1,0 +1,139 @@
+"""The runs that ``zero_loss`` compares: the limit, and finite networks that go to zero with it.
+
+``size`` holds the sizes of that script.
+"""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+from pathlib import Path
+
+import numpy as np
+import study
+from study import Shape, Sizes
+
+import mfpde
+from mfpde.runs.progress import track
+
+SEED = 1  # of the networks
+HEADER = ("layers", "width", "s", "loss", "limit", "seen", "unseen", "uncertain", "cot")
+
+
+def run(problem: mfpde.Problem, rho0: mfpde.ParticleMeasure, size: Sizes, **more) -> mfpde.Solution:
+    """The flow until the loss is ``size.goal``, or s is ``size.late``; the verdict says which."""
+    saves = [*np.geomspace(1.0, size.late, 17).tolist(), size.early, size.s_compare]
+    how = {"loss_below": size.goal, "method": "implicit", "rtol": 0.03, "max_steps": 2000}
+    how |= {"save": sorted(set(saves)), "raise_on_failure": False}
+    return mfpde.solve(problem, rho0, s_end=size.late, **how, **more)
+
+
+def network(problem: mfpde.Problem, shape: Shape) -> mfpde.ParticleMeasure:
+    """A ResNet at the start, as ``mfpde.resnet.train`` draws it."""
+    how = {"rule": "iid", "coupling": "independent", "seed": SEED}
+    depth = mfpde.Depth(shape[0], "euler")
+    return mfpde.ParticleMeasure.from_law(study.silent_law(problem), depth, count=shape[1], **how)
+
+
+def limits(problem: mfpde.Problem, size: Sizes, out: Path) -> list[mfpde.Solution]:
+    """Two scrambles; the initial parameters of ``riding`` networks ride in the first."""
+    starts = [network(problem, shape).theta for shape in riding(size)]
+    first, second = (
+        study.sobol_start(problem, size.depth_steps, size.particles, seed) for seed in (0, 1)
+    )
+    first = study.with_riders(first, np.concatenate(starts, axis=1))
+    runs = [run(problem, first, size, checkpoint=out / "limit.h5")]
+    return [*runs, run(problem, second, size)]
+
+
+def riding(size: Sizes) -> list[Shape]:
+    """Networks with a layer for each depth node of the limit, and few enough blocks."""
+    return [s for s in size.to_zero if s[0] == 2 * size.depth_steps and s[1] <= 64]
+
+
+def between(x: np.ndarray) -> np.ndarray:
+    """Inputs that are not trained: means of two data."""
+    half = len(x) // 2
+    return 0.5 * (x[:half] + x[half : 2 * half])
+
+
+def gaps(
+    problem: mfpde.Problem, size: Sizes, limits: list[mfpde.Solution], out: Path
+) -> list[tuple]:
+    """Rows of HEADER for every network at saved s and, last, at zero loss; all are written."""
+    rows, ends = [], []
+    for shape in track(size.to_zero, "to zero loss"):
+        one = run(problem, network(problem, shape), size)
+        study.write_series(out / f"to_zero_{shape[0]}_{shape[1]}.csv", s=one.s, loss=one.loss)
+        last = min(one.s[-1], *(each.s[-1] for each in limits))
+        for s in (*one.saved_s[(one.saved_s > 0) & (one.saved_s < last)].tolist(), None):
+            states = [each.final if s is None else each.at(s) for each in (one, *limits)]
+            rows.append((*shape, s or float(one.s[-1]), *_gap(problem, size, shape, states)))
+        ends.append(rows[-1])
+    study.write_csv(out / "gaps.csv", HEADER, rows)
+    study.report(out / "ends.csv", HEADER, ends)
+    return ends
+
+
+def _gap(
+    problem: mfpde.Problem, size: Sizes, shape: Shape, states: list[mfpde.ParticleMeasure]
+) -> tuple[float, ...]:
+    """Losses, RMS distances of outputs on the data and between them, uncertainty of these, COT."""
+    losses = [mfpde.loss(problem, rho) for rho in states[:2]]
+    seen, unseen = (
+        [mfpde.predict(problem, rho, x) for rho in states] for x in (None, between(problem.x))
+    )
+    (near, _), (far, uncertain) = (_apart(each) for each in (seen, unseen))
+    return *losses, near, far, uncertain, _cot(size, shape, states)
+
+
+def _apart(outputs: list[np.ndarray]) -> tuple[float, float]:
+    mean, uncertain = study.pooled(outputs[1:])
+    return float(study.rms(outputs[0] - mean)), uncertain
+
+
+def _cot(size: Sizes, shape: Shape, states: list[mfpde.ParticleMeasure]) -> float:
+    """COT by common random numbers of a network and samples of the limit; nan where none ride."""
+    if shape not in riding(size):
+        return float("nan")
+    before = sum(width for _, width in riding(size)[: riding(size).index(shape)])
+    first = size.particles + before
+    riders = states[1].theta[: shape[0], first : first + shape[1]]
+    return float(np.sqrt(np.mean(np.sum((states[0].theta - riders) ** 2, axis=2))))
+
+
+def by_descent(problem: mfpde.Problem, size: Sizes, out: Path) -> tuple[float, float, str]:
+    """Gradient descent of the last riding network to ``size.early`` in the independent code.
+
+    Loss over that of the implicit run, distance of their outputs, the backend.
+    """
+    backend = "particles" if find_spec("torch") is None else "torch"
+    shape = riding(size)[-1]
+    how = {"s_end": size.early, "step": size.step, "seeds": [SEED], "backend": backend}
+    law = study.silent_law(problem)
+    plain = mfpde.resnet.train(problem, law, layers=shape[0], width=shape[1], **how)
+    study.write_series(out / "descent.csv", s=plain.s, loss=plain.loss[0])
+    start = network(problem, shape)
+    same = mfpde.solve(problem, start, s_end=size.early, method="implicit", rtol=0.01)
+    apart = float(study.rms(plain.outputs[0] - mfpde.predict(problem, same.final)))
+    return float(plain.loss[0, -1] / same.loss[-1]), apart, backend
+
+
+def descended(problem: mfpde.Problem, depth: mfpde.Depth, size: Sizes, **how: object) -> np.ndarray:
+    """Outputs of the limit's particles after descent with the networks' own step."""
+    rho0 = mfpde.ParticleMeasure.from_law(study.silent_law(problem), depth, **how)
+    return mfpde.predict(problem, study.descend(problem, rho0, size.step, [size.s_compare]).final)
+
+
+def reference(problem: mfpde.Problem, size: Sizes) -> tuple[np.ndarray, float]:
+    """Mean outputs of the limit from several scrambles under descent, and its uncertainty."""
+    how = {"count": size.reference, "coupling": "independent"}
+    seeds, depth = track(range(size.scrambles), "reference"), mfpde.Depth(size.depth_steps, "rk4")
+    return study.pooled([descended(problem, depth, size, seed=seed, **how) for seed in seeds])
+
+
+def by_depth(problem: mfpde.Problem, size: Sizes) -> list[tuple[int, float]]:
+    """Rows (L, error in depth alone): the same particles at every depth."""
+    depths = mfpde.Depth(8, "rk4"), *(mfpde.Depth(n, "euler") for n in size.layers)
+    how = {"count": size.tied, "coupling": "tied"}
+    exact, *found = (descended(problem, one, size, **how) for one in depths)
+    return [(n, float(study.rms(z - exact))) for n, z in zip(size.layers, found, strict=True)]
