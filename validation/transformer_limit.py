@@ -1,7 +1,7 @@
 """A mean-field transformer learns to look up a marked token; finite transformers beside it.
 
-Theorem (Chizat 2025, arXiv 2509.10167, for residual blocks f(x, theta) in general). Networks of L
-layers of M i.i.d. blocks trained by gradient descent stay within O(1/L + 1/sqrt(LM)) of one limit.
+Theorem (Chizat 2025, arXiv 2509.10167). Networks of L layers of M i.i.d. blocks trained by gradient
+descent stay within O(1/L + 1/sqrt(LM)) of one limit.
 
 Here, a block is a pair of an attention head (rank 1) and a neuron that acts token by token: two
 populations, a transformer of M heads and M neurons a layer. In context: tokens (v_s, mark_s, 0),
@@ -97,8 +97,7 @@ def measure(size: Sizes, out: Path) -> list[Claim]:
     return [
         Claim(
             f"The limit reaches zero loss (E <= {size.goal:g}).",
-            f"E fell from {found['loss'][0]:.3f} at s = {found['s'][0]:.3g} to {last:.2e} "
-            f"+- {error:.1e} at s = {size.s_end:g}.",
+            f"From {found['loss'][0]:.3f} to {last:.2e} +- {error:.1e} at s = {size.s_end:g}.",
             last + error <= size.goal,
         ),
         Claim(
