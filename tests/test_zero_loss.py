@@ -33,7 +33,7 @@ def test_networks_go_to_zero_loss_beside_the_limit(out):
     assert np.all(ends["seen"][many] < 1e-4)
     assert np.all(ends["unseen"] > ends["uncertain"])
     assert np.all(ends["unseen"] < 0.5)
-    riding = gaps["layers"] == 4
+    riding = (gaps["layers"] == 4) & (gaps["width"] <= 16)
     assert np.array_equal(np.isfinite(gaps["cot"]), riding)
     first, last = (gaps["cot"][riding & (gaps["s"] == s)] for s in (1.0, 1e4))
     assert np.all(first < 0.05 * last)  # common random numbers: apart only as training goes on

@@ -47,7 +47,7 @@ def limits(problem: mfpde.Problem, size: Sizes, out: Path) -> list[mfpde.Solutio
 
 def riding(size: Sizes) -> list[Shape]:
     """Networks with a layer for each depth node of the limit, and few enough blocks."""
-    return [s for s in size.to_zero if s[0] == 2 * size.depth_steps and s[1] <= 64]
+    return [s for s in size.to_zero if s[0] == 2 * size.depth_steps and s[1] <= 16]
 
 
 def between(x: np.ndarray) -> np.ndarray:
@@ -102,17 +102,16 @@ def _cot(size: Sizes, shape: Shape, states: list[mfpde.ParticleMeasure]) -> floa
 
 
 def by_descent(problem: mfpde.Problem, size: Sizes, out: Path) -> tuple[float, float, str]:
-    """Gradient descent of the last riding network to ``size.early`` in the independent code.
+    """Gradient descent of one network to ``size.early`` in the independent code.
 
     Loss over that of the implicit run, distance of their outputs, the backend.
     """
     backend = "particles" if find_spec("torch") is None else "torch"
-    shape = riding(size)[-1]
+    law, (layers, width) = study.silent_law(problem), size.descent
     how = {"s_end": size.early, "step": size.step, "seeds": [SEED], "backend": backend}
-    law = study.silent_law(problem)
-    plain = mfpde.resnet.train(problem, law, layers=shape[0], width=shape[1], **how)
+    plain = mfpde.resnet.train(problem, law, layers=layers, width=width, **how)
     study.write_series(out / "descent.csv", s=plain.s, loss=plain.loss[0])
-    start = network(problem, shape)
+    start = network(problem, size.descent)
     same = mfpde.solve(problem, start, s_end=size.early, method="implicit", rtol=0.01)
     apart = float(study.rms(plain.outputs[0] - mfpde.predict(problem, same.final)))
     return float(plain.loss[0, -1] / same.loss[-1]), apart, backend
