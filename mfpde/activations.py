@@ -57,6 +57,12 @@ class Activation:
     curvature: float = _INF
     code: int = -1
 
+    def __reduce__(self) -> Any:
+        """By name where it is registered: forms may be functions without an import path."""
+        if ACTIVATIONS.get(self.name) is self:
+            return get_activation, (self.name,)
+        return super().__reduce_ex__(2)
+
     @property
     def compiled(self) -> bool:
         """Whether the kernels know σ."""

@@ -17,7 +17,7 @@ import numpy as np
 import mfpde
 from mfpde import cases
 from mfpde.passes import ranks
-from mfpde.runs import run_file
+from mfpde.runs import stored_problem
 from mfpde.runs.solution import Solution
 
 WRITTEN = ("solve", "train")  # verbs that write a run file
@@ -179,7 +179,7 @@ def _plot(options: argparse.Namespace) -> int:
 def _env(options: argparse.Namespace) -> int:
     import numba
 
-    for name, version in run_file.versions().items():
+    for name, version in stored_problem.versions().items():
         print(f"{name:10} {version}")
     print(f"{'machine':10} {platform.machine()}, {os.cpu_count()} cores")
     print(f"{'threads':10} numba {numba.get_num_threads()} ({numba.config.THREADING_LAYER})")

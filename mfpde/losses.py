@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, is_dataclass, replace
+from importlib import import_module
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -290,6 +291,69 @@ class Huber(Loss):
             lambda z, y: huber(z, y, reduction="none", delta=delta).sum(-1),
             lambda z, y: (z - y).clamp(-delta, delta),
         )
+
+
+# -- from functions of torch or JAX -----------------------------------------------------------
+
+
+class FunctionLoss(Loss):
+    """A loss of a function ℓ(z, y) of another library: see ``from_torch`` and ``from_jax``."""
+
+    def __init__(self, name: str, f: Any, run: Callable[..., Array], maps: Mapping[str, Any]):
+        self.name, self._f, self._run, self._maps = name, f, run, maps
+
+    def value(self, z: Array, y: Array) -> Array:
+        return self._run(self._maps["value"], z, y)
+
+    def gradient(self, z: Array, y: Array) -> Array:
+        return self._run(self._maps["gradient"], z, y)
+
+    def hessian(self, z: Array, y: Array) -> Array:
+        return self._run(self._maps["hessian"], z, y)
+
+
+class TorchLoss(FunctionLoss):
+    """The same, which torch's engines know too."""
+
+    def torch_value(self, torch: Any) -> Callable[[Any, Any], Any]:
+        each = torch.func.vmap(self._f)
+        return lambda z, y: each(
+            z.reshape(-1, z.shape[-1]), y.expand(z.shape).reshape(-1, z.shape[-1])
+        ).reshape(z.shape[:-1])
+
+
+def from_torch(f: Callable[[Any, Any], Any], *, name: str) -> Loss:
+    """A loss from ℓ(z, y): (k,), (k,) → () in torch, to hand to ``register``; by ``torch.func``."""
+    import torch
+
+    def run(map: Any, z: Array, y: Array) -> Array:
+        with torch.no_grad():
+            found: Array = map(torch.tensor(z), torch.tensor(np.asarray(y, z.dtype))).numpy()
+        return found
+
+    vmap, func = torch.func.vmap, torch.func
+    maps = {"value": vmap(f), "gradient": vmap(func.grad(f)), "hessian": vmap(func.hessian(f))}
+    return TorchLoss(name, f, run, maps)
+
+
+def in_double(jax: Any) -> Any:
+    """What lets JAX compute in float64 for a while: older versions have it elsewhere."""
+    found = jax if hasattr(jax, "enable_x64") else import_module("jax.experimental")
+    return found.enable_x64
+
+
+def from_jax(f: Callable[[Any, Any], Any], *, name: str) -> Loss:
+    """A loss from ℓ(z, y): (k,), (k,) → () in JAX, to hand to ``register``; float64."""
+    import jax
+
+    double = in_double(jax)
+
+    def run(map: Any, z: Array, y: Array) -> Array:
+        with double(True):
+            return np.array(map(z, y))
+
+    parts = {"value": f, "gradient": jax.grad(f), "hessian": jax.hessian(f)}
+    return FunctionLoss(name, f, run, {key: jax.jit(jax.vmap(g)) for key, g in parts.items()})
 
 
 # -- the registry -----------------------------------------------------------------------------

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import itertools
-import multiprocessing
-import os
 import pickle
-import signal
+import re
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from concurrent.futures import Executor, Future, ProcessPoolExecutor, as_completed, wait
+from concurrent.futures import BrokenExecutor, Executor, Future, as_completed, wait
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any, TypeVar
@@ -18,23 +16,30 @@ import numba
 from threadpoolctl import threadpool_limits
 
 from mfpde import checks
-from mfpde.runs.atomic import replacing
-from mfpde.runs.fingerprint import fingerprint
+from mfpde.runs import plain, run_file
+from mfpde.runs.atomic import PathLike
+from mfpde.runs.fingerprint import code_mark, fingerprint
+from mfpde.runs.pool import cores, spawned
 from mfpde.runs.progress import track
+from mfpde.runs.run_file import Record
 
 T = TypeVar("T")
 Case = Mapping[str, Any]
-PathLike = str | os.PathLike[str]
 
-# Read by libraries when they are loaded; those loaded already are limited call by call.
-THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+FORMAT = "mfpde sweep result"
 
 
 class SweepError(RuntimeError):
     """A case failed; ``index`` and ``case`` say which, ``__cause__`` why."""
 
     def __init__(self, index: int, case: Case, error: BaseException) -> None:
-        super().__init__(f"case {index}, {dict(case)!r}: {type(error).__name__}: {error}")
+        why = f"{type(error).__name__}: {error}"
+        if isinstance(error, BrokenExecutor):
+            why = (
+                "its process died: of memory, or since the script that calls map_runs does not do "
+                'so under if __name__ == "__main__"'
+            )
+        super().__init__(f"case {index}, {dict(case)!r}: {why}")
         self.index, self.case = index, case
 
 
@@ -52,7 +57,7 @@ def grid(**axes: Iterable[Any]) -> list[dict[str, Any]]:
 def map_runs(
     function: Callable[..., T],
     cases: Iterable[Case],
-    executor: Executor | None = None,
+    executor: Any = None,
     *,
     workers: int | None = None,
     folder: PathLike | None = None,
@@ -60,24 +65,29 @@ def map_runs(
 ) -> list[T]:
     """``[function(**case) for case in cases]``, spread over processes, in the order of the cases.
 
-    ``executor``: any ``concurrent.futures.Executor``, which stays open: dask's
-    ``client.get_executor()``, MPI's pool; by default ``workers`` spawned processes (one for each
-    core), for which the function must be importable and a script must call this under
+    ``executor``: any ``concurrent.futures.Executor``, which stays open (MPI's pool, say), or a dask
+    ``Client``; by default ``workers`` spawned processes (one for each core), for which the
+    function must be importable, or defined in a script that calls this under
     ``if __name__ == "__main__"``; ``workers=0`` stays in this process. A case runs with one thread
     of BLAS, numba and torch, and all it knows is in its keywords, its seed included: results do
     not depend on the number of workers.
 
-    ``folder``: each finished case is kept there, in a file named after the function and the values
-    of the case, written whole or not at all. A sweep that was killed and is called again computes
-    what is missing. The code of the function is not part of the name: take another folder after
-    changing it. The files are pickles: use no folder you do not trust.
+    ``folder``: each finished case is kept there, in a file named after the function, its code and
+    the values of the case, written whole or not at all. A sweep that was killed and is called
+    again computes what is missing, and so does one whose function was changed (the function
+    itself; what it calls is not looked at: take another folder after changing that). Results must
+    then be plain: numbers, strings, arrays, and lists, tuples and dicts of them. No code is run
+    from such a file, and one that is damaged is an error.
 
         cases = mfpde.sweep.grid(layers=[8, 16], width=[32, 64], seed=range(10))
         errors = mfpde.sweep.map_runs(error_of, cases, folder="out/errors")
 
     Raises SweepError that names the first case to fail, once those under way have ended and are
-    kept; TypeError for a function or case that cannot be sent or named.
+    kept; TypeError for a function or case that cannot be sent or named, or a result that cannot
+    be kept; ValueError for a damaged file in ``folder``.
     """
+    if hasattr(executor, "get_executor"):
+        executor = executor.get_executor()
     listed = [dict(checks.instance(f"cases[{k}]", case, Mapping)) for k, case in enumerate(cases)]
     store = _Store(function, listed, folder)
     results: dict[int, T] = store.load()
@@ -166,7 +176,13 @@ def _outcomes(
 
 @contextmanager
 def _pool(workers: int | None, function: Callable[..., Any], most: int) -> Iterator[Executor]:
-    """Spawned processes; on Ctrl-C or an error of ours, what they do is not waited for."""
+    """Spawned processes, for a function that can be sent to them."""
+    script = getattr(sys.modules["__main__"], "__file__", None)
+    if getattr(function, "__module__", None) == "__main__" and not Path(script or "").is_file():
+        raise TypeError(
+            "function is defined in an interactive session, which other processes cannot import: "
+            "put it into a module, or use workers=0"
+        )
     try:
         pickle.dumps(function)
     except (pickle.PicklingError, AttributeError, TypeError) as error:
@@ -174,30 +190,9 @@ def _pool(workers: int | None, function: Callable[..., Any], most: int) -> Itera
             f"function must be importable, that is defined at the level of a module, to be sent "
             f"to other processes ({error}); workers=0 runs it here"
         ) from None
-    count = _cores() if workers is None else checks.count("workers", workers)
-    before = set(multiprocessing.active_children())
-    context = multiprocessing.get_context("spawn")
-    pool = ProcessPoolExecutor(min(count, most), context, initializer=_begin)
-    try:
+    count = cores() if workers is None else checks.count("workers", workers)
+    with spawned(min(count, most)) as pool:
         yield pool
-    except BaseException:
-        for child in set(multiprocessing.active_children()) - before:
-            child.terminate()
-        raise
-    finally:
-        pool.shutdown(cancel_futures=True)
-
-
-def _cores() -> int:
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
-
-
-def _begin() -> None:
-    """What a spawned worker does first; Ctrl-C is the parent's business."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    os.environ.update(dict.fromkeys(THREADS, "1"))
 
 
 def _call(function: Callable[..., T], case: Case) -> T:
@@ -226,8 +221,9 @@ class _Store:
         if folder is not None:
             root, name = Path(folder), getattr(function, "__name__", type(function).__name__)
             root.mkdir(parents=True, exist_ok=True)
-            marks = [fingerprint((function, case)) for case in cases]
-            self._paths = [root / f"{name}-{mark}.pickle" for mark in marks]
+            code, word = code_mark(function), re.sub(r"\W", "_", name)[:60]
+            marks = [fingerprint((function, code, case)) for case in cases]
+            self._paths = [root / f"{word}-{mark}.h5" for mark in marks]
 
     def load(self) -> dict[int, Any]:
         """Results that are there, by the index of their case."""
@@ -236,13 +232,16 @@ class _Store:
 
     def keep(self, k: int, result: T) -> T:
         if self._paths:
-            with replacing(self._paths[k]) as temporary:
-                temporary.write_bytes(pickle.dumps(result))
+            arrays: dict[str, Any] = {}
+            try:
+                tree = plain.write(result, arrays)
+            except TypeError as error:
+                raise TypeError(f"folder: the result of case {k} cannot be kept: {error}") from None
+            run_file.save(Record(FORMAT, {"result": tree}, arrays=arrays), self._paths[k])
         return result
 
     @staticmethod
     def _read(path: Path) -> Any:
-        try:
-            return pickle.loads(path.read_bytes())
-        except Exception as error:
-            raise ValueError(f"folder: {path} is not a result of this version ({error})") from error
+        found = run_file.load(path, FORMAT)
+        with run_file.naming(path):
+            return plain.read(found.fixed["result"], found.arrays)

@@ -136,7 +136,7 @@ def test_files_keep_the_bars(problem, tmp_path):
     table = again.to_xarray()
     np.testing.assert_array_equal(table["loss_error"], found.loss_error)
     mfpde.solve(problem, found.final, s_end=0.1).save(tmp_path / "run.h5")
-    with pytest.raises(ValueError, match="is not a limit"):
+    with pytest.raises(ValueError, match="not a run file of mfpde limit"):
         mfpde.Limit.load(tmp_path / "run.h5")
     with pytest.raises(FileNotFoundError, match="path"):
         mfpde.Limit.load(tmp_path / "absent.h5")

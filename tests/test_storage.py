@@ -20,9 +20,9 @@ DEPTH = mfpde.Depth(2, "rk4")
 def start(method, **how):
     problem = sine(8)
     fixed = {"step": 0.05} if method in ("gd", "heun", "rk4") else {}
-    how = {"rtol": 1e-2 if method == "implicit" else 1e-6, **how}
+    how = {"rtol": 1e-2 if method == "implicit" else 1e-6, "save": [1.0, 2.5], **how}
     rho0 = gaussian_measure(problem, DEPTH)
-    return mfpde.solve(problem, rho0, s_end=3.0, method=method, save=[1.0, 2.5], **fixed, **how)
+    return mfpde.solve(problem, rho0, s_end=3.0, method=method, **fixed, **how)
 
 
 def assert_same(one, other):
@@ -96,7 +96,7 @@ def test_missing_torn_and_foreign_files_are_named(tmp_path):
     for length in (0, 10, len(whole) // 2):
         torn = tmp_path / f"torn{length}.h5"
         torn.write_bytes(whole[:length])
-        with pytest.raises(ValueError, match="is not a whole run file"):
+        with pytest.raises(ValueError, match="not a whole run file"):
             mfpde.resume(torn)
     with h5py.File(tmp_path / "other.h5", "w") as file:
         file["x"] = 1
@@ -104,7 +104,7 @@ def test_missing_torn_and_foreign_files_are_named(tmp_path):
         mfpde.resume(tmp_path / "other.h5")
     with h5py.File(path, "a") as file:
         file.attrs["schema"] = 99
-    with pytest.raises(ValueError, match="schema 99"):
+    with pytest.raises(ValueError, match="damaged"):
         mfpde.resume(path)
     with pytest.raises(FileNotFoundError, match="does not exist"):
         start("gd", checkpoint=tmp_path / "nowhere" / "run.h5")
@@ -116,35 +116,47 @@ CHILD = textwrap.dedent(
     sys.path.insert(0, {tests!r})
     from pathlib import Path
     import test_storage
-    kill_at = int(sys.argv[2])
-    writes = 0
-    rename = Path.replace
-    def replace(self, target):
-        # The new file is written but not yet in place: the worst moment there is.
+    from mfpde.runs import run_file
+    kill_at, moment, writes = int(sys.argv[2]), sys.argv[3], 0
+    write, put, rename = run_file.RunFile.write, run_file._write_at, Path.replace
+    def die():
+        os.kill(os.getpid(), signal.SIGKILL)
+    def counted(*given, **how):
         global writes
         writes += 1
-        if writes == kill_at:
-            os.kill(os.getpid(), signal.SIGKILL)
-        return rename(self, target)
-    Path.replace = replace
-    test_storage.start({method!r}, checkpoint=sys.argv[1], checkpoint_every=0.0)
+        write(*given, **how)
+    def half(descriptor, data, at):
+        if writes == kill_at and moment == "half":
+            put(descriptor, memoryview(data)[: len(data) // 2], at)
+            die()
+        put(descriptor, data, at)
+    def replace(self, target):
+        # The new file is written but not yet in place.
+        return die() if writes >= kill_at and moment == "rename" else rename(self, target)
+    run_file.RunFile.write, run_file._write_at, Path.replace = counted, half, replace
+    test_storage.start({method!r}, checkpoint=sys.argv[1], checkpoint_every=0.0, save="steps")
     """
 )
 
 
+@pytest.mark.parametrize("moment", ["half", "rename"])
 @pytest.mark.parametrize("method", METHODS)
-def test_kill_in_the_middle_of_a_write_loses_nothing(method, tmp_path):
+def test_kill_in_the_middle_of_a_write_loses_nothing(method, moment, tmp_path):
     path, here = tmp_path / "run.h5", str(Path(__file__).parent)
     code = CHILD.format(tests=here, method=method)
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(p for p in sys.path if p)}
     killed = subprocess.run(
-        [sys.executable, "-c", code, str(path), "4"], env=environment, check=False
+        [sys.executable, "-c", code, str(path), "4", moment], env=environment, check=False
     )
     assert killed.returncode == -9
-    kept = mfpde.Solution.load(path)
+    kept, straight = mfpde.Solution.load(path), start(method, save="steps")
     assert kept.status is Status.RUNNING
-    assert kept.control.steps == 3
-    assert_same(mfpde.resume(path), start(method))
+    n = kept.control.steps
+    assert n == 3 if moment == "half" else n >= 3
+    np.testing.assert_array_equal(kept.loss, straight.loss[: n + 1])
+    np.testing.assert_array_equal(kept.states, straight.states[: n + 1])
+    assert_same(mfpde.resume(path), straight)
+    assert [entry.name for entry in tmp_path.iterdir()] == ["run.h5"]  # what it left is swept away
 
 
 def test_ctrl_c_returns_what_there_is(tmp_path):

@@ -88,7 +88,7 @@ def test_dask_client_works_unchanged(tmp_path):
         workers = client.scheduler_info()["workers"]
         assert len(workers) == 2
         executor = client.get_executor()
-        found = map_runs(trained, CASES, executor)
+        found = map_runs(trained, CASES, client)
         for mine, theirs in zip(found, here, strict=True):
             np.testing.assert_array_equal(mine, theirs)
         cases = [{"n": n, "log": str(tmp_path / "log"), "fail": (1,)} for n in range(4)]
@@ -161,7 +161,7 @@ def started(tmp_path):
         [sys.executable, str(script)], env=environment, start_new_session=True,
         stderr=subprocess.PIPE,
     )  # fmt: skip
-    while not folder.exists() or len(list(folder.glob("*.pickle"))) < 2:
+    while not folder.exists() or len(list(folder.glob("*.h5"))) < 2:
         assert child.poll() is None, child.stderr.read()
         time.sleep(0.02)
     return child, log, folder
@@ -174,7 +174,7 @@ def test_a_sweep_that_ended_early_resumes_from_what_is_finished(how, tmp_path):
     group(child.pid, how)
     child.communicate(timeout=30)
     assert child.returncode != 0
-    before = len(list(folder.glob("*.pickle")))
+    before = len(list(folder.glob("*.h5")))
     assert 2 <= before < 8
     done = len(calls(log))
     cases = [{"n": n, "log": str(log)} for n in range(8)]
@@ -198,8 +198,110 @@ def test_a_torn_result_is_an_error(tmp_path):
     map_runs(logged, cases, workers=0, folder=tmp_path / "kept")
     (path,) = (tmp_path / "kept").iterdir()
     path.write_bytes(path.read_bytes()[:-3])
-    with pytest.raises(ValueError, match="is not a result of this version"):
+    with pytest.raises(ValueError, match=r"path: .*kept"):
         map_runs(logged, cases, workers=0, folder=tmp_path / "kept")
+
+
+def named(n, name="here"):
+    return n
+
+
+def test_a_name_cannot_leave_the_folder(tmp_path):
+    named.__name__ = "../../escaped"
+    try:
+        assert map_runs(named, [{"n": 1}], workers=0, folder=tmp_path / "a" / "b") == [1]
+    finally:
+        named.__name__ = "named"
+    assert len(list((tmp_path / "a" / "b").iterdir())) == 1
+    assert [entry.name for entry in tmp_path.iterdir()] == ["a"]
+
+
+PLAIN = [
+    None, True, 2**80, 1.5, float("inf"), "é", b"\0x", 1 - 2j, [1, (2, [3])],
+    {(1, 2): "a", "b": {}},
+    np.float32(1.5), np.int8(-3), np.True_, np.complex128(1j), np.arange(6).reshape(2, 3) > 2,
+    np.zeros((0, 3)), np.arange(3, dtype=np.float16), np.array([1 + 2j, -1j], np.complex64),
+    np.array(2.5),
+]  # fmt: skip
+
+
+def plain_value(k):
+    return PLAIN[k]
+
+
+def test_plain_results_come_back_as_they_were(tmp_path):
+    cases = grid(k=range(len(PLAIN)))
+    for _ in range(2):
+        results = map_runs(plain_value, cases, workers=0, folder=tmp_path)
+        for found, value in zip(results, PLAIN, strict=True):
+            assert type(found) is type(value)
+            if isinstance(value, np.ndarray):
+                np.testing.assert_array_equal(found, value)
+                assert (found.dtype, found.shape) == (value.dtype, value.shape)
+            else:
+                assert found == value
+
+
+def an_object(k):
+    return Plain(k)
+
+
+def test_results_that_are_not_plain_are_not_kept(tmp_path):
+    assert map_runs(an_object, [{"k": 3}], workers=0)[0].value == 3
+    with pytest.raises(TypeError, match=r"folder: the result of case 0.*Plain is not plain"):
+        map_runs(an_object, [{"k": 3}], workers=0, folder=tmp_path)
+
+
+def test_a_result_file_runs_no_code(tmp_path):
+    cases = [{"n": 2}]
+    map_runs(named, cases, workers=0, folder=tmp_path)
+    (path,) = tmp_path.iterdir()
+    path.write_bytes(pickle.dumps(Plain(1)))
+    with pytest.raises(ValueError, match="path: "):
+        map_runs(named, cases, workers=0, folder=tmp_path)
+
+
+def in_module(text, name):
+    """A function of a module whose file says ``text``."""
+    import types
+
+    module = types.ModuleType(name)
+    exec(text, module.__dict__)
+    sys.modules[name] = module
+    return module.changing
+
+
+def test_a_changed_function_does_not_reuse_what_the_old_one_found(tmp_path):
+    def found(text):
+        return map_runs(in_module(text, "a_module"), [{"n": 2}], workers=0, folder=tmp_path)[0]
+
+    one = "def changing(n, by=1):\n    return n + by\n"
+    assert found(one) == 3
+    assert found("# a comment\n" + one) == 3
+    assert len(list(tmp_path.iterdir())) == 1
+    assert found(one.replace("n + by", "n - by")) == 1
+    assert found(one.replace("by=1", "by=5")) == 7
+    assert found(one.replace("n + by", "n + 10")) == 12
+    assert len(list(tmp_path.iterdir())) == 4
+
+
+MAIN = """
+from mfpde.sweep import map_runs
+def square(n):
+    return n * n
+if __name__ == "__main__":
+    print(map_runs(square, [dict(n=n) for n in range(3)], workers=1))
+"""
+
+
+def test_functions_of_a_script_work_and_of_a_session_are_refused(tmp_path):
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(p for p in sys.path if p)}
+    how = {"env": environment, "capture_output": True, "text": True, "check": False}
+    script = tmp_path / "script.py"
+    script.write_text(MAIN)
+    assert subprocess.run([sys.executable, str(script)], **how).stdout == "[0, 1, 4]\n"
+    session = subprocess.run([sys.executable, "-c", MAIN], **how)
+    assert "TypeError: function is defined in an interactive session" in session.stderr
 
 
 @dataclass(frozen=True)

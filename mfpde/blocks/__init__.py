@@ -1,5 +1,7 @@
 """Residual blocks f(x, θ): the standard ones, the protocol for a user's own, and its check."""
 
+from mfpde.blocks._jax import JaxBlock, from_jax
+from mfpde.blocks._torch import TorchBlock, from_torch
 from mfpde.blocks.attention import Attention
 from mfpde.blocks.base import Block
 from mfpde.blocks.check import check_block
@@ -17,13 +19,17 @@ __all__ = [
     "SHL",
     "Attention",
     "Block",
+    "JaxBlock",
     "Linear",
     "Meshed",
     "Populations",
     "TokenMLP",
+    "TorchBlock",
     "check_block",
     "computes",
+    "from_jax",
     "from_spec",
+    "from_torch",
     "is_own",
     "register",
     "spec_of",

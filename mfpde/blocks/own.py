@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from mfpde.blocks._jax import JaxBlock
+from mfpde.blocks._torch import TorchBlock
 from mfpde.blocks.attention import Attention
 from mfpde.blocks.base import Block
 from mfpde.blocks.inheritance import computes
@@ -19,6 +21,8 @@ KINDS: dict[str, type[Block]] = {
     "attention": Attention,
     "token_mlp": TokenMLP,
     "populations": Populations,
+    "torch": TorchBlock,
+    "jax": JaxBlock,
 }
 for kind, block in KINDS.items():
     register(kind, block)

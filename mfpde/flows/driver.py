@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,6 +13,7 @@ from mfpde.flows import control as steps
 from mfpde.flows.flow import Flow
 from mfpde.flows.schemes import Scheme, Step
 from mfpde.kernels import serial_blas
+from mfpde.runs.checkpoint import Checkpoint
 from mfpde.runs.interrupt import Interruptible
 from mfpde.runs.progress import Progress
 from mfpde.runs.solution import Control, Solution
@@ -26,6 +25,12 @@ Callback = Callable[[Solution], bool | None]
 WATCH_EVERY = 20
 # A run without s_end that gets this far has nowhere left to go.
 REST = 1e15
+# One without s_end is at rest where as much time again would lower the loss by this part of what
+# is missing and the gradient has not grown for so many steps: it grows on the way off a saddle.
+RESTING, STILL = 1e-15, 5
+# Explicit steps hover at a distance that their tolerance sets: there it is at rest where the loss,
+# too, has not fallen by this part (or rounding) of what is missing, for so many steps.
+STALLED, LONG = 1e-12, 20
 # A loss below this many squared roundings of the targets is zero: its changes are noise.
 ROUNDING = 64 * np.finfo(np.float64).eps
 
@@ -38,22 +43,23 @@ class Driver:
         solution: Solution,
         flow: Flow,
         *,
+        point: Any = None,
         callback: Callback | None = None,
-        checkpoint: Path | None = None,
-        checkpoint_every: float = 30.0,
-        progress: bool | str = "auto",
+        checkpoint: Checkpoint | None = None,
+        progress: bool | str = False,
     ) -> None:
+        """``point``: the flow at the solution's control, where it has been passed already."""
         self.solution, self.flow = solution, flow
         self.options = solution.options
         self.scheme = self._scheme()
         self.callback = callback
-        self.checkpoint, self.checkpoint_every = checkpoint, checkpoint_every
+        self.checkpoint = checkpoint or Checkpoint(None, 0.0)
         shown = progress if flow.first else False
         self.progress = Progress(shown, self.options.s_end, self.options.loss_below)
-        self.point = flow.at(flow.part(self.control.state), self.control.s)
+        here = self.control
+        self.point = flow.at(flow.part(here.state), here.s) if point is None else point
         self.floor = float(ROUNDING**2 * (1.0 + np.mean(np.square(flow.problem.y))))
         self.interrupt = Interruptible()
-        self._saved_at = time.monotonic()
 
     @property
     def control(self) -> Control:
@@ -82,7 +88,21 @@ class Driver:
         if status.success and self.control.chosen and self.control.drift > accuracy.STATED:
             status = Status.INACCURATE
         self.solution.close(status, self.flow.clock.report())
-        self._write()
+        if not self._write(whole=True):
+            self.solution.note = f"{self.solution.note} {self.checkpoint.error}.".strip()
+            self.solution.status = Status.NOT_WRITTEN
+
+    def reach(self, s: float) -> Any:
+        """The state at s: the run's own steps up to the one that passes s, then a shorter one."""
+        with np.errstate(over="ignore", invalid="ignore", divide="ignore"), serial_blas():
+            before = self.point
+            while self.control.s < s:
+                before = self.point
+                if (status := self._advance()) is not None:
+                    raise RuntimeError(f"the run cannot be repeated to s = {s:g}: {status.text}")
+            if self.control.s == s:
+                return self.control.state
+            return self.scheme.step(self.flow, before, s - before.s).point.state
 
     def _loop(self) -> Status:
         while (status := self._ended()) is None:
@@ -90,8 +110,8 @@ class Driver:
                 return status
             if self._stopped():
                 return Status.STOPPED
-            if self.flow.agreed(time.monotonic() - self._saved_at >= self.checkpoint_every):
-                self._write()
+            if self.flow.agreed(self.checkpoint.due) and not self._write():
+                return Status.NOT_WRITTEN
         return status
 
     def _stopped(self) -> bool:
@@ -102,20 +122,33 @@ class Driver:
 
     def _ended(self) -> Status | None:
         options, control = self.options, self.control
-        if not self.point.finite:
+        if not _finite(self.point):
             return Status.NON_FINITE
         if options.loss_below is not None and self.point.loss <= options.loss_below:
             return Status.LOSS_REACHED
         if control.s >= options.s_end:
-            return Status.END_REACHED
+            return Status.END_REACHED if options.loss_below is None else Status.GOAL_MISSED
         if not np.isfinite(options.s_end):
             if self.point.loss <= self.floor:
                 return Status.STATIONARY
-            if control.s > REST or self.point.norm2 == 0.0:
+            if control.s > REST or self.point.norm2 == 0.0 or self._rests():
                 return Status.AT_REST
         if self.flow.agreed(self.interrupt.asked):
             return Status.INTERRUPTED
         return Status.MAX_STEPS if control.steps >= options.max_steps else None
+
+    def _rests(self) -> bool:
+        """Whether nothing more happens, beside what the loss would still have to fall."""
+        slopes = np.array(self.solution.latest("gradient_norm2", LONG + 1))
+        losses = self.solution.latest("loss", LONG + 1)
+        missing = self.point.loss - (self.options.loss_below or 0.0)
+        ahead = slopes * self.control.s / missing  # what as much time again would bring
+        if len(ahead) > STILL and ahead[-1] <= min(RESTING, ahead[-1 - STILL]):
+            return True
+        least = max(STALLED, 10 * float(np.finfo(self.control.state.dtype).eps))
+        fell, half = losses[0] - losses[-1] > least * missing, LONG // 2
+        grows = ahead[half + 1 :].max(initial=0.0) > ahead[: half + 1].max()
+        return len(ahead) > LONG and not fell and not grows and bool(ahead.min() <= least)
 
     def _advance(self) -> Status | None:
         """One accepted step, or the status that forbids it."""
@@ -130,13 +163,12 @@ class Driver:
                 status = self._judge_fixed(step)
                 if status is None:
                     self._estimate(step, h)
-                    self._accept(step, h, target)
+                    return self._accept(step, h, target)
                 return status
             if self._judge_adaptive(step, h, min(self.control.h, longest)):
-                self._accept(step, h, target)
-                return None
+                return self._accept(step, h, target)
             if steps.exhausted(self.control):
-                return Status.STEP_TOO_SMALL
+                return Status.STEP_TOO_SMALL if _finite(step.point) else Status.NON_FINITE
 
     def _longest(self) -> float:
         """What an adaptive scheme allows: its own limit and stability."""
@@ -172,7 +204,7 @@ class Driver:
         return accepted
 
     def _relative_error(self, step: Step) -> float:
-        if step.refused or not step.point.finite:
+        if step.refused or not _finite(step.point):
             return float("inf")
         if step.error is None:
             return 0.0
@@ -201,17 +233,23 @@ class Driver:
         fixed = not self.scheme.adaptive
         return Status.UNSTABLE if fixed and control.h * value > limit else None
 
-    def _accept(self, step: Step, h: float, target: float) -> None:
-        control, start = self.control, self.control.s
+    def _accept(self, step: Step, h: float, target: float) -> Status | None:
+        """Make the step's end the present point, unless a number of it is not finite."""
+        point, control, start = step.point, self.control, self.control.s
+        if point.s != target:  # the sum of the steps misses a stop by a rounding
+            point = self.flow.at(point.state, target)
+        if not _finite(point):
+            return Status.NON_FINITE
         self._save_dense(step, start, h)
-        self._observe(step.point)
-        self.point = step.point
-        control.s, control.state = target, step.point.state
+        self._observe(point)
+        self.point = point
+        control.s, control.state = target, point.state
         control.steps += 1
         self.flow.clock.counts["steps"] += 1
-        self._record(h)
         if self.options.method == "auto":
-            self._reconsider(h)
+            self._reconsider(h)  # before the record, which keeps what the next step depends on
+        self._record(h)
+        return None
 
     def _reconsider(self, h: float) -> None:
         """Let "auto" change its method."""
@@ -244,6 +282,7 @@ class Driver:
         point.norm2  # noqa: B018  a pass through depth: to be timed as kernels, not as recording
         with self.flow.clock.part("recording"):
             self.solution.record(s, point.loss, point.energy, point.norm2, h)
+            self.solution.mark(lambda: self.flow.whole(point.state))
             if s == 0.0 or self.options.every_step or s in self.options.times:
                 self.solution.save_state(s, self.flow.whole(point.state))
         self.progress.update(s, point.loss)
@@ -252,9 +291,13 @@ class Driver:
         """Show the whole state in the solution."""
         self.control.state = self.flow.whole(self.point.state)
 
-    def _write(self) -> None:
+    def _write(self, *, whole: bool = False) -> bool:
         self._publish()
-        if self.checkpoint is not None and self.flow.first:
-            with self.flow.clock.part("recording"):
-                self.solution.save(self.checkpoint)
-        self._saved_at = time.monotonic()
+        with self.flow.clock.part("recording"):
+            failed = not self.checkpoint.write(self.solution.record_of_all, whole=whole)
+        return not self.flow.agreed(failed)
+
+
+def _finite(point: Any) -> bool:
+    """Whether everything that is recorded of a point is a number."""
+    return bool(point.finite and np.isfinite(point.energy) and np.isfinite(point.norm2))

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 from mfpde import checks
@@ -17,14 +15,14 @@ from mfpde.flows.flow import Flow
 from mfpde.flows.kinds import build, flow_class
 from mfpde.measures import Measure
 from mfpde.problem import Problem
+from mfpde.runs.atomic import PathLike
+from mfpde.runs.checkpoint import Checkpoint
 from mfpde.runs.clock import Clock
 from mfpde.runs.options import Options, Save
-from mfpde.runs.solution import Solution
+from mfpde.runs.solution import Control, Solution
 from mfpde.runs.status import SolveError, Status
 
 FASTEST = 1e6  # rate of birth and death beside a transport of rate 1
-
-PathLike = str | os.PathLike[str]
 
 
 @checks.typed
@@ -74,11 +72,14 @@ def solve(
     ``stats`` reports the worst "mass_drift", "negative_mass" and "energy_rise" (relative).
 
     The run ends at ``s_end`` (``inf`` is allowed with ``loss_below``) or when the loss is at most
-    ``loss_below``. ``save``: None (first and last state), a number of equal intervals, an array
-    of times, or "steps". ``callback(solution)`` runs after each accepted step and stops the run by
-    returning True. ``checkpoint`` is a run file rewritten every ``checkpoint_every`` seconds
-    and at the end, from which ``mfpde.resume`` goes on. Ctrl-C ends the run after the step under
-    way and returns what there is.
+    ``loss_below``; one that reaches ``s_end`` first has the status GOAL_MISSED and is returned.
+    With ``s_end=inf`` it also ends where the loss has come to rest (AT_REST). ``save``: None (ρ_0),
+    a number of equal intervals, an array of times, or "steps": the states in ``states``;
+    ``Solution.at`` reaches any other s. ``callback(solution)`` runs after each accepted step and
+    stops the run by returning True. ``checkpoint`` is a run file brought up to date every
+    ``checkpoint_every`` seconds and at the end, from which ``mfpde.resume`` goes on; where it
+    cannot be written (a full disk) the run ends with the status NOT_WRITTEN and is returned. Ctrl-C
+    ends the run after the step under way and returns what there is.
 
     ``global_error=True`` estimates what the whole run errs by, which no control of single steps
     bounds where the flow magnifies errors: a companion from ρ_0 at ten times the tolerance follows
@@ -98,7 +99,8 @@ def solve(
     solution; the first one writes files and shows progress (docs/mpi.md).
 
     Raises SolveError (its ``solution`` keeps the last good state) when the run fails, unless
-    ``raise_on_failure=False``; ValueError or TypeError for bad arguments.
+    ``raise_on_failure=False``; ValueError or TypeError for bad arguments; OSError, before the
+    first step, for a ``checkpoint`` that cannot be written.
     Source: Ding et al. 2021; Barboni et al. 2024.
     """
     options = Options.check(
@@ -121,6 +123,7 @@ def solve(
     if global_error and rate:
         raise ValueError("global_error needs reaction=0")
     flow = build(problem, rho0, options, Clock(), comm)
+    writer = Checkpoint(checkpoint if flow.first else None, checkpoint_every)
     if global_error:
         companion.check(flow, options)
     point = flow.at(flow.part(rho0.state))
@@ -132,9 +135,9 @@ def solve(
     return _run(
         kind(problem, rho0, options, control, note),
         flow,
+        point,
         callback,
-        checkpoint,
-        checkpoint_every,
+        writer,
         progress,
         raise_on_failure,
         comm,
@@ -163,7 +166,8 @@ def resume(
     ``checkpoint`` defaults to ``path``; ``block`` hands over a block that the package does not
     know.
 
-    Raises FileNotFoundError or ValueError for a missing, torn or foreign file.
+    Raises FileNotFoundError for a missing file, ValueError for one that is torn, damaged, foreign
+    or at odds with itself, and for a block that is not the run's.
     """
     solution = Solution.load(path, block=block)
     options = solution.options
@@ -181,37 +185,38 @@ def resume(
     solution.status, solution.errors = Status.RUNNING, None
     flow = build(solution.problem, solution.final, solution.options, Clock(), comm)
     target = path if checkpoint is None else checkpoint
-    return _run(
-        solution, flow, callback, target, checkpoint_every, progress, raise_on_failure, comm
-    )
+    writer = Checkpoint(target if flow.first else None, checkpoint_every)
+    return _run(solution, flow, None, callback, writer, progress, raise_on_failure, comm)
 
 
 def _run(
     solution: Solution,
     flow: Flow,
+    point: Any,
     callback: Callback | None,
-    checkpoint: PathLike | None,
-    checkpoint_every: float,
+    checkpoint: Checkpoint,
     progress: bool | str,
     raise_on_failure: bool,
     comm: Any,
     make: Callable[..., Driver] = Driver,
 ) -> Solution:
-    seconds = checks.positive("checkpoint_every", checkpoint_every, zero=True)
     with flow.together():
         make(
-            solution,
-            flow,
-            callback=callback,
-            checkpoint=None if checkpoint is None else Path(checkpoint),
-            checkpoint_every=seconds,
-            progress=progress,
+            solution, flow, point=point, callback=callback, checkpoint=checkpoint, progress=progress
         ).run()
     if solution.options.global_error and solution.success:
         solution.errors = companion.errors(solution, comm)
-        if checkpoint is not None and flow.first:
-            solution.save(checkpoint)
-    failed = not solution.success and solution.status is not Status.INTERRUPTED
-    if failed and raise_on_failure:
+        checkpoint.write(solution.record_of_all, whole=True)
+    if solution.status.raises and raise_on_failure:
         raise SolveError(solution, solution.message)
     return solution
+
+
+def _replay(solution: Solution, mark: Control, s: float) -> Any:
+    """The state at s, from an earlier control of the run."""
+    again = Solution(solution.problem, solution.final, solution.options, replace(mark), "")
+    flow = build(again.problem, again.final, again.options, Clock())
+    return Driver(again, flow).reach(s)
+
+
+Solution.replay = staticmethod(_replay)

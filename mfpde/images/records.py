@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import json
-import multiprocessing
 from collections.abc import Iterable, Iterator
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import as_completed
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,8 @@ from typing import Any
 from mfpde.images.data import load_images
 from mfpde.images.recipe import Recipe
 from mfpde.images.training import train_images
+from mfpde.runs.atomic import replacing
+from mfpde.runs.pool import spawned
 
 
 @dataclass(frozen=True)
@@ -82,9 +83,8 @@ def execute(run: Run) -> dict[str, Any]:
     )
     labels = {"variant": run.variant, "seed": run.seed, "torch": torch.__version__}
     record = {"identity": run.identity, **labels, "history": asdict(history)}
-    temporary = run.record.with_suffix(".tmp")
-    temporary.write_text(json.dumps(record))
-    temporary.replace(run.record)
+    with replacing(run.record) as file:
+        file.write(json.dumps(record).encode())
     checkpoint.unlink()
     return record
 
@@ -98,8 +98,7 @@ def execute_all(runs: Iterable[Run], jobs: int = 1) -> Iterator[dict[str, Any]]:
     if jobs == 1:
         yield from map(execute, todo)
         return
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(jobs, mp_context=context) as pool:
+    with spawned(jobs, threads=None) as pool:
         for done in as_completed([pool.submit(execute, run) for run in todo]):
             yield done.result()
 

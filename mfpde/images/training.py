@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
@@ -22,9 +21,8 @@ from mfpde.images.mean_field import MeanFieldTraining
 from mfpde.images.models import build
 from mfpde.images.recipe import Recipe
 from mfpde.resnet.engines.tensors import device_named
+from mfpde.runs.atomic import PathLike, replacing
 from mfpde.runs.progress import track
-
-PathLike = str | os.PathLike[str]
 
 # Children of the seed: initial weights, and one stream of batches for every epoch.
 WEIGHTS, BATCHES = 0, 1
@@ -164,8 +162,6 @@ class Trainer:
 
     def save(self, path: PathLike) -> None:
         """Write everything that the next epoch depends on; the old file stays whole till then."""
-        target = Path(path)
-        temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
         state = {
             "model": self.model.state_dict(),
             "optimizer": self.optimizer.state_dict(),
@@ -173,11 +169,8 @@ class Trainer:
             "history": asdict(self.history),
             "identity": self.identity,
         }
-        try:
-            torch.save(state, temporary)
-            temporary.replace(target)
-        finally:
-            temporary.unlink(missing_ok=True)
+        with replacing(path) as file:
+            torch.save(state, file)
 
     def load(self, path: PathLike) -> None:
         """Continue from ``save``, bit for bit on a CPU.

@@ -1,62 +1,58 @@
-"""Limits in files: HDF5, written beside the target and renamed over it."""
+"""Limits in files: sealed records like those of runs."""
 
 from __future__ import annotations
 
-import json
-import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from mfpde.depth import Depth
 from mfpde.limits.gaps import Gap, Yardstick
 from mfpde.limits.parts import Pair, Part
-from mfpde.limits.result import Limit
 from mfpde.limits.scrambled import Spread, average
 from mfpde.limits.sizes import Scrambles, Sizes, Tensor
 from mfpde.limits.study import Run
 from mfpde.measures.particles import ParticleMeasure
-from mfpde.runs import run_file
-from mfpde.runs.atomic import replacing
+from mfpde.runs import run_file, stored_problem
+from mfpde.runs.atomic import PathLike
+from mfpde.runs.run_file import Record
 from mfpde.runs.status import Status
 
-if TYPE_CHECKING:
-    import h5py
+Arrays = dict[str, NDArray[Any]]
 
-PathLike = str | os.PathLike[str]
-
-FORMAT, SCHEMA = "mfpde limit", 1
+FORMAT = "mfpde limit"
 
 
-def save(found: Limit, path: PathLike) -> None:
+def save(found: Any, path: PathLike) -> None:
     """Write a limit with the runs behind its bars, so that ``predict`` has them after loading.
 
     Raises FileNotFoundError where the folder does not exist.
     """
-    import h5py
-
-    with replacing(path) as temporary, h5py.File(temporary, "w") as file:
-        runs: list[Run] = []
-        points = found.sizes.points
-        config = {
-            **run_file.write_problem(found.problem, file),
-            "rtol": found.rtol,
-            "points": {"kind": found.sizes.rule, **vars(points)},
-            "sizes": found.sizes[1:],
-            "yardstick": [found.yardstick.outputs, found.yardstick.loss],
-            "work": found.work,
-            "seconds": found.seconds,
-            "runs": [_number(run, runs) for run in found.runs],
-            "parts": {name: _part(part, runs) for name, part in found.parts.items()},
-            "versions": run_file.versions(),
-        }
-        file.attrs.update(format=FORMAT, schema=SCHEMA, status=found.status.name)
-        file.attrs["config"] = json.dumps(config)
-        for name in ("s", "loss", "outputs"):
-            file[name] = getattr(found, name)
-        for name, part in found.parts.items():
-            file[f"parts/{name}/loss"], file[f"parts/{name}/outputs"] = vars(part.gap).values()
-        for number, run in enumerate(runs):
-            _write(run, file.create_group(f"runs/{number}"))
+    runs: list[Run] = []
+    problem, arrays = stored_problem.write(found.problem)
+    config = {
+        "rtol": found.rtol,
+        "points": {"kind": found.sizes.rule, **vars(found.sizes.points)},
+        "sizes": found.sizes[1:],
+        "yardstick": [found.yardstick.outputs, found.yardstick.loss],
+        "work": found.work,
+        "seconds": found.seconds,
+        "runs": [_number(run, runs) for run in found.runs],
+        "parts": {name: _part(part, runs) for name, part in found.parts.items()},
+        "versions": stored_problem.versions(),
+        "status": found.status.name,
+        "depth_steps": [run.final.depth.steps for run in runs],
+    }
+    arrays.update({name: getattr(found, name) for name in ("s", "loss", "outputs")})
+    for name, part in found.parts.items():
+        arrays[f"parts/{name}/loss"], arrays[f"parts/{name}/outputs"] = vars(part.gap).values()
+    for number, run in enumerate(runs):
+        own = {name: getattr(run, name) for name in ("outputs", "penalty", "loss", "grid")}
+        own |= {"theta": run.final.theta, "weights": run.final.weights}
+        arrays.update({f"runs/{number}/{name}": np.asarray(value) for name, value in own.items()})
+    run_file.save(Record(FORMAT, problem, config, {}, arrays), path)
 
 
 def _number(run: Run, runs: list[Run]) -> int:
@@ -76,53 +72,38 @@ def _part(part: Part | Spread, runs: list[Run]) -> dict[str, Any]:
     return {"pairs": pairs}
 
 
-def _write(run: Run, group: h5py.Group) -> None:
-    for name in ("outputs", "penalty", "loss", "grid"):
-        group[name] = getattr(run, name)
-    group["theta"], group["weights"] = run.final.theta, run.final.weights
-    group.attrs["depth_steps"] = run.final.depth.steps
+def load(kind: Any, path: PathLike, block: Any) -> Any:
+    """Read a limit, an object of ``kind``; a block that the package does not know is handed over.
 
-
-def load(path: PathLike, *, block: Any = None) -> Limit:
-    """Read a limit; a block that the package does not know is handed over.
-
-    Raises FileNotFoundError for a missing file, ValueError for one that is torn, or no limit.
+    Raises FileNotFoundError for a missing file, ValueError for one that is torn, damaged, or no
+    limit.
     """
-    import h5py
-
-    source = Path(path)
-    if not source.is_file():
-        raise FileNotFoundError(f"path: no file at {source}")
-    try:
-        with h5py.File(source, "r") as file:
-            if file.attrs.get("format") != FORMAT or file.attrs.get("schema") != SCHEMA:
-                raise ValueError(f"path: {source} is not a limit of this version of mfpde")
-            return _read(file, block)
-    except (OSError, KeyError, RuntimeError) as error:
-        raise ValueError(f"path: {source} is not a whole file ({error})") from None
+    found = run_file.load(path, FORMAT)
+    with run_file.naming(Path(path)):
+        return _read(kind, found, block)
 
 
-def _read(file: h5py.File, block: Any) -> Limit:
-    config = json.loads(file.attrs["config"])
-    problem = run_file.read_problem(file, config, block)
-    runs = [_read_run(file[f"runs/{number}"]) for number in range(len(file["runs"]))]
+def _read(kind: Any, found: Record, block: Any) -> Any:
+    config, arrays = found.config, found.arrays
+    problem = stored_problem.read(found.fixed, arrays, block)
+    runs = [_run(arrays, number, steps) for number, steps in enumerate(config["depth_steps"])]
     parts: dict[str, Part | Spread] = {}
     for name, told in config["parts"].items():
-        gap = Gap(file[f"parts/{name}/loss"][...], file[f"parts/{name}/outputs"][...])
+        gap = Gap(arrays[f"parts/{name}/loss"], arrays[f"parts/{name}/outputs"])
         if "pairs" in told:
             pairs = [Pair(runs[int(a)], runs[int(b)], factor) for a, b, factor in told["pairs"]]
             parts[name] = Part(gap, tuple(pairs))
         else:
             means = [average(problem, [runs[i] for i in told[key]]) for key in ("fine", "coarse")]
             parts[name] = Spread(gap, *means)
-    return Limit(
+    return kind(
         problem,
-        s=file["s"][...],
-        loss=file["loss"][...],
-        outputs=file["outputs"][...],
+        s=arrays["s"],
+        loss=arrays["loss"],
+        outputs=arrays["outputs"],
         rtol=config["rtol"],
         sizes=Sizes(_points(config["points"]), *config["sizes"]),
-        status=Status[file.attrs["status"]],
+        status=Status[config["status"]],
         work=config["work"],
         seconds=config["seconds"],
         runs=tuple(runs[i] for i in config["runs"]),
@@ -137,9 +118,11 @@ def _points(told: dict[str, Any]) -> Tensor | Scrambles:
     return Tensor(tuple(told["orders"]), tuple(told["rules"]))
 
 
-def _read_run(group: h5py.Group) -> Run:
+def _run(arrays: Arrays, number: int, depth_steps: int) -> Run:
     outputs, penalty, loss, grid, theta, weights = (
-        group[name][...] for name in ("outputs", "penalty", "loss", "grid", "theta", "weights")
+        arrays[f"runs/{number}/{name}"]
+        for name in ("outputs", "penalty", "loss", "grid", "theta", "weights")
     )
-    depth = Depth(int(group.attrs["depth_steps"]), "rk4")
-    return Run(outputs, penalty, loss, ParticleMeasure(theta, depth, weights), grid)
+    return Run(
+        outputs, penalty, loss, ParticleMeasure(theta, Depth(depth_steps, "rk4"), weights), grid
+    )

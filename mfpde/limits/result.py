@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from mfpde import checks
 from mfpde.evaluate import predict
+from mfpde.limits import file
 from mfpde.limits.gaps import Yardstick, total
 from mfpde.limits.parts import Part
 from mfpde.limits.scrambled import Spread
@@ -131,16 +132,13 @@ class Limit:
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write a file (HDF5), whole or not at all, from which ``predict`` works as well."""
-        from mfpde.limits import file
-
         file.save(self, path)
 
     @classmethod
     def load(cls, path: str | os.PathLike[str], *, block: Any = None) -> Limit:
         """Read such a file; a block the package does not know is handed over as ``block``."""
-        from mfpde.limits import file
-
-        return file.load(path, block=block)
+        found: Limit = file.load(cls, path, block)
+        return found
 
     def to_xarray(self) -> Any:
         """Loss, outputs and errors over s as an ``xarray.Dataset`` (needs the extra ``xarray``)."""

@@ -19,10 +19,10 @@ from mfpde.resnet.observables import Observables
 from mfpde.resnet.optimizers import Optimizer, get_optimizer
 from mfpde.resnet.plan import Plan, Save, check_rates, check_seeds, extended, save_steps, step_count
 from mfpde.resnet.result import Training, join
-from mfpde.resnet.run import Checkpoint, Run
+from mfpde.resnet.run import Run
+from mfpde.runs.atomic import PathLike
+from mfpde.runs.checkpoint import Checkpoint
 from mfpde.runs.progress import Progress, track
-from mfpde.runs.run_file import PathLike
-from mfpde.runs.status import Status
 
 Array = NDArray[Any]
 
@@ -197,12 +197,9 @@ def _finish(
     run: Run, dtype: str, checkpoint: PathLike | None, every: float, progress: bool | str
 ) -> Training:
     """Train to the end, writing the run file where there is one."""
-    writer = None
-    if checkpoint is not None:
-        every = checks.positive("checkpoint_every", every, zero=True)
-        writer = Checkpoint(lambda run: run_file.save(run, checkpoint, dtype), every)
+    writer = Checkpoint(checkpoint, every)
     with Progress(progress, run.plan.s_end, None) as bar:
-        run.advance(bar, writer)
+        run.advance(bar, writer, lambda: run_file.record(run, dtype))
     return run.result()
 
 
@@ -222,7 +219,7 @@ def _in_parts(part: Callable[[slice], Training], count: int) -> Training:
 
 
 def _checked(found: Training, raise_on_failure: bool) -> Training:
-    if found.status is Status.NON_FINITE and raise_on_failure:
+    if found.status.raises and raise_on_failure:
         raise TrainingError(found)
     return found
 

@@ -21,6 +21,8 @@ REMEDIES = {
     "with mfpde.resnet.resume(path).",
     Status.NON_FINITE: "The loss of a network became non-finite; the last finite record is kept. "
     "Use a smaller step.",
+    Status.NOT_WRITTEN: "The run file could not be written, and training has ended: the file "
+    "holds the last whole checkpoint, this result all of the run.",
 }
 
 

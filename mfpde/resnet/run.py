@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import time
 from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
@@ -20,11 +19,16 @@ from mfpde.resnet.engines import Descent, Engine, Pass
 from mfpde.resnet.observables import Observables, Snapshot, observe
 from mfpde.resnet.plan import Plan
 from mfpde.resnet.result import Training
+from mfpde.runs.checkpoint import Checkpoint
 from mfpde.runs.interrupt import Interruptible
 from mfpde.runs.progress import Progress
+from mfpde.runs.run_file import Record
 from mfpde.runs.status import Status
 
 Array = NDArray[Any]
+
+# A loss so many times that of the start, or of no network at all, is no training.
+DIVERGED = 10.0
 
 
 @dataclass
@@ -46,22 +50,6 @@ class Records:
     saved_s: list[float] = field(default_factory=list)
     saved: list[Array] = field(default_factory=list)
     last: int = -1
-
-
-@dataclass
-class Checkpoint:
-    """When to write, and how."""
-
-    write: Callable[[Run], None]
-    every: float
-    at: float = field(default_factory=time.monotonic)
-
-    def due(self) -> bool:
-        return time.monotonic() - self.at >= self.every
-
-    def save(self, run: Run) -> None:
-        self.write(run)
-        self.at = time.monotonic()
 
 
 class Run:
@@ -89,8 +77,10 @@ class Run:
         self._descend: Any = getattr(engine, "descend", None) if plain else None
         self._buffers: list[Any] = []
 
-    def advance(self, bar: Progress, checkpoint: Checkpoint | None = None) -> Status:
-        """Train until a status is reached."""
+    def advance(
+        self, bar: Progress, checkpoint: Checkpoint, record: Callable[[], Record]
+    ) -> Status:
+        """Train until a status is reached; ``record`` says what a run file holds of it."""
         # BLAS on one thread: its pool and the kernels' own would take the cores from each other.
         particles = self.engine.backend == "particles"
         guard = threadpool_limits(1, user_api="blas") if particles else nullcontext()
@@ -98,12 +88,12 @@ class Run:
         self.status = Status.RUNNING
         with quiet, guard, self.interrupt:
             while (status := self._step(bar)) is None:
-                if checkpoint is not None and checkpoint.due():
-                    checkpoint.save(self)
-        self.status = status
-        if checkpoint is not None:
-            checkpoint.save(self)
-        return status
+                if checkpoint.due and not checkpoint.write(record):
+                    break
+        self.status = status or Status.NOT_WRITTEN
+        if not checkpoint.write(record, whole=True):
+            self.status = Status.NOT_WRITTEN
+        return self.status
 
     def _step(self, bar: Progress) -> Status | None:
         """Record where the run stands, then go one step; or the status that forbids it."""
@@ -118,13 +108,24 @@ class Run:
             self.good = state
             bar.update(plan.time(state.n), float(self.records.loss[-1].mean()))
         if last:
-            return Status.END_REACHED
+            return Status.DIVERGED if self._diverged() else Status.END_REACHED
         if self.interrupt.asked:
             return Status.INTERRUPTED
         if passed is None:
             passed = self._pass(self._rows())
         self._move(passed)
         return None
+
+    def _diverged(self) -> bool:
+        """Whether a network ends far above its start and above outputs that are zero.
+
+        Noise of its own may well take one there.
+        """
+        if self.plan.optimizer.noisy:
+            return False
+        loss, problem = self.records.loss, self.problem
+        silent = problem.fit(np.zeros_like(problem.y))
+        return bool(np.any(loss[-1] > DIVERGED * np.maximum(loss[0], silent)))
 
     def _pass(self, rows: NDArray[np.int64] | None) -> Pass | Descent:
         """Loss, outputs and the gradient here, or at once what gradient descent makes of it."""

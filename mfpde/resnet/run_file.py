@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from mfpde.problem import Problem
 from mfpde.resnet.engines import Engine
@@ -16,38 +14,35 @@ from mfpde.resnet.observables import Observables
 from mfpde.resnet.optimizers import OPTIMIZERS
 from mfpde.resnet.plan import Plan
 from mfpde.resnet.run import Records, Run, State
-from mfpde.runs import run_file
-from mfpde.runs.atomic import replacing
-from mfpde.runs.run_file import PathLike
+from mfpde.runs import run_file, stored_problem
+from mfpde.runs.atomic import PathLike
+from mfpde.runs.run_file import Record
 
 FORMAT = "mfpde training"
-SCHEMA = 1
+SERIES = ("s", "loss", "saved_s", "saved")
 
 
-def save(run: Run, path: PathLike, dtype: str) -> None:
-    """Write a run as it stands, with all that goes on from it but the observables' code."""
-    import h5py
-
-    with replacing(path) as temporary, h5py.File(temporary, "w") as file:
-        optimizer = run.plan.optimizer
-        plan = {**asdict(run.plan), "optimizer": [optimizer.name, asdict(optimizer)]}
-        config = {
-            **run_file.write_problem(run.problem, file),
-            "plan": plan,
-            "seeds": run.seeds,
-            "engine": run.engine.name,
-            "dtype": dtype,
-            "versions": run_file.versions(),
-        }
-        file.attrs.update(format=FORMAT, schema=SCHEMA, status=run.status.name)
-        file.attrs.update(n=run.state.n, last=run.records.last, config=json.dumps(config))
-        file["initial"], file["theta"] = run.initial, run.engine.unload(run.state.theta)
-        for index, slot in enumerate(run.state.slots):
-            file[f"slots/{index}"] = run.engine.unload(slot)
-        for name in ("s", "loss", "saved_s", "saved"):
-            file["records/" + name] = np.array(getattr(run.records, name))
-        for name, values in run.records.observed.items():
-            file["observed/" + name] = np.array(values)
+def record(run: Run, dtype: str) -> Record:
+    """A run as it stands, with all that goes on from it but the observables' code."""
+    optimizer, unload = run.plan.optimizer, run.engine.unload
+    problem, arrays = stored_problem.write(run.problem)
+    slots = {f"slots/{k}": unload(slot) for k, slot in enumerate(run.state.slots)}
+    series = {"records/" + name: getattr(run.records, name) for name in SERIES}
+    observed = {"observed/" + name: values for name, values in run.records.observed.items()}
+    return Record(
+        FORMAT,
+        {**problem, "seeds": run.seeds, "engine": run.engine.name, "dtype": dtype},
+        {
+            "plan": {**asdict(run.plan), "optimizer": [optimizer.name, asdict(optimizer)]},
+            "status": run.status.name,
+            "n": run.state.n,
+            "last": run.records.last,
+            "versions": stored_problem.versions(),
+        },
+        {**arrays, "initial": run.initial},
+        {"theta": unload(run.state.theta), **slots},
+        {**series, **observed},
+    )
 
 
 class Stored:
@@ -56,37 +51,42 @@ class Stored:
     def __init__(self, path: PathLike, block: Any = None) -> None:
         """Read a file.
 
-        Raises FileNotFoundError for a missing file, ValueError for one that is torn, foreign, or
-        whose block must be handed over.
+        Raises FileNotFoundError for a missing file, ValueError for one that is torn, damaged,
+        foreign, at odds with itself, or whose block must be handed over.
         """
-        import h5py
+        found = run_file.load(path, FORMAT)
+        with run_file.naming(Path(path)):
+            self._read(found, block)
+            self._check()
 
-        source = Path(path)
-        if not source.is_file():
-            raise FileNotFoundError(f"path: no run file at {source}")
-        try:
-            with h5py.File(source, "r") as file:
-                self._read(file, source, block)
-        except (OSError, KeyError, RuntimeError) as error:
-            raise ValueError(f"path: {source} is not a whole run file ({error})") from None
-
-    def _read(self, file: Any, source: Path, block: Any) -> None:
-        if file.attrs.get("format") != FORMAT:
-            raise ValueError(f"path: {source} is not a run file of mfpde.resnet.train")
-        if file.attrs["schema"] != SCHEMA:
-            raise ValueError(
-                f"path: {source} has schema {file.attrs['schema']}; this version reads {SCHEMA}"
-            )
-        config = json.loads(file.attrs["config"])
-        self.problem: Problem = run_file.read_problem(file, config, block)
+    def _read(self, found: Record, block: Any) -> None:
+        fixed, config, arrays = found.fixed, found.config, found.arrays
+        self.problem: Problem = stored_problem.read(fixed, arrays, block)
         self.plan = _plan(config["plan"])
-        self.seeds = tuple(config["seeds"])
-        self.engine, self.dtype = str(config["engine"]), str(config["dtype"])
-        self.n, self.last = int(file.attrs["n"]), int(file.attrs["last"])
-        self.initial, self.theta = file["initial"][...], file["theta"][...]
-        self.slots = [file[f"slots/{k}"][...] for k in range(self.plan.optimizer.slots)]
-        self.series = {name: _rows(file["records/" + name]) for name in file["records"]}
-        self.observed = {name: _rows(values) for name, values in file.get("observed", {}).items()}
+        self.seeds = tuple(fixed["seeds"])
+        self.engine, self.dtype = str(fixed["engine"]), str(fixed["dtype"])
+        self.n, self.last = int(config["n"]), int(config["last"])
+        self.initial, self.theta = arrays["initial"], arrays["theta"]
+        self.slots = [arrays[f"slots/{k}"] for k in range(self.plan.optimizer.slots)]
+        self.series = {name: _rows(found.rows["records/" + name]) for name in SERIES}
+        self.observed = {
+            name.removeprefix("observed/"): _rows(values)
+            for name, values in found.rows.items()
+            if name.startswith("observed/")
+        }
+
+    def _check(self) -> None:
+        """Raise ValueError for a run that could not have been written."""
+        shape, series = self.initial.shape, self.series
+        if len(shape) != 4 or shape[0] != len(self.seeds) or shape[3] != self.problem.block.size:
+            raise ValueError(f"parameters of shape {shape} fit neither the block nor the seeds")
+        if any(a.shape != shape or not np.isfinite(a).all() for a in (self.theta, *self.slots)):
+            raise ValueError("the parameters are not finite, or of another shape than at the start")
+        if not self.last <= self.n <= self.plan.count or not 0.0 < self.plan.h < np.inf:
+            raise ValueError(f"step {self.n} of {self.plan.count} with step size {self.plan.h}")
+        lengths = {len(v) for v in (series["s"], series["loss"], *self.observed.values())}
+        if len(lengths) > 1 or len(series["saved_s"]) != len(series["saved"]):
+            raise ValueError("its series are not of one length")
 
     def run(self, engine: Engine, plan: Plan, observables: Observables) -> Run:
         """The run as it stood, on an engine of the same precision.
@@ -113,6 +113,5 @@ def _plan(values: dict[str, Any]) -> Plan:
 
 
 def _rows(values: Any) -> list[Any]:
-    """A series as the list it was."""
-    array: NDArray[Any] = values[...]
-    return list(array) if array.ndim > 1 else [float(v) for v in array]
+    """A series as the list it was: of numbers, or of arrays."""
+    return [value if np.ndim(value) else float(value) for value in values]

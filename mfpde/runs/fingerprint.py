@@ -7,7 +7,7 @@ import hashlib
 from collections.abc import Iterator, Mapping
 from dataclasses import fields, is_dataclass
 from pathlib import PurePath
-from types import FunctionType
+from types import CodeType, FunctionType
 from typing import Any
 
 import numpy as np
@@ -23,6 +23,38 @@ def fingerprint(value: Any) -> str:
     import path (a lambda, a local function) or cannot be pickled.
     """
     return _digest(value).hex()[:32]
+
+
+def code_mark(function: Any) -> str:
+    """A hash of what a function itself computes: its byte code, constants and default values.
+
+    Neither comments nor line numbers enter, nor what it calls; "" for one that is not of Python.
+    """
+    while hasattr(function, "func") or hasattr(function, "__wrapped__"):
+        function = getattr(function, "func", None) or function.__wrapped__
+    if not isinstance(function, (FunctionType, type)):
+        function = vars(type(function)).get("__call__", function)
+    code = getattr(function, "__code__", None)
+    if code is None:
+        return ""
+    return fingerprint([_code(code), repr(function.__defaults__), repr(function.__kwdefaults__)])
+
+
+def _code(code: CodeType) -> list[Any]:
+    return [
+        code.co_code,
+        [_constant(value) for value in code.co_consts],
+        list(code.co_names),
+        list(code.co_varnames),
+    ]
+
+
+def _constant(value: Any) -> Any:
+    if isinstance(value, CodeType):
+        return _code(value)
+    if isinstance(value, frozenset):
+        return sorted(map(repr, value))
+    return repr(value)
 
 
 def _digest(value: Any) -> bytes:
@@ -47,7 +79,7 @@ def _parts(value: Any) -> Iterator[bytes]:
         yield from sorted(_digest(key) + _digest(item) for key, item in value.items())
     elif isinstance(value, (FunctionType, type)):
         yield _path(value).encode()
-    elif is_dataclass(value):
+    elif is_dataclass(value) and type(value).__reduce__ is object.__reduce__:
         yield from (_digest(getattr(value, field.name)) for field in fields(value))
     else:
         yield from map(_digest, _rebuilt_from(value))

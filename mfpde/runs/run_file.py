@@ -1,179 +1,360 @@
-"""Run files: HDF5, one schema version, written beside the target and renamed over it."""
+"""Run files: HDF5, whole at any moment, appended to at the price of what is new.
+
+A file is a sequence of sealed parts (``mfpde.runs.sealed``). The first is an HDF5 image of a whole
+record; each that follows is a small image of what came after: values that changed, and new rows of
+series and states. A checkpoint appends one part and flushes it: neither a reader nor a kill at any
+moment sees half of it, since a part that is cut short does not count. HDF5 itself cannot append
+like this: it changes its tables in place, and a writer killed between two of them leaves a file
+that nothing opens.
+
+Once the parts that follow hold as many bytes as the first, and when a run ends, all of it is
+written anew as one part beside the file and renamed over it: h5py and other HDF5 programs, which
+see the first part only, see a whole run, of a finished run all of it, and all writing together is
+at most about four times what there is to keep.
+
+A file may come from a stranger: no link but plain ones, no storage outside the file, no object but
+plain arrays is read, and no array larger than its bytes in the file can hold.
+"""
 
 from __future__ import annotations
 
+import io
 import json
 import os
-import platform
-from dataclasses import asdict, fields
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
+from numpy.typing import NDArray
 
-from mfpde import losses
-from mfpde.blocks import Block, from_spec, spec_of
-from mfpde.measures import MEASURES
-from mfpde.problem import Problem
-from mfpde.runs.atomic import replacing
-from mfpde.runs.options import Options
-from mfpde.runs.solution import SERIES, Control, Errors, Solution
-from mfpde.runs.status import Status
-from mfpde.runs.step import Solving
+from mfpde.runs import sealed
+from mfpde.runs.atomic import PathLike, replacing
 
 if TYPE_CHECKING:
     import h5py
 
-# What a run's control holds beside s and arrays.
-_SCALARS = [f.name for f in fields(Control) if f.name not in ("s", "state", "watch")]
+SCHEMA = 3
+# No filter of HDF5 makes an array more than about a thousand times smaller.
+DENSEST = 1100
+# Groups of a run file hold arrays or groups of arrays.
+DEEPEST = 4
 
-PathLike = str | os.PathLike[str]
+# Of the versions of the HDF5 format, one that keeps small objects small.
+FORMATS = ("v110", "v110")
 
-SCHEMA = 4
-FORMAT = "mfpde run"
+Array = NDArray[Any]
 
 
-def save(solution: Solution, path: PathLike) -> None:
-    """Write ``solution``; the previous file stays whole until the new one is on the disk.
+@dataclass
+class Record:
+    """What a run file holds: plain values, arrays, and series that only grow, by their paths.
 
-    Raises FileNotFoundError where the folder does not exist.
+    ``fixed`` never changes during a run; ``config``, ``arrays`` and what is appended to ``rows``
+    do.
     """
-    import h5py
 
-    with replacing(path) as temporary, h5py.File(temporary, "w") as file:
-        _write(solution, file)
-
-
-def _write(solution: Solution, file: h5py.File) -> None:
-    problem, control, rho = solution.problem, solution.control, solution.final
-    measure, arrays = rho.spec()
-    config = {
-        **write_problem(problem, file),
-        "measure": {"kind": rho.kind, **measure},
-        "options": asdict(solution.options),
-        "control": {name: getattr(control, name) for name in _SCALARS},
-        "note": solution.note,
-        "stats": solution.stats,
-        "versions": versions(),
-    }
-    file.attrs.update(format=FORMAT, schema=SCHEMA, status=solution.status.name)
-    file.attrs["s"] = control.s
-    file.attrs["config"] = json.dumps(config)
-    file["measure/state"] = control.state
-    for name, array in arrays.items():
-        file["measure/fixed/" + name] = array
-    file["control/watch"] = control.watch
-    for name in SERIES:
-        file["series/" + name] = getattr(solution, name)
-    if solution.errors is not None:
-        for name, values in solution.errors._asdict().items():
-            file["errors/" + name] = values
-    file["states/s"] = solution.saved_s
-    file["states/values"] = np.array(solution.states)
+    format: str
+    fixed: dict[str, Any] = field(default_factory=dict)
+    config: dict[str, Any] = field(default_factory=dict)
+    fixed_arrays: dict[str, Array] = field(default_factory=dict)
+    arrays: dict[str, Array] = field(default_factory=dict)
+    rows: dict[str, Sequence[Any]] = field(default_factory=dict)
 
 
-def write_problem(problem: Problem, file: h5py.File) -> dict[str, Any]:
-    """Write a problem's arrays, and return the plain values that belong to them."""
-    for name in ("x", "y", "embed", "readout"):
-        file["problem/" + name] = getattr(problem, name)
-    if problem.weights is not None:
-        file["problem/weights"] = problem.weights
-    return {
-        "block": spec_of(problem.block),
-        "block_repr": repr(problem.block),
-        "loss": losses.spec_of(problem.loss),
-        "penalty": asdict(problem.penalty),
-        "temperature": problem.temperature,
-        "memory": problem.memory,
-    }
+class Thinned(Sequence[Any]):
+    """A series of which some rows are no longer kept: counted as all, read as those left."""
+
+    def __init__(self, rows: Sequence[tuple[int, Any]], count: int) -> None:
+        self._rows, self._count = rows, count
+
+    def __len__(self) -> int:
+        return self._count
+
+    def __getitem__(self, which: Any) -> Any:
+        first, stop, _ = which.indices(self._count)
+        return [value for k, value in self._rows if first <= k < stop]
 
 
-def read_problem(file: h5py.File, config: dict[str, Any], block: Any) -> Problem:
-    """The problem of ``write_problem``; a block the package does not know is handed over."""
-    return Problem(
-        *(file["problem/" + name][...] for name in ("x", "y")),
-        block=_block(config, block),
-        embed=file["problem/embed"][...],
-        readout=file["problem/readout"][...],
-        loss=config["loss"],
-        weights=file["problem/weights"][...] if "problem/weights" in file else None,
-        weight_decay=config["penalty"]["quadratic"],
-        quartic_decay=config["penalty"]["quartic"],
-        temperature=config["temperature"],
-        memory=config.get("memory"),
-    )
+class RunFile:
+    """A run file while its run goes on: written whole at first, then appended to."""
+
+    def __init__(self, path: PathLike) -> None:
+        self.path = Path(path)
+        self._kept: dict[str, int] = {}
+        self._first = 0
+        self._file: tuple[int, int, int] | None = None  # device, inode and size as we left it
+
+    def write(self, record: Record, *, whole: bool = False) -> None:
+        """Bring the file up to ``record``; ``whole`` leaves it as one part.
+
+        Raises OSError where that fails: the file is then as it was.
+        """
+        if not whole and self._file is not None and self._file == _identity(self.path):
+            part = _image(record, self._kept)
+            if self.path.stat().st_size + len(part) <= 2 * self._first:
+                self._append(part)
+                self._note(record)
+                return
+        with replacing(self.path) as file:
+            write_whole(record, file)
+        self._note(record)
+        self._first = self.path.stat().st_size
+
+    def _append(self, part: bytes) -> None:
+        flags = os.O_WRONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
+        descriptor = os.open(self.path, flags)
+        try:
+            at = os.fstat(descriptor).st_size
+            try:
+                _write_at(descriptor, part, at)
+                os.fsync(descriptor)
+            except OSError:
+                os.ftruncate(descriptor, at)
+                raise
+        finally:
+            os.close(descriptor)
+
+    def _note(self, record: Record) -> None:
+        self._kept = {name: len(values) for name, values in record.rows.items()}
+        self._file = _identity(self.path)
 
 
-def load(path: PathLike, *, block: Any = None) -> Solution:
-    """Read a run file.
+def save(record: Record, path: PathLike) -> None:
+    """Write ``record`` to ``path`` as one part; until it is whole, the old file stays.
 
-    Raises FileNotFoundError for a missing file, ValueError for one that is torn, not a run file,
-    of a newer schema, or whose block must be handed over.
+    Raises FileNotFoundError where the folder does not exist, OSError where it cannot be written.
     """
-    import h5py
+    RunFile(path).write(record, whole=True)
 
+
+def load(path: PathLike, kind: str) -> Record:
+    """Read the run file of format ``kind`` at ``path``.
+
+    Raises FileNotFoundError for a missing file, ValueError, which names it, for one that is torn,
+    damaged, of another format or schema, or that holds what no run file does.
+    """
     source = Path(path)
     if not source.is_file():
         raise FileNotFoundError(f"path: no run file at {source}")
+    with naming(source), source.open("rb") as file:
+        found = list(sealed.parts(file)) if _is_sealed(file) else []
+        if not found:
+            raise ValueError(_foreign(file, kind))
+        record = _first(file, found[0], kind)
+        for part in found[1:]:
+            body = io.BytesIO(os.pread(file.fileno(), part.length, part.start))
+            _extend(record, _first(body, part, kind))
+    return record
+
+
+@contextmanager
+def naming(source: Path) -> Iterator[None]:
+    """Turn whatever goes wrong with what a file holds into a ValueError that names the file."""
     try:
-        with h5py.File(source, "r") as file:
-            return _read(file, source, block)
-    except (OSError, KeyError, RuntimeError) as error:
-        raise ValueError(f"path: {source} is not a whole run file ({error})") from None
+        yield
+    except MemoryError:
+        raise ValueError(f"path: {source} holds more than this machine's memory") from None
+    except (OSError, LookupError, RuntimeError, TypeError, ValueError, AttributeError) as error:
+        text = str(error)
+        if text.startswith("path: "):
+            raise
+        raise ValueError(f"path: {source}: {text or type(error).__name__}") from error
 
 
-def _read(file: h5py.File, source: Path, block: Any) -> Solution:
-    if file.attrs.get("format") != FORMAT:
-        raise ValueError(f"path: {source} is an HDF5 file, but not a run file of mfpde")
-    if file.attrs["schema"] != SCHEMA:
-        raise ValueError(
-            f"path: {source} has schema {file.attrs['schema']}; this version reads {SCHEMA}"
-        )
-    config = json.loads(file.attrs["config"])
-    problem = read_problem(file, config, block)
-    state = file["measure/state"][...]
-    fixed = {name: array[...] for name, array in file.get("measure/fixed", {}).items()}
-    rho = MEASURES[config["measure"].pop("kind")].from_spec(config["measure"], fixed, state)
-    chosen = {**config["options"], "times": tuple(config["options"]["times"])}
-    arrays = {"state": state, "watch": file["control/watch"][...]}
-    config["control"]["solving"] = Solving(*config["control"]["solving"])
-    control = Control(float(file.attrs["s"]), **arrays, **config["control"])
-    solution = Solution(problem, rho, Options(**chosen), control, config["note"])
-    for row in zip(*(file["series/" + name][...] for name in SERIES), strict=True):
-        solution.record(*row)
-    for s, state in zip(file["states/s"][...], file["states/values"][...], strict=True):
-        solution.save_state(s, state)
-    if "errors" in file:
-        solution.errors = Errors(*(file["errors/" + name][...] for name in Errors._fields))
-    solution.close(Status[file.attrs["status"]], config["stats"])
-    return solution
+def write_whole(record: Record, file: BinaryIO) -> None:
+    """A record as one sealed part."""
+    import h5py
+
+    sink = _Sink(file.fileno())
+    with h5py.File(sink, "w", libver=FORMATS, userblock_size=sealed.HEADER) as image:
+        _fill(image, record, {})
+    sink.check()
+    length = os.fstat(file.fileno()).st_size - sealed.HEADER
+    digest = sealed.body_digest(file, sealed.Part(sealed.HEADER, length))
+    _write_at(file.fileno(), sealed.header(length, digest), 0)
 
 
-def _block(config: dict[str, Any], given: Any) -> Block:
-    spec = config["block"]
-    if spec is None:
-        if isinstance(given, Block):
-            return given
-        raise ValueError(
-            f"block: the run used a block of the user's own, {config['block_repr']}; "
-            "hand it over as block=..."
-        )
-    return from_spec(spec)
+# -- writing ----------------------------------------------------------------------------------
 
 
-def versions() -> dict[str, str]:
-    """Versions of what a run's numbers depend on."""
-    from importlib.metadata import version
+def _image(record: Record, kept: Mapping[str, int]) -> bytes:
+    """What is new since ``kept`` rows, as a sealed part."""
+    import hashlib
 
-    packages = ("numpy", "scipy", "numba", "h5py")
-    return {
-        "python": platform.python_version(),
-        **{name: version(name) for name in packages},
-        "mfpde": _own_version(),
+    import h5py
+
+    with io.BytesIO() as memory:
+        with h5py.File(memory, "w", libver=FORMATS) as image:
+            _fill(image, record, kept)
+        body = memory.getvalue()
+    return sealed.header(len(body), hashlib.blake2b(body, digest_size=32).hexdigest()) + body
+
+
+def _fill(image: h5py.File, record: Record, kept: Mapping[str, int]) -> None:
+    whole = not kept
+    image.attrs.update(format=record.format, schema=SCHEMA)
+    config = {"config": record.config, **({"fixed": record.fixed} if whole else {})}
+    image["config"] = np.bytes_(json.dumps(config).encode())
+    for name, array in {**(record.fixed_arrays if whole else {}), **record.arrays}.items():
+        image[name] = array
+    for name, values in record.rows.items():
+        new = values[kept.get(name, 0) :]
+        if whole or len(new):
+            image["rows/" + name] = np.array(new)
+
+
+class _Sink(io.RawIOBase):
+    """The file that HDF5 writes to. What fails is kept for ``check``, never shown to HDF5.
+
+    After a failed write HDF5 would keep the file open and try again when the interpreter ends.
+    """
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor, self._at = descriptor, 0
+        self._error: OSError | None = None
+
+    def check(self) -> None:
+        """Raise the first thing that went wrong."""
+        if self._error is not None:
+            raise self._error
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        base = (0, self._at, os.fstat(self._descriptor).st_size)[whence]
+        self._at = base + offset
+        return self._at
+
+    def tell(self) -> int:
+        return self._at
+
+    def write(self, data: Any) -> int:
+        view = memoryview(data).cast("B")
+        self._try(lambda: _write_at(self._descriptor, view, self._at))
+        self._at += len(view)
+        return len(view)
+
+    def readinto(self, buffer: Any) -> int:
+        view = memoryview(buffer).cast("B")
+        found = os.pread(self._descriptor, len(view), self._at)
+        view[:] = found.ljust(len(view), b"\0")
+        self._at += len(view)
+        return len(view)
+
+    def truncate(self, size: int | None = None) -> int:
+        end = self._at if size is None else size
+        self._try(lambda: os.ftruncate(self._descriptor, end))
+        return end
+
+    def _try(self, act: Any) -> None:
+        if self._error is None:
+            try:
+                act()
+            except OSError as error:
+                self._error = error
+
+
+def _write_at(descriptor: int, data: bytes | memoryview, at: int) -> None:
+    view = memoryview(data)
+    while len(view):
+        done = os.pwrite(descriptor, view, at)
+        view, at = view[done:], at + done
+
+
+def _identity(path: Path) -> tuple[int, int, int] | None:
+    try:
+        found = os.lstat(path)
+    except FileNotFoundError:
+        return None
+    return found.st_dev, found.st_ino, found.st_size
+
+
+# -- reading ----------------------------------------------------------------------------------
+
+
+def _is_sealed(file: BinaryIO) -> bool:
+    return os.pread(file.fileno(), len(sealed.NAME), 0) == sealed.NAME
+
+
+def _foreign(file: BinaryIO, kind: str) -> str:
+    """What to say of a file that does not begin with a whole part."""
+    import h5py
+
+    if _is_sealed(file):
+        return "not a whole run file: it is cut short"
+    try:
+        with h5py.File(file, "r") as image:
+            if image.attrs.get("format") == kind:
+                return f"not a whole run file of schema {SCHEMA}: damaged, or of another version"
+        return f"an HDF5 file, but not a run file of {kind}"
+    except (OSError, RuntimeError, TypeError, ValueError):
+        return "not a whole run file: it does not begin like one"
+
+
+def _first(file: Any, part: sealed.Part, kind: str) -> Record:
+    """The record of one HDF5 image."""
+    import h5py
+
+    with h5py.File(file, "r") as image:
+        if (found := image.attrs.get("format")) != kind:
+            raise ValueError(f"not a run file of {kind} but of {found}")
+        arrays = _arrays(image, part.length)
+    values = json.loads(arrays.pop("config").tobytes())
+    rows = {name: arrays.pop(name) for name in list(arrays) if name.startswith("rows/")}
+    plain: dict[str, Sequence[Any]] = {
+        name.removeprefix("rows/"): list(values) for name, values in rows.items()
     }
+    return Record(kind, values.get("fixed", {}), values["config"], {}, arrays, plain)
 
 
-def _own_version() -> str:
-    import mfpde
+def _extend(record: Record, new: Record) -> None:
+    """What a later part adds."""
+    record.config = new.config
+    record.arrays.update(new.arrays)
+    for name, values in new.rows.items():
+        record.rows[name] = [*record.rows[name], *values]
 
-    return mfpde.__version__
+
+def _arrays(image: h5py.File, room: int) -> dict[str, Array]:
+    """Every array of an image by its path, after a look at what it claims to be."""
+    found = list(_datasets(image, ""))
+    if (claimed := sum(item.nbytes for _, item in found)) > memory():
+        raise ValueError(f"it claims {claimed} bytes, more than this machine's memory")
+    for where, item in found:
+        _check_dataset(item, where, room)
+    return {where: item[()] for where, item in found}
+
+
+def _datasets(group: h5py.Group, path: str) -> Iterator[tuple[str, h5py.Dataset]]:
+    import h5py
+
+    for name in group:
+        where = f"{path}/{name}".lstrip("/")
+        plain = isinstance(group.get(name, getlink=True), h5py.HardLink)
+        if not plain or where.count("/") > DEEPEST:
+            raise ValueError(f"{where} is a link, which no run file holds")
+        item = group[name]
+        if isinstance(item, h5py.Group):
+            yield from _datasets(item, where)
+        elif isinstance(item, h5py.Dataset):
+            yield where, item
+        else:
+            raise ValueError(f"{where} is no array")
+
+
+def _check_dataset(item: h5py.Dataset, where: str, room: int) -> None:
+    if item.external or item.is_virtual or item.dtype.kind not in "biufS":
+        raise ValueError(f"{where} is not an array of numbers inside the file")
+    stored = item.id.get_storage_size()
+    densest = DENSEST if item.chunks else 1
+    if stored > room or item.nbytes > max(densest * stored, 64):
+        raise ValueError(f"{where} claims {item.nbytes} bytes, of which the file holds {stored}")
+
+
+def memory() -> int:
+    """Bytes of memory of this machine (a terabyte where it does not say)."""
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (AttributeError, ValueError, OSError):
+        return 1 << 40

@@ -21,11 +21,21 @@ class Status(Enum):
         "is too small, or this is a bad stationary point (see mfpde.theory.stationarity and "
         "mfpde.theory.escape).",
     )
+    GOAL_MISSED = (
+        False,
+        "Training time s_end was reached before the loss fell below loss_below: go on with "
+        "mfpde.resume(path, s_end=...), or use s_end=inf.",
+    )
     STOPPED = (True, "A callback asked to stop.")
     INTERRUPTED = (
         False,
         "Interrupted: the last accepted state is kept. With checkpoint=path, continue it with "
         "mfpde.resume(path).",
+    )
+    NOT_WRITTEN = (
+        False,
+        "The run file could not be written, and the run has ended: the file holds the last whole "
+        "checkpoint, this solution all of the run. Make room and use save(path).",
     )
     UNSTABLE = (
         False,
@@ -54,6 +64,11 @@ class Status(Enum):
         False,
         "The state became NaN or infinite; the last finite state is kept. Use a smaller step, "
         "an adaptive method ('rk45', 'implicit'), or scale the data and the initial law down.",
+    )
+    DIVERGED = (
+        False,
+        "The loss of a network ended at more than ten times its start, and than that of zero "
+        "outputs: the step is too long. Use a smaller step.",
     )
     MAX_STEPS = (
         False,
@@ -88,6 +103,12 @@ class Status(Enum):
     @property
     def success(self) -> bool:
         return self.value[0]
+
+    @property
+    def raises(self) -> bool:
+        """Whether it is an error: a failure of the run itself, none of its goal or its file."""
+        mild = (Status.INTERRUPTED, Status.GOAL_MISSED, Status.NOT_WRITTEN)
+        return not self.success and self not in mild
 
     @property
     def text(self) -> str:

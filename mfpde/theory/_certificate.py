@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from mfpde import checks
 from mfpde.blocks.inheritance import computes
 from mfpde.blocks.linear import Linear
-from mfpde.measures.particles import ParticleMeasure
+from mfpde.measures import Measure
 from mfpde.passes import carry
 from mfpde.passes.particles import ParticlesCarried
 from mfpde.problem import Problem
@@ -72,9 +72,7 @@ class Certificate:
 
 
 @checks.typed
-def certificate(
-    problem: Problem, rho0: ParticleMeasure, *, criterion: str = "uniform"
-) -> Certificate:
+def certificate(problem: Problem, rho0: Measure, *, criterion: str = "uniform") -> Certificate:
     """Does the COT gradient flow of E from ρ_0 provably reach its least loss?
 
     m(R) bounds the Polyak–Łojasiewicz constant on the COT ball of radius R about ρ_0; its proof

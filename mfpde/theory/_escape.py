@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from mfpde import checks
 from mfpde.evaluate import loss
 from mfpde.flows.solve import solve
+from mfpde.measures import Measure
 from mfpde.measures.deposit import cloud_in_cell
 from mfpde.measures.grid import GridMeasure
 from mfpde.measures.particles import ParticleMeasure
@@ -50,7 +51,7 @@ class Escape:
 @checks.typed
 def escape(
     problem: Problem,
-    rho: Conditional,
+    rho: Measure,
     *,
     loss_below: float = 1e-6,
     box: ArrayLike | None = None,
@@ -69,31 +70,32 @@ def escape(
     first-order minimum over the box). Source: Lu et al. 2020 (no bad local minima).
     """
     checks.positive("loss_below", loss_below)
+    current: Any = rho
     checks.number("s_round", s_round)
     if s_round <= 0.0:
         raise ValueError(f"s_round must be > 0; given {s_round!r}")
     done: list[Round] = []
     message = f"{rounds} rounds were not enough: increase rounds, s_round or the box."
     for k in range(checks.count("rounds", rounds)):
-        direction = stationarity(problem, rho, box, seed=seed + k)
-        before = loss(problem, rho)
-        inserted, mass = _insert(problem, rho, direction)
+        direction = stationarity(problem, current, box, seed=seed + k)
+        before = loss(problem, current)
+        inserted, mass = _insert(problem, current, direction)
         if mass == 0.0:
             message = "No insertion within the box lowers the loss: ρ is a first-order minimum."
             break
         after = loss(problem, inserted)
         sol = solve(problem, inserted, s_end=s_round, loss_below=loss_below, **options)
-        rho = sol.final
+        current = sol.final
         done.append(Round(before, after, mass, direction, sol))
         if sol.loss[-1] <= loss_below:
             message = f"The loss fell below {loss_below:g} after {k + 1} insertions."
             break
-    final = loss(problem, rho)
-    return Escape(final <= loss_below, final, rho, tuple(done), message)
+    final = loss(problem, current)
+    return Escape(final <= loss_below, final, current, tuple(done), message)
 
 
 @checks.typed
-def insert(rho: Conditional, direction: Stationarity, mass: float) -> Conditional:
+def insert(rho: Measure, direction: Stationarity, mass: float) -> Conditional:
     """ρ_k → (1−ε)ρ_k + εδ_{θ_k} at every depth where that lowers E to first order.
 
     Elsewhere a new particle has no weight: all depths hold the same number of particles. On a grid

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mfpde import checks
+from mfpde.measures import Measure
 from mfpde.measures.particles import ParticleMeasure
 from mfpde.passes import carry
 from mfpde.problem import Problem
@@ -44,7 +45,7 @@ class ShallowComparison:
 
 
 @checks.typed
-def shallow_comparison(problem: Problem, rho: ParticleMeasure) -> ShallowComparison:
+def shallow_comparison(problem: Problem, rho: Measure) -> ShallowComparison:
     """The surrogate's gradient, P_i(t) replaced by P_i(1), against the ResNet's, depth by depth.
 
     With P(t) = T P(1), e^{−∫Lip} ≤ |T_i P_i(1)|/|P_i(1)| ≤ e^{∫Lip}, and the norms are those of
@@ -54,7 +55,7 @@ def shallow_comparison(problem: Problem, rho: ParticleMeasure) -> ShallowCompari
     Raises TypeError unless ``rho`` consists of particles at fixed depths.
     Source: Lu et al. 2020 (comparison with the two-layer surrogate).
     """
-    carried = carry(problem, particles(rho, "shallow_comparison"))
+    carried = carry(problem, rho := particles(rho, "shallow_comparison"))
     terminal = carried.terminal(carried.slope / problem.size)
     full, states = carried.variation, carried.node_states
     flat = np.array(

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from mfpde import checks
+from mfpde.measures import Measure
 from mfpde.measures.grid import GridMeasure
 from mfpde.measures.particles import ParticleMeasure
 from mfpde.problem import Problem
@@ -19,7 +20,7 @@ Array = NDArray[np.float64]
 class Potential:
     """V(t_k, ·) of one ρ: both passes are done once, then V is evaluated anywhere."""
 
-    def __init__(self, problem: Problem, rho: ParticleMeasure | GridMeasure) -> None:
+    def __init__(self, problem: Problem, rho: Measure) -> None:
         self.carried = conditional(problem, rho, "stationarity")
         self._penalty = problem.penalty
 
@@ -56,7 +57,7 @@ class Stationarity:
 @checks.typed
 def stationarity(
     problem: Problem,
-    rho: ParticleMeasure | GridMeasure,
+    rho: Measure,
     box: ArrayLike | None = None,
     *,
     samples: int = 512,
@@ -79,9 +80,10 @@ def stationarity(
     from scipy.stats import qmc
 
     potential = Potential(problem, rho)
-    atoms = [potential.carried.atoms(k)[0].astype(np.float64) for k in range(rho.levels)]
-    limits = _box(_default_box(rho, atoms), box)
-    cube = qmc.Sobol(rho.dim, rng=np.random.default_rng(seed)).random_base2(
+    law = potential.carried.operator.rho
+    atoms = [potential.carried.atoms(k)[0].astype(np.float64) for k in range(law.levels)]
+    limits = _box(_default_box(law, atoms), box)
+    cube = qmc.Sobol(law.dim, rng=np.random.default_rng(seed)).random_base2(
         int(np.ceil(np.log2(checks.count("samples", samples))))
     )
     points = limits[:, 0] + cube * (limits[:, 1] - limits[:, 0])
@@ -89,14 +91,14 @@ def stationarity(
         _minimise(potential, k, np.concatenate([points, _inside(own, limits)]), limits, starts)
         for k, own in enumerate(atoms)
     ]
-    means = [potential.mean(k) for k in range(rho.levels)]
+    means = [potential.mean(k) for k in range(law.levels)]
     per_depth = np.array(means) - np.array([value for value, _ in found])
     minimisers = np.array([theta for _, theta in found])
     best = int(per_depth.argmax())
     return Stationarity(
         value=float(per_depth[best]),
         node=best,
-        t=float(rho.depth.nodes[best]),
+        t=float(law.depth.nodes[best]),
         theta=minimisers[best],
         per_depth=per_depth,
         minimisers=minimisers,

@@ -62,17 +62,17 @@ def test_interrupted_and_resumed_equals_straight_bit_for_bit(optimizer, engine, 
 
 def test_every_checkpoint_is_as_good_as_the_last(tmp_path, monkeypatch):
     """A copy of the file as it stood after each write resumes to the same run."""
-    from mfpde.resnet import run_file
+    from mfpde.runs.run_file import RunFile
 
     straight, path, copies = run(optimizer="adam"), tmp_path / "run.h5", []
-    write = run_file.save
+    write = RunFile.write
 
-    def keep(*given):
-        write(*given)
+    def keep(*given, **how):
+        write(*given, **how)
         copies.append(tmp_path / f"copy{len(copies)}.h5")
         copies[-1].write_bytes(path.read_bytes())
 
-    monkeypatch.setattr(run_file, "save", keep)
+    monkeypatch.setattr(RunFile, "write", keep)
     run(optimizer="adam", checkpoint=path, checkpoint_every=0.0)
     monkeypatch.undo()
     assert len(copies) == 21
@@ -124,10 +124,10 @@ def test_what_cannot_be_resumed_is_named(tmp_path):
         resume(tmp_path / "absent.h5")
     torn = tmp_path / "torn.h5"
     torn.write_bytes(path.read_bytes()[:1000])
-    with pytest.raises(ValueError, match="not a whole run file"):
+    with pytest.raises(ValueError, match="whole run file"):
         resume(torn)
     mfpde.solve(sine(8), run().measure(), s_end=0.2, step=0.1, method="gd", checkpoint=torn)
-    with pytest.raises(ValueError, match=r"not a run file of mfpde\.resnet\.train"):
+    with pytest.raises(ValueError, match="not a run file of mfpde training but of mfpde run"):
         resume(torn)
 
 

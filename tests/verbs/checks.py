@@ -253,6 +253,8 @@ def theory_kernel_spectrum(rho, folder):
 class Still:
     """A run that stays where it is."""
 
+    s, loss, gradient_norm2 = np.zeros(1), np.zeros(1), np.zeros(1)
+
     def __init__(self, rho: Any) -> None:
         self.rho = rho
 

@@ -37,7 +37,8 @@ def _step(flow: Any, point: Any, h: float, tableau: Tableau) -> Step:
 
 def advance(flow: Any, point: Any, h: float, row: NDArray[np.float64], slopes: list[Array]) -> Any:
     """The point of a stage: its state, and its time s + h Σ_j c_j."""
-    return flow.at(descend(point.state, h, row, slopes), point.s + h * float(row.sum()))
+    fraction = round(float(row.sum()), 14)  # of the whole step exactly 1, so that it ends at s + h
+    return flow.at(descend(point.state, h, row, slopes), point.s + h * fraction)
 
 
 def descend(theta: Array, h: float, row: NDArray[np.float64], slopes: list[Array]) -> Array:
