@@ -52,6 +52,7 @@ bench: $(VENV)/test
 	$(BIN)/python -m pip install --quiet --editable '.[bench]'
 	for threads in 1 2; do for script in particles tangent_kernel; do \
 	  $(BIN)/python benchmarks/$$script.py --threads $$threads $(FULL) || exit 1; done; done
+	for ranks in 1 2; do $(BIN)/mpiexec -n $$ranks $(BIN)/python benchmarks/mpi.py || exit 1; done
 	for script in activations limit implicit grid particle_mesh resnet_gpu; do \
 	  $(BIN)/python benchmarks/$$script.py $(FULL) || exit 1; done
 

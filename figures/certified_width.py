@@ -18,11 +18,12 @@ def draw(data: Path) -> Figure:
     found, half = columns(data / "curves.csv"), columns(data / "half.csv")
     with style() as plt:
         page, (left, right) = plt.subplots(1, 2, figsize=(PAGE, 2.4))
-        for number, (n, spread) in enumerate(zip(half["N"], half["spread"], strict=True)):
-            of = (found["N"] == n) & (found["spread"] == spread)
+        cases = zip(half["N"], half["spread"], half["L"], strict=True)
+        for number, (n, spread, layers) in enumerate(cases):
+            of = (found["N"] == n) & (found["spread"] == spread) & (found["L"] == layers)
             how = {"ls": DASHES[number % len(DASHES)], "color": f"C{number}"}
             left.semilogx(found["M"][of], found["P"][of], **how)
-            label = f"$N={n:g}$, spread {spread:g}"
+            label = f"$N={n:g}$, spread {spread:g}, $L={layers:g}$"
             right.semilogx(
                 found["M"][of], found["least"][of] / half["least"][number], label=label, **how
             )

@@ -23,6 +23,8 @@ def test_every_python_block_runs(page, tmp_path, monkeypatch):
     for block in blocks(page):
         if "import torch" in block:
             pytest.importorskip("torch")
+        if "mpi4py" in block:
+            pytest.importorskip("mpi4py", exc_type=ImportError)
         exec(compile(block, page, "exec"), names)
 
 

@@ -5,9 +5,9 @@ loss small enough at the start, the flow converges to zero loss: what decides is
 features' Gram matrix over the data.
 
 Here. u = 0 and (w, b) Gaussian i.i.d., N points on a line, the readout lifted and scaled to twice
-what the limit (4,096 Sobol features) needs; draws of width M, the same in all of 4 layers:
-P(certified), the M from which on it is at least ½, for growing N and for data closer together;
-λ_min beside its limit; the slack, E(0) over the largest E(0) certified at readout 1, beside what
+what the limit (4,096 Sobol features) needs; draws of width M, fresh in each layer: P(certified),
+the M from which on it is at least ½, for growing N, for data closer together and by depth; λ_min
+beside its limit; the slack, E(0) over the largest E(0) certified at readout 1, beside what
 the flow does from there. Linear blocks likewise, from Gaussian draws.
 
 Prediction: P rises from 0 to 1, at an M that grows with N; fewer than N − 1 features certify
@@ -29,30 +29,33 @@ import mfpde
 from mfpde import laws, theory
 
 LAW = laws.Product(laws.Dirac(0.0, dim=2), laws.Gaussian(2.0, dim=3))
-LAYERS = 4
-FULL = {"counts": (2, 3, 4, 6), "spreads": (0.75, 0.375), "seeds": 12, "widths": 7}
-QUICK = {"counts": (2, 4), "spreads": (), "seeds": 6, "widths": 5}
+ROWS = [(2, 1.5, 4), (3, 1.5, 4), (4, 1.5, 4), (6, 1.5, 4)]  # N, spread, L
+MORE = [(3, 0.75, 4), (3, 0.375, 4), (3, 1.5, 1), (3, 1.5, 16)]
+FULL = {"rows": ROWS, "more": MORE, "seeds": 12, "widths": 7}
+QUICK = {"rows": ROWS[::2], "more": MORE[2:3], "seeds": 6, "widths": 5}
 Start = tuple[mfpde.Problem, mfpde.ParticleMeasure]
-Row = tuple[int, float, float]
+Case, Row = tuple[int, float, int], tuple[int, float, float]
 
 
-def lifted(count: int, spread: float, readout: float, width: int, seed: int | None) -> Start:
-    """SHL data and a draw of its features; without a seed many Sobol ones."""
-    x = np.linspace(-spread, spread, count)[:, None]
+def lifted(case: Case, readout: float, width: int, seed: int | None) -> Start:
+    """SHL data and a draw of its features; without a seed Sobol ones."""
+    n, spread, layers = case
+    x = np.linspace(-spread, spread, n)[:, None]
     problem = mfpde.Problem(x, np.sin(2 * x), block=mfpde.SHL(2), readout=[[0.0, readout]])
-    return problem, drawn(LAW, width, seed)
+    return problem, drawn(LAW, layers, width, seed)
 
 
 def white(width: int, seed: int | None) -> Start:
     """Linear blocks near the identity."""
     x = np.random.default_rng(0).standard_normal((8, 2))
     problem = mfpde.Problem(x, x @ [[1.03, 0.01], [-0.01, 0.98]], block=mfpde.Linear(2))
-    return problem, drawn(laws.Gaussian(1.0, dim=4), width, seed)
+    return problem, drawn(laws.Gaussian(1.0, dim=4), 4, width, seed)
 
 
-def drawn(law: laws.Law, width: int, seed: int | None) -> mfpde.ParticleMeasure:
-    how = {"rule": "sobol"} if seed is None else {"rule": "iid", "seed": seed}
-    return mfpde.ParticleMeasure.from_law(law, mfpde.Depth(LAYERS, "euler"), count=width, **how)
+def drawn(law: laws.Law, layers: int, width: int, seed: int | None) -> mfpde.ParticleMeasure:
+    """Fresh draws in every layer, as in a network."""
+    how = {"rule": "iid", "coupling": "independent", "seed": seed} if seed is not None else {}
+    return mfpde.ParticleMeasure.from_law(law, mfpde.Depth(layers, "euler"), count=width, **how)
 
 
 def curve(start: Callable[[int, int], Start], widths: list[int], seeds: int) -> list[Row]:
@@ -76,32 +79,30 @@ def half(rows: list[Row]) -> float:
     return float("inf") if last + 1 == len(rows) else float(rows[last + 1][0])
 
 
-def flow_end(count: int) -> float:
+def flow_end(one: Case) -> float:
     """E at the end over E(0) from readout 1, where the certificate fails."""
     how = {"method": "implicit", "rtol": 0.03}
-    sol = mfpde.solve(*lifted(count, 1.5, 1.0, 64, 0), s_end=1e7, **how)
+    sol = mfpde.solve(*lifted(one, 1.0, 64, 0), s_end=1e7, **how)
     return float(sol.loss[-1] / sol.loss[0])
 
 
 def measure(size: Sizes, out: Path) -> list[Claim]:
     widths = [2**k for k in range(1, size.widths + 1)]
     rows, curves = [], []
-    for n, spread in [*((n, 1.5) for n in size.counts), *((3, spread) for spread in size.spreads)]:
-        limit = theory.certificate(*lifted(n, spread, 1.0, 4096, None))
-        case = partial(lifted, n, spread, 2.0 * limit.readout_scale)
-        found = curve(case, widths, size.seeds)
-        curves += [(n, spread, *row) for row in found]
-        rows.append((n, spread, half(found), least(limit), limit.pessimism, limit.readout_scale))
-        study.say(f"N = {n}, spread {spread:g}: M = {rows[-1][2]:g}")
+    for one in [*size.rows, *size.more]:
+        limit = theory.certificate(*lifted(one, 1.0, 4096, None))
+        found = curve(partial(lifted, one, 2.0 * limit.readout_scale), widths, size.seeds)
+        curves += [(*one, *row) for row in found]
+        rows.append((*one, half(found), least(limit), limit.pessimism, limit.readout_scale))
+        study.say(f"(N, spread, L) = {one}: M = {rows[-1][3]:g}")
     linear = curve(white, [64, 256, 1024, 4096], size.seeds)
-    curves += [(0, 0.0, *row) for row in linear]
-    study.report(out / "half.csv", ("N", "spread", "M", "least", "slack", "readout"), rows)
-    study.write_csv(out / "curves.csv", ("N", "spread", "M", "P", "least"), curves)
-    main_rows = rows[: len(size.counts)]
-    enough, slack = ([row[k] for row in main_rows] for k in (2, 4))
-    few = [row[3] for row in curves if row[0] and row[2] < row[0] - 1]
-    ends = [flow_end(n) for n in size.counts]
-    text = "; ".join(f"M = {row[2]:g} for N = {row[0]}, spread {row[1]:g}" for row in rows)
+    curves += [(0, 0.0, 4, *row) for row in linear]
+    study.report(out / "half.csv", ("N", "spread", "L", "M", "least", "slack", "readout"), rows)
+    study.write_csv(out / "curves.csv", ("N", "spread", "L", "M", "P", "least"), curves)
+    enough, slack = ([row[k] for row in rows[: len(size.rows)]] for k in (3, 5))
+    few = [row[4] for row in curves if row[0] and row[3] < row[0] - 1]
+    ends = [flow_end(one) for one in size.rows]
+    text = "; ".join(f"M = {row[3]:g} for {row[:3]}" for row in rows) + " (N, spread, L)"
     grows = enough == sorted(enough) and enough[-1] > enough[0] and np.isfinite(enough[-1])
     beyond = f"E(0) over what is certified {np.round(slack, 1)}; E/E(0) of the flow {max(ends):.0e}"
     shown = ", ".join(f"P = {row[1]:g} at M = {row[0]}" for row in linear)

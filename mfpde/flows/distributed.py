@@ -49,6 +49,7 @@ class DistributedFlow(ParticleFlow):
     def together(self) -> Iterator[None]:
         try:
             yield
+            self.ranks.free()
         except BaseException:
             traceback.print_exc()
             sys.stderr.write(f"mfpde: rank {self.ranks.rank} failed, and the run ends on all\n")

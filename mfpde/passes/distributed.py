@@ -10,12 +10,17 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from mfpde.blocks.base import Block
+from mfpde.depth import Depth
 from mfpde.measures.particles import ParticleMeasure
 from mfpde.passes.interface import Array
 from mfpde.passes.particles import ParticleOperator
 from mfpde.passes.ranks import Ranks
 from mfpde.problem import Problem
+
+LAYER = Depth(1, "euler")
 
 
 class SharedBlock(Block):
@@ -35,11 +40,23 @@ class SharedBlock(Block):
         return self.block.pull_parameter(x, theta, q)
 
     def field(self, x: Array, theta: Array, a: Array) -> Array:
-        return self.ranks.sum(self.block.field(x, theta, a))
+        return self.ranks.sum(self._field(x, theta, a))
 
     def backward(self, x: Array, theta: Array, a: Array, q: Array) -> tuple[Array, Array]:
-        pull, gradient = self.block.backward(x, theta, a, q)
+        pull, gradient = self._backward(x, theta, a, q)
         return self.ranks.sum(pull), gradient
+
+    def _field(self, x: Array, theta: Array, a: Array) -> Array:
+        """By the compiled pass of a block that has one, through one layer: X(1) − X(0)."""
+        whole = self.block.forward_pass(LAYER, theta[None], a[None], x, False)
+        return self.block.field(x, theta, a) if whole is None else whole[1][1] - x
+
+    def _backward(self, x: Array, theta: Array, a: Array, q: Array) -> tuple[Array, Array]:
+        whole = self.block.adjoint_pass(LAYER, theta[None], a[None], x[None, None], q, None)
+        if whole is None:
+            return self.block.backward(x, theta, a, q)
+        _, path, gradient = whole
+        return path[0] - q, gradient[0]
 
     def potential(self, x: Array, theta: Array, q: Array) -> Array:
         return self.block.potential(x, theta, q)
@@ -81,6 +98,7 @@ class DistributedOperator(ParticleOperator):
         self.mass = self.mass[:, self.own]
         if problem.memory is None:
             self.memory /= ranks.here
+        self.block_bytes = np.inf  # each block of data costs messages
         self.memory = -ranks.largest(-self.memory)  # all ranks must cut the data alike
 
     def total(self, part: Array) -> Array:

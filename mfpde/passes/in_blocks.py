@@ -21,7 +21,6 @@ from mfpde.passes.layered import LayeredCarried
 from mfpde.passes.propagate import Forward, Layers
 
 ALIVE = 3  # passes that a run holds at a time: the two ends of a step, and a stage
-BLOCK = 1 << 26  # bytes of one block's states: larger ones are not faster
 AT_ONCE = 2  # blocks: one is dropped when the next one has been carried
 
 
@@ -67,7 +66,7 @@ class InBlocks(LayeredCarried):
                 f"memory: the states of one datum take {each} bytes, {memory:g} are allowed: "
                 "give more, or take fewer steps in depth"
             )
-        return max(1, int(min(memory / AT_ONCE, BLOCK) // each))
+        return max(1, int(min(memory / AT_ONCE, self.operator.block_bytes) // each))
 
     def _parts(self) -> Iterator[tuple[slice, Any]]:
         for low in range(0, len(self.begin), self.length):

@@ -30,6 +30,8 @@ from mfpde.problem import Problem
 
 Array = NDArray[Any]
 
+BLOCK = 1 << 26  # bytes of the states of one block of data: larger ones are not faster
+
 
 class Trajectories(NamedTuple):
     """Depths t (T,) from 0 to 1, hidden states X_i(t) and adjoint states P_i(t), (T, N, d)."""
@@ -53,6 +55,7 @@ class Operator(ABC):
             )
         self.problem, self.rho = problem, rho
         self.start = problem.start()
+        self.block_bytes: float = BLOCK
         self.memory = checks.memory_for("memory", problem.memory)
 
     @property

@@ -3,7 +3,9 @@
 Every rank computes the same sum from the same numbers in the same order, so that all ranks hold
 the same bits and take the same decisions, and a run repeats bit for bit at a given number of ranks
 (whatever algorithm the MPI library would have chosen). Large sums are made in shares: each rank
-adds up its own share and hands it round, 2 (R − 1)/R of the array's bytes to and from each rank.
+adds up its own share and hands it round, 2 (R − 1)/R of the array's bytes and 2 (R − 1) messages
+from each rank. Many ranks do so within groups of neighbours first, then across the groups, in about
+4 √R messages.
 """
 
 from __future__ import annotations
@@ -18,6 +20,7 @@ from numpy.typing import NDArray
 Array = NDArray[Any]
 
 SMALL = 1 << 12  # bytes up to which every rank sends all it has to every other
+GROUPED_FROM = 16  # ranks
 # What the launchers of Open MPI, of MPICH and Intel MPI, and of Slurm tell a process.
 LAUNCHERS = ("OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "MPI_LOCALNRANKS")
 
@@ -36,7 +39,24 @@ class Ranks:
             )
         self.comm = comm
         self.rank, self.size = int(comm.Get_rank()), int(comm.Get_size())
+        self._levels = self._grouped() if self.size >= GROUPED_FROM else [comm]
         self.here = int(comm.allgather(platform.node()).count(platform.node()))
+
+    def _grouped(self) -> list[Any]:
+        """The ranks of a group of neighbours, and those with the same place in other groups."""
+        group = group_size(self.size)
+        if group == 1:
+            return [self.comm]
+        return [
+            self.comm.Split(self.rank // group, self.rank),
+            self.comm.Split(self.rank % group, self.rank),
+        ]
+
+    def free(self) -> None:
+        """Give back what the groups took; no sums after that."""
+        for level in self._levels:
+            if level is not self.comm:
+                level.Free()
 
     def share(self, count: int) -> slice:
         """The part of ``count`` things that this rank owns; parts differ by one at most."""
@@ -46,16 +66,8 @@ class Ranks:
         """The sum over ranks, in their order; the same bits on each of them."""
         flat = np.ascontiguousarray(array).ravel()
         small = flat.nbytes <= SMALL
-        total = _in_order(self._from_all(flat)) if small else self._in_shares(flat)
+        total = _in_order(self._from_all(flat)) if small else _in_shares(flat, self._levels)
         return total.reshape(array.shape)
-
-    def _in_shares(self, flat: Array) -> Array:
-        length = -(-flat.size // self.size)
-        parts = np.zeros((self.size, length), flat.dtype)
-        parts.ravel()[: flat.size] = flat
-        own = np.empty_like(parts)
-        self.comm.Alltoall(parts, own)
-        return self._from_all(_in_order(own)).ravel()[: flat.size]
 
     def _from_all(self, flat: Array) -> Array:
         """What every rank has, (R, n)."""
@@ -81,6 +93,25 @@ class Ranks:
     def abort(self) -> None:
         """End all ranks: the others wait for a message that will not come."""
         self.comm.Abort(1)
+
+
+def group_size(ranks: int) -> int:
+    """How many neighbours sum first: the largest divisor of ``ranks`` up to its root."""
+    return max(size for size in range(1, int(ranks**0.5) + 1) if ranks % size == 0)
+
+
+def _in_shares(flat: Array, levels: list[Any]) -> Array:
+    """The sum over the ranks of all levels, each share added up by one of them."""
+    if not levels:
+        return flat
+    comm = levels[0]
+    ranks = int(comm.Get_size())
+    parts = np.zeros((ranks, -(-flat.size // ranks)), flat.dtype)
+    parts.ravel()[: flat.size] = flat
+    found = np.empty_like(parts)
+    comm.Alltoall(parts, found)
+    comm.Allgather(_in_shares(_in_order(found), levels[1:]), parts)
+    return parts.ravel()[: flat.size]
 
 
 def _in_order(rows: Array) -> Array:

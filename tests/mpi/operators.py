@@ -3,6 +3,8 @@
 import numpy as np
 from job import COMM, measure, problem
 
+from mfpde.blocks import shl
+from mfpde.passes import ranks as module
 from mfpde.passes.distributed import DistributedOperator
 from mfpde.passes.in_blocks import InBlocks
 from mfpde.passes.particles import ParticleOperator
@@ -13,13 +15,15 @@ def equal(found, wanted):
     np.testing.assert_allclose(found, wanted, rtol=1e-11, atol=1e-12 * np.abs(wanted).max())
 
 
-def sums(ranks):
-    """Short and long sums are those in the order of ranks, the same bits on each."""
+def sums(ranks, grouped):
+    """Short and long sums are those in the order of ranks or groups, the same bits on each."""
     for size in (1, 7, 4001):
         parts = np.random.default_rng(0).standard_normal((ranks.size, size, 2))
         wanted = parts[0].copy()
         for part in parts[1:]:
             wanted += part
+        if grouped and parts[0].nbytes > module.SMALL:
+            wanted = (parts[0] + parts[1]) + (parts[2] + parts[3])
         np.testing.assert_array_equal(ranks.sum(parts[ranks.rank]), wanted)
     assert ranks.largest(float(ranks.rank)) == ranks.size - 1
 
@@ -42,7 +46,14 @@ def passes(ranks, **terms):
 
 
 if __name__ == "__main__":
+    module.GROUPED_FROM = 4
+    grouped = Ranks(COMM)
+    sums(grouped, grouped=True)
+    passes(grouped)
+    grouped.free()
+    module.GROUPED_FROM = 16
     ranks = Ranks(COMM)
-    sums(ranks)
-    passes(ranks)
+    sums(ranks, grouped=False)
     passes(ranks, memory=3e4)
+    shl.FUSED_TO = 0  # as for a block without compiled passes
+    passes(ranks)

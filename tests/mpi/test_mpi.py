@@ -79,7 +79,7 @@ def test_runs_are_those_of_one_process_and_repeat_bit_for_bit(tmp_path):
 
 
 def test_operators():
-    run(3, HERE / "operators.py")
+    run(4, HERE / "operators.py")
 
 
 def test_a_rank_that_is_killed_ends_the_job_and_others_go_on_from_the_file(tmp_path):
@@ -148,6 +148,11 @@ def test_processes_without_mpi4py_are_told_what_to_install(monkeypatch):
     monkeypatch.setitem(sys.modules, "mpi4py", None)
     with pytest.raises(ImportError, match=r"2 processes were started by MPI.*mfpde\[mpi\]"):
         ranks.world()
+
+
+@pytest.mark.parametrize(("count", "group"), [(16, 4), (24, 4), (512, 16), (17, 1)])
+def test_groups_divide_the_ranks(count, group):
+    assert ranks.group_size(count) == group
 
 
 def test_what_cannot_run_on_ranks_is_refused(monkeypatch):
