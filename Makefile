@@ -1,13 +1,14 @@
 # Two commands do all the set-up on a fresh machine with Python >= 3.11:
 #   make validate    the main job: real digits to zero loss, finite networks beside the limit
 #   make test        lint, types and tests
+#   make campaign    hostile input, damaged files, kills: hours; SHARE=0.1 for a part of it
 PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 TORCH  := torch==2.13.0
 export MPLBACKEND := Agg
 
-.PHONY: validate test lint check docs figures bench clean
+.PHONY: validate test lint check campaign docs figures bench clean
 
 $(VENV)/core: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -33,6 +34,11 @@ check: $(VENV)/test
 	OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 NUMBA_NUM_THREADS=1 $(BIN)/python -m pytest -n 2
 
 test: lint check
+
+SHARE ?= 1
+campaign: $(VENV)/test
+	OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 NUMBA_NUM_THREADS=1 \
+	  $(BIN)/python tests/campaign/everything.py --share $(SHARE)
 
 # Incremental: an example is run again when it changed. Warnings are errors.
 $(VENV)/docs: $(VENV)/core

@@ -128,3 +128,17 @@ def test_the_multiplier_of_many_layers_keeps_its_digits():
     """(1 + S/L)^L with S/L below rounding of 1: e^S to O(1/L)."""
     np.testing.assert_allclose(theory.linear_multiplier(1.0, steps=10**12), np.e, rtol=1e-11)
     np.testing.assert_allclose(theory.linear_multiplier([-3.0, 1.0], 2), [0.25, 2.25], rtol=1e-15)
+
+
+def test_work_and_memory_are_estimated_before_anything_is_allocated():
+    """Kernels of 200,000 rows, training times beyond any, and more steps than a life holds."""
+    x = np.zeros((200_000, 1))
+    problem = mfpde.Problem(x, x, block=mfpde.SHL(1))
+    rho = mfpde.ParticleMeasure(np.ones((1, 2, 3)), mfpde.Depth(1, "euler"))
+    for verb in (mfpde.theory.tangent_kernel, mfpde.theory.kernel_spectrum):
+        with pytest.raises(ValueError, match=r"kernel of 200000 rows would take .* this machine"):
+            verb(problem, rho)
+    with pytest.raises(ValueError, match=r"s_end must be at most 1e\+15, or inf with loss_below"):
+        mfpde.solve(problem, rho, s_end=1e300)
+    with pytest.raises(ValueError, match="more than 1000000000 steps"):
+        mfpde.solve(problem, rho, s_end=1e10, step=1e-3, method="gd")

@@ -75,3 +75,12 @@ def _resolve(name: str, row: str) -> None:
 
 def test_one_version():
     assert f"version: {mfpde.__version__}\n" in (ROOT / "CITATION.cff").read_text("utf-8")
+
+
+def test_every_promise_names_tests_that_exist():
+    text = (ROOT / "docs/guarantees.md").read_text(encoding="utf-8")
+    named = re.findall(r"`((?:tests|campaign|validation|mfpde)/[\w/.]*)`", text)
+    assert len(named) > 20
+    for path in named:
+        folder = "tests/" if path.startswith("campaign") else ""
+        assert (ROOT / (folder + path)).exists(), path

@@ -83,6 +83,7 @@ class Driver:
             self.progress,
         ):
             if not self.solution.s.size:
+                self._check_start()
                 self._record(0.0)
             status = self._loop()
         if status.success and self.control.chosen and self.control.drift > accuracy.STATED:
@@ -91,6 +92,13 @@ class Driver:
         if not self._write(whole=True):
             self.solution.note = f"{self.solution.note} {self.checkpoint.error}.".strip()
             self.solution.status = Status.NOT_WRITTEN
+
+    def _check_start(self) -> None:
+        if not _finite(self.point):
+            raise ValueError(
+                "the energy of rho0, or its gradient, is not finite: scale the data or the initial "
+                "law down"
+            )
 
     def reach(self, s: float) -> Any:
         """The state at s: the run's own steps up to the one that passes s, then a shorter one."""

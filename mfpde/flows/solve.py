@@ -7,6 +7,8 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
+import numpy as np
+
 from mfpde import checks
 from mfpde.flows import birth_death, companion
 from mfpde.flows.birth_death import BirthDeathDriver, BirthDeathSolution
@@ -127,10 +129,15 @@ def solve(
     if global_error:
         companion.check(flow, options)
     point = flow.at(flow.part(rho0.state))
-    if not point.finite:
-        raise ValueError("the loss of rho0 is not finite: scale the data or the initial law down")
+    if not (point.finite and np.isfinite(point.norm2)):
+        raise ValueError(
+            "the loss of rho0, or its gradient, is not finite: scale the data or the initial law "
+            "down"
+        )
     options, control, note = flow.start(point, options)
     control.state = flow.whole(control.state)
+    kept = (8 + len(options.times)) * float(rho0.state.nbytes)  # a step holds eight at once
+    checks.memory("a run from rho0", kept, "take fewer particles or cells, or save fewer states")
     kind = BirthDeathSolution if rate else Solution
     return _run(
         kind(problem, rho0, options, control, note),

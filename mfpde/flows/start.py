@@ -38,6 +38,8 @@ def default_step(flow: Any, point: Any, options: Options) -> tuple[float, Any]:
     """Half the stability limit at ρ_0, or what the stated accuracy allows there."""
     scheme = SCHEMES[options.method]
     value, watch = stability.largest_eigenvalue(flow, point, stability.start_vector(flow), 12)
+    if not np.isfinite(value):
+        raise ValueError("the tangent kernel at rho0 is not finite: scale the data or the law down")
     h = 0.5 * (scheme.stability or 1.0) / value if value else options.s_end
     return accuracy.longest_step(flow, scheme, point, h, options.s_end), watch
 

@@ -109,6 +109,11 @@ def _times(
     goal, rtol = 0.5 * checks.positive("loss_below", loss_below), 1e-3
     run = solve(problem, rho0, s_end=s_end, method=method, rtol=rtol, loss_below=goal,
                 progress=False, raise_on_failure=False)  # fmt: skip
+    if run.s[-1] == 0.0:
+        raise ValueError(
+            f"loss_below must be below twice the loss at s = 0, {run.loss[0]:.6g}; given "
+            f"{loss_below:g}"
+        )
     if np.isfinite(s_end):
         return np.linspace(0.0, float(run.s[-1]) if run.loss[-1] <= goal else s_end, count + 1)
     if run.loss[-1] > goal:

@@ -75,10 +75,10 @@ def finite_size(
     step = None if step is None else whole_step(s_end, step)
     marks = _marks(s_end, times, step)
     new = None if x_new is None else checks.array("x_new", x_new, ("n", problem.x.shape[1]))
-    count = checks.count("particles", particles, least=32)
+    count = checks.count("particles", particles, least=32, most=10**9)
     study = _Study(problem, law, marks, Rows(problem, new), new, _coupling(coupling), count, seed)
     study.how = {"method": "rk45" if step is None else "gd", "rtol": rtol, "step": step}
-    study.depth_steps = _depth_steps(coupling, checks.count("depth_steps", depth_steps))
+    study.depth_steps = _depth_steps(coupling, checks.count("depth_steps", depth_steps, most=10**6))
     few = study.rows.count <= MOST_ROWS and problem.block.smooth
     by_rows = probes is None and few
     return study.result(by_rows, checks.count("probes", probes or PROBES, least=2, most=10**6))

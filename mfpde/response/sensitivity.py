@@ -77,9 +77,9 @@ def sensitivity(
             f"block {problem.block!r} has no second derivative, which adjoints through training "
             "need; use a smooth activation, such as 'gelu'"
         )
-    rho0 = ParticleMeasure.from_law(
-        law, Depth(depth_steps, "rk4"), count=particles, rule=rule, seed=seed
-    )
+    depth = Depth(checks.count("depth_steps", depth_steps, most=10**6), "rk4")
+    count = checks.count("particles", particles, most=10**9)
+    rho0 = ParticleMeasure.from_law(law, depth, count=count, rule=rule, seed=seed)
     run = trajectory.record(problem, rho0, [s_end], method=method, rtol=rtol, step=step)
     point = run.at(run.steps)
     found = run.adjoint({run.steps: trajectory.of_loss(point)})

@@ -11,6 +11,9 @@ import numpy as np
 from mfpde import checks
 from mfpde.runs.step import Scheme
 
+LATEST = 1e15  # beyond it a step below 1/8 is lost in the rounding of s
+MOST_STEPS = 10**9  # of fixed length: days of work for the smallest problem
+
 Save = None | str | int | Sequence[float]
 
 
@@ -55,6 +58,15 @@ class Options:
             raise ValueError(
                 f"step must be None with method={method!r}, which chooses its own{_fixed(schemes)}"
             )
+        if (
+            step is not None
+            and np.isfinite(end)
+            and end / MOST_STEPS > checks.positive("step", step)
+        ):
+            raise ValueError(
+                f"s_end = {end:g} is more than {MOST_STEPS} steps of step = {step:g} away: take "
+                "longer steps or an earlier end"
+            )
         return cls(
             s_end=end,
             method=method,
@@ -70,6 +82,14 @@ class Options:
         )
 
 
+def _check_work(end: float, step: float) -> None:
+    if end / MOST_STEPS > step:
+        raise ValueError(
+            f"s_end = {end:g} is more than {MOST_STEPS} steps of step = {step:g} away: take "
+            "longer steps or an earlier end"
+        )
+
+
 def _fixed(schemes: Mapping[str, Scheme]) -> str:
     names = ", ".join(repr(name) for name, scheme in schemes.items() if not scheme.adaptive)
     return f"; methods of fixed step are {names}" if names else ""
@@ -77,7 +97,12 @@ def _fixed(schemes: Mapping[str, Scheme]) -> str:
 
 def _end(s_end: Any) -> float:
     try:
-        return checks.positive("s_end", s_end)
+        found = checks.positive("s_end", s_end)
+        if found > LATEST:
+            raise ValueError(
+                f"s_end must be at most {LATEST:g}, or inf with loss_below; given {found:g}"
+            )
+        return found
     except ValueError:
         if s_end == np.inf:
             raise ValueError("s_end=inf needs loss_below, or the run would never end") from None

@@ -44,8 +44,15 @@ def tangent_kernel(problem: Problem, rho: Measure) -> Array:
     placed in depth). Source: Barboni et al. 2024 §3 (conditional OT gradient), in the quadrature of
     the depth integrator.
     """
+    _check_room(problem.size * problem.outputs, 3)
     kernel: Array = carry(problem, rho).kernel
     return kernel
+
+
+def _check_room(rows: int, copies: int, remedy: str = "") -> None:
+    """Raise ValueError where so many dense matrices of these rows are more than the memory."""
+    remedy = remedy or "take fewer data, or theory.tangent_operator, which never holds it"
+    checks.memory(f"a tangent kernel of {rows} rows", 8.0 * copies * rows**2, remedy)
 
 
 @checks.typed
@@ -78,6 +85,7 @@ def depth_kernel(problem: Problem, rho: Measure, node: int) -> Array:
     Raises TypeError for joint measures, whose depth marginal is free, ValueError for a node beyond
     the last one.
     """
+    _check_room(problem.size * problem.block.dim, 2, "take fewer data")
     carried = conditional(problem, rho, "depth_kernel")
     nodes = len(carried.depth.nodes)
     if not -nodes <= node < nodes:
@@ -125,6 +133,7 @@ def kernel_spectrum(
     residual = carried.slope.ravel() / root
     n = residual.size
     if largest is None:
+        _check_room(n, 4, "ask for the largest eigenvalues only, largest=")
         values, vectors = np.linalg.eigh(carried.kernel * root * root[:, None])
     else:
         from scipy.sparse.linalg import LinearOperator, eigsh
@@ -163,6 +172,7 @@ def kernel_evolution(
 ) -> KernelEvolution:
     """The kernel of sol.at(s) at times s: spectra, alignment and Frobenius drift from s[0]."""
     times = checks.array("s", s, ("n",))
+    _check_room(problem.size * problem.outputs, 5, "take fewer data")
     spectra, drift, first, root = [], [], None, _root(problem)
     for time in times:
         carried = carry(problem, sol.at(float(time)))

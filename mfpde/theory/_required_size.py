@@ -95,7 +95,7 @@ def required_size(
     """
     epsilon, eta = checks.positive("epsilon", epsilon), checks.share("eta", eta)
     layers = None if layers is None else checks.count("layers", layers)
-    count = checks.count("pilots", pilots, least=0)
+    count = checks.count("pilots", pilots, least=0, most=10**6)
     s_end, step = _training(problem, law, epsilon, s_end, step)
     found = finite_size(problem, law, s_end=s_end, step=step, coupling=coupling, times=1, **how)
     size = found.size_for(epsilon, 1 - eta, layers=layers)

@@ -20,7 +20,6 @@ import enum
 import functools
 import inspect
 import os
-import signal
 import sys
 import tempfile
 import types
@@ -31,6 +30,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+from outcome import limited
 
 import mfpde
 from mfpde import data, entropic, laws, measures, resnet, sweep, theory, transport
@@ -326,7 +326,7 @@ def judge(case: Case) -> tuple[str, str]:
     arguments = valid(case.function)
     arguments[case.argument] = case.value
     try:
-        with _limited(), warnings.catch_warnings():
+        with limited(SECONDS), warnings.catch_warnings():
             warnings.simplefilter("ignore")
             found = functions()[case.function](**arguments)
     except TimeoutError:
@@ -366,21 +366,6 @@ def own_code(case: Case) -> bool:
 def _finite(found: Any) -> bool:
     plain = isinstance(found, float | np.ndarray) and np.asarray(found).dtype.kind == "f"
     return not plain or bool(np.all(np.isfinite(found)))
-
-
-class _limited:
-    """Raises TimeoutError in what runs longer than ``SECONDS``."""
-
-    def __enter__(self) -> None:
-        def late(*_: Any) -> None:
-            raise TimeoutError
-
-        self.before = signal.signal(signal.SIGALRM, late)
-        signal.setitimer(signal.ITIMER_REAL, SECONDS)
-
-    def __exit__(self, *_: Any) -> None:
-        signal.setitimer(signal.ITIMER_REAL, 0.0)
-        signal.signal(signal.SIGALRM, self.before)
 
 
 def main() -> None:

@@ -142,7 +142,9 @@ def _obstacle(
     if entry.backend == "particles":
         fits = device in ("auto", "cpu")
         return (
-            None if fits else ValueError(f"engine={name!r} runs on the processor, not {device!r}")
+            None
+            if fits
+            else ValueError(f"device must be 'auto' or 'cpu' for engine={name!r}; given {device!r}")
         )
     if problem.block.torch_form() is None:
         return ValueError(f"backend='torch' has no {problem.block!r}; use backend='particles'")
