@@ -4,7 +4,16 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from mfpde import data, entropic, laws, paths
-from mfpde.blocks import SHL, Block, Linear, Meshed, check_block
+from mfpde.blocks import (
+    SHL,
+    Attention,
+    Block,
+    Linear,
+    Meshed,
+    Populations,
+    TokenMLP,
+    check_block,
+)
 from mfpde.depth import Depth
 from mfpde.entropic.solve import stationary
 from mfpde.evaluate import first_variation, gradient, loss, predict, scores, trajectories
@@ -35,6 +44,7 @@ __version__ = "0.1.0"
 
 __all__ = [
     "SHL",
+    "Attention",
     "Block",
     "Depth",
     "FiniteSize",
@@ -47,11 +57,13 @@ __all__ = [
     "MovingGrid",
     "OrderedBlocks",
     "ParticleMeasure",
+    "Populations",
     "Problem",
     "Sensitivity",
     "Solution",
     "SolveError",
     "Status",
+    "TokenMLP",
     "check_block",
     "conditional_transport",
     "cot_distance",

@@ -8,7 +8,7 @@ import numpy as np
 
 from mfpde import laws
 from mfpde.activations import ACTIVATIONS
-from mfpde.blocks import SHL, Meshed
+from mfpde.blocks import SHL, Attention, Meshed
 from mfpde.depth import Depth
 from mfpde.flows.particle_flow import ParticleFlow
 from mfpde.measures import JointMeasure, ParticleMeasure
@@ -34,6 +34,7 @@ def warmup() -> float:
     _placed()
     _grids()
     _meshed()
+    _tokens()
     _networks()
     _transport()
     return time.perf_counter() - start
@@ -88,6 +89,16 @@ def _meshed() -> None:
     point = flow.at(rho.theta)
     flow.push(point, point.gradient)
     point.kernel  # noqa: B018  computed when asked for
+
+
+def _tokens() -> None:
+    """The core of attention, to second order."""
+    block = Attention(2, 1)
+    x, theta, a = np.ones((3, 2)), np.ones((4, block.size)), np.full(4, 0.25)
+    block.field(x, theta, a)
+    block.backward(x, theta, a, x)
+    block.tangents(x, theta, a, x[None], theta[None], None)
+    block.backward_tangents(x, theta, a, x, x[None], theta[None], x[None], None)
 
 
 def _networks() -> None:

@@ -52,6 +52,11 @@ class Block(Honest, ABC):
         """p, the number of parameters of one block."""
         return len(self.coordinates)
 
+    @property
+    def smooth(self) -> bool:
+        """Whether f is known to have no kinks; a block of your own is taken to have none."""
+        return True
+
     def __repr__(self) -> str:
         return f"{type(self).__name__}(dim={self.dim})"
 

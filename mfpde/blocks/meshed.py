@@ -84,6 +84,10 @@ class Meshed(Block):
     def spec(self) -> dict[str, Any]:
         return {"kind": "meshed", "block": self.block.spec(), "spacing": self.spacing}
 
+    @property
+    def smooth(self) -> bool:
+        return self.block.smooth
+
     @classmethod
     def from_spec(cls, **fields: Any) -> Self:
         """The block of a run file."""

@@ -1,27 +1,13 @@
-"""The registry of blocks: kind ↦ class, for run files, case files and the check of own blocks."""
+"""The registry of blocks: kind ↦ class, for run files and case files."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from mfpde import checks
-from mfpde.blocks._jax import JaxBlock
-from mfpde.blocks._torch import TorchBlock
 from mfpde.blocks.base import Block
-from mfpde.blocks.inheritance import computes
-from mfpde.blocks.linear import Linear
-from mfpde.blocks.meshed import Meshed
-from mfpde.blocks.shl import SHL
 
-BLOCKS: dict[str, type[Block]] = {
-    "shl": SHL,
-    "linear": Linear,
-    "meshed": Meshed,
-    "torch": TorchBlock,
-    "jax": JaxBlock,
-}
-
-_OWN = (SHL, Linear, Meshed)
+BLOCKS: dict[str, type[Block]] = {}  # filled by ``own``, and by users
 
 
 def register(kind: str, block: type[Block]) -> type[Block]:
@@ -59,8 +45,3 @@ def from_spec(spec: dict[str, Any]) -> Block:
     fields = dict(spec)
     kind = checks.choice("block kind", fields.pop("kind"), BLOCKS)
     return BLOCKS[kind].from_spec(**fields)
-
-
-def is_own(block: Block) -> bool:
-    """Whether the package itself answers for the block's formula and derivatives."""
-    return any(computes(block, kind) for kind in _OWN)

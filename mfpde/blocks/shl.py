@@ -64,6 +64,10 @@ class SHL(Block):
             "bias": self.bias,
         }
 
+    @property
+    def smooth(self) -> bool:
+        return bool(np.isfinite(self.activation.curvature))
+
     def split(self, theta: Array) -> tuple[Array, Array, Array]:
         """Views (u, w, b) of θ (..., p); b is zero where there is no bias."""
         d = self.dim

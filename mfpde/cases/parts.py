@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from mfpde import checks, data, laws
 from mfpde.blocks import BLOCKS, Block, from_spec
-from mfpde.cases.keys import call, check, kind_of, table
+from mfpde.cases.keys import call, check, keys_of, kind_of, table
 from mfpde.depth import Depth
 from mfpde.laws import Law
 from mfpde.measures import (
@@ -110,14 +110,12 @@ def block(value: Any, dim: int) -> Block:
     """The block of [block]; ``dim`` where it names none."""
     fields = table("[block]", value)
     kind = kind_of("[block]", fields, BLOCKS)
-    inner = fields.get("block")
-    if isinstance(inner, Mapping):  # [block.block], what a mesh stands for
+    inner, known = fields.get("block"), keys_of(BLOCKS[kind])
+    if kind == "meshed" and isinstance(inner, Mapping):  # [block.block]
         fields["block"] = {"kind": "shl", "dim": dim, **inner}
-        maker: Any = BLOCKS[kind].from_spec
-    else:
-        maker = BLOCKS[kind]
-        fields = {"dim": dim, **fields} if kind != "meshed" else fields
-    check("[block]", maker, fields, ())
+    if "dim" in known and "tokens" not in known:  # d of a token is for the file to say
+        fields = {"dim": dim, **fields}
+    check("[block]", BLOCKS[kind], fields, ())
     try:
         return from_spec({"kind": kind, **fields})
     except (TypeError, ValueError, KeyError) as error:

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from mfpde.blocks.base import Block
 from mfpde.limits import scrambled, tensor
 from mfpde.limits.law_in_depth import LawInDepth
 from mfpde.limits.parts import (
@@ -75,7 +74,7 @@ def candidates(study: Study, view: LawInDepth, rtol: float) -> Iterator[Candidat
 
     Raises Stopped when the budget is spent or the user asks.
     """
-    free, kinks = int(view.random.sum()), not smooth(study.problem.block)
+    free, kinks = int(view.random.sum()), not study.problem.block.smooth
     few: Points = Scramble(256, 0, tied=True)
     if free <= SURELY_TENSOR and not kinks:
         few = tensor.anchor(view.random)
@@ -98,12 +97,6 @@ def candidates(study: Study, view: LawInDepth, rtol: float) -> Iterator[Candidat
         if closer is None:
             return
         settled = _settle(study, closer, settled.depth_steps, settled.rtol, rtol)
-
-
-def smooth(block: Block) -> bool:
-    """Whether the block is known not to have kinks (a user's own block is taken to have none)."""
-    activation = getattr(getattr(block, "block", block), "activation", None)
-    return activation is None or bool(np.isfinite(activation.curvature))
 
 
 def _settle(study: Study, light: Points, steps: int, start: float, rtol: float) -> Settled:

@@ -79,7 +79,7 @@ def finite_size(
     study = _Study(problem, law, marks, Rows(problem, new), new, _coupling(coupling), count, seed)
     study.how = {"method": "rk45" if step is None else "gd", "rtol": rtol, "step": step}
     study.depth_steps = _depth_steps(coupling, checks.count("depth_steps", depth_steps, most=10**6))
-    few = study.rows.count <= MOST_ROWS and trajectory.differentiable(problem.block)
+    few = study.rows.count <= MOST_ROWS and problem.block.smooth
     by_rows = probes is None and few
     return study.result(by_rows, checks.count("probes", probes or PROBES, least=2, most=10**6))
 
@@ -171,7 +171,7 @@ class _Study:
 
     def _by_probes(self, found: expansion.Probes) -> _Width:
         """From ⟨g, ζ⟩, with the variance of the loss to first order set right by its adjoint."""
-        if not trajectory.differentiable(self.problem.block):
+        if not self.problem.block.smooth:
             rough = [expansion.from_probes(first) for first in found.first]
             return _Width(rough, None, None, found.rho0)
         g, rho0 = self._pulled(Depth(self.depth_steps, "rk4"), None)

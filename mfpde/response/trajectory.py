@@ -19,7 +19,6 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from mfpde.blocks import SHL, Block
 from mfpde.depth import EULER, HEUN, RK4
 from mfpde.flows.schemes import tsitouras
 from mfpde.flows.schemes.explicit import descend
@@ -40,11 +39,6 @@ METHODS: dict[str, tuple[list[Array], Array]] = {
     "rk4": (list(RK4.a), RK4.b),
     "rk45": (tsitouras.A, tsitouras.B),
 }
-
-
-def differentiable(block: Block) -> bool:
-    """Whether second derivatives say how particles move: σ″ of relu is all in its kink."""
-    return not (isinstance(block, SHL) and not np.isfinite(block.activation.curvature))
 
 
 class Seeds(NamedTuple):

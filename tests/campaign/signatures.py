@@ -125,6 +125,7 @@ def world() -> dict[str, Any]:
         epsilon=0.5, eta=0.2, errors=np.ones((6, 2)), losses=np.ones((6, 4)), lip=np.ones(1),
         kappa=1.0, margin=1.0, coupling=0.1, alpha=0.5, slope=lambda p: p - 2.0, exponent=0.1,
         sigma=np.eye(2), cases=[{"x": 1}], function=float, depth_cells=3, batch=2, index=0,
+        tokens=2, rank=1, blocks=[mfpde.SHL(1), mfpde.Linear(1)],
     )  # fmt: skip
     return values
 
