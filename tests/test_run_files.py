@@ -146,7 +146,9 @@ CONTRADICTIONS = {
     "a state of another shape": lambda record: record.rows["states/values"].__setitem__(
         slice(None), [np.zeros((2, 4, 4))] * len(record.rows["states/s"])
     ),
-    "a mark of NaN": lambda record: record.rows["marks/h"].__setitem__(0, np.nan),
+    "a mark of NaN": lambda record: record.rows["marks/plain"].__setitem__(
+        0, json.dumps({**json.loads(record.rows["marks/plain"][0]), "h": np.nan}).encode()
+    ),
     "a depth of letters": lambda record: record.fixed["measure"].update(depth="x"),
     "an unknown measure": lambda record: record.fixed["measure"].update(kind="x"),
     "data of NaN": lambda record: record.arrays["problem/x"].fill(np.nan),
@@ -275,5 +277,6 @@ def test_checkpoints_cost_what_is_new(tmp_path, monkeypatch):
         return written[0] / path.stat().st_size
 
     short, long = cost(50), cost(400)
-    assert long < 4.5
-    assert short < 4.5
+    # A part of one state holds 1.4 times its bytes, and the file is written anew at doublings.
+    assert long < 5.0
+    assert short < 5.0
