@@ -135,7 +135,7 @@ def _check(
 
 def _interval(found: FiniteSize, epsilon: float, eta: float, layers: int) -> tuple[float, float]:
     """Widths with the deviations, and the limit's loss, moved by twice their errors."""
-    slope = found.problem.loss.gradient(found.mean(10**6, 10**6)[-1], found.problem.y)
+    slope = found.problem.loss_gradient(found.mean(10**6, 10**6)[-1])
     of_loss = 2.0 * found.limit_error[-1] * float(np.sqrt(np.mean(slope**2))) * slope.shape[1]
     ends = []
     for sign in (-1.0, 1.0):
