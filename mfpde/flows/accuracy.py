@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from mfpde.flows.flow import Flow, Point
 from mfpde.runs.step import Scheme
 
 # The default step keeps the estimate below this; a run whose estimate is beyond says so.
@@ -30,7 +31,7 @@ def steps_answered(steps: int) -> int:
     return EVERY if steps % EVERY == 0 else 0
 
 
-def of_step(flow: Any, scheme: Scheme, point: Any, end: Any, h: float) -> float:
+def of_step(flow: Flow, scheme: Scheme, point: Point, end: Any, h: float) -> float:
     """The error of E at the end of one step, relative to E there."""
     middle = scheme.step(flow, point, 0.5 * h).point
     if not middle.finite:
@@ -43,7 +44,7 @@ def of_step(flow: Any, scheme: Scheme, point: Any, end: Any, h: float) -> float:
     return float(scale * gap / abs(fine.energy)) if gap > 0.0 else 0.0
 
 
-def longest_step(flow: Any, scheme: Scheme, point: Any, h: float, s_end: float) -> float:
+def longest_step(flow: Flow, scheme: Scheme, point: Point, h: float, s_end: float) -> float:
     """The step of at most h whose errors, as large as the first, add up to the stated accuracy."""
     falling = HORIZON * abs(point.energy) / point.norm2 if point.norm2 > 0.0 else s_end
     time = min(s_end, falling)

@@ -85,7 +85,7 @@ class ReactionFlow(Flow):
         found = scheme(options.method, options.rtol, options.atol)
         return replace(found, step=partial(split, found), dense=False)
 
-    def start(self, point: ReactionPoint, options: Options) -> tuple[Options, Control, str]:
+    def start(self, point: Any, options: Options) -> tuple[Options, Control, str]:
         return start.prepare(self, point, options)
 
     def norm(self, change: float) -> float:

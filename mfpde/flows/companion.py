@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from mfpde.flows.driver import Driver
+from mfpde.flows.flow import Flow
 from mfpde.flows.kinds import build
 from mfpde.flows.particle_flow import StateFlow
 from mfpde.runs.clock import Clock
@@ -23,7 +24,7 @@ from mfpde.runs.solution import Errors, Solution
 RATIO, PRUDENT = 10.0, 6.0
 
 
-def check(flow: Any, options: Options) -> None:
+def check(flow: Flow, options: Options) -> None:
     """Raise ValueError unless the run is one whose error a looser tolerance shows."""
     if not isinstance(flow, StateFlow):
         raise ValueError("global_error needs a measure of particles or blocks, not a grid")

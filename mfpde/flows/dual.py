@@ -39,6 +39,7 @@ from numpy.typing import NDArray
 
 from mfpde import losses
 from mfpde.flows import prices
+from mfpde.flows.flow import Flow, Point
 from mfpde.flows.preconditioners import Averaged, Nystrom, Preconditioner
 from mfpde.runs.step import Solving
 
@@ -63,11 +64,11 @@ STICKINESS = 1.2
 class Solver(Protocol):
     """Solves dual systems at the points of one step."""
 
-    def solve(self, point: Any, gamma: float, right: Array) -> Array:
+    def solve(self, point: Point, gamma: float, right: Array) -> Array:
         """z (N, k) with (I + γHK) z = right."""
 
 
-def costs(flow: Any, point: Any, solves: int, kernels: int) -> dict[str, float]:
+def costs(flow: Flow, point: Point, solves: int, kernels: int) -> dict[str, float]:
     """Gradients that the solves of one step, at so many points, are worth by each way there is."""
     seen = flow.solving
     found = {PRODUCTS: solves * (seen.products + 1.0)}
@@ -100,7 +101,9 @@ def _memory() -> float:
 class Chosen:
     """The dual systems of one step, whose displacement may err by ``allowed`` in the COT norm."""
 
-    def __init__(self, flow: Any, point: Any, allowed: float, *, solves: int, kernels: int) -> None:
+    def __init__(
+        self, flow: Flow, point: Point, allowed: float, *, solves: int, kernels: int
+    ) -> None:
         self._flow, self._allowed = flow, allowed
         self._costs = costs(flow, point, solves, kernels)
         self._begin(chosen(self._costs, flow.solving.kind))
@@ -112,7 +115,7 @@ class Chosen:
         self._note()
         return self._seen._replace(kind=self._kind)
 
-    def solve(self, point: Any, gamma: float, right: Array) -> Array:
+    def solve(self, point: Point, gamma: float, right: Array) -> Array:
         """z (N, k) with (I + γHK) z = right."""
         self._gamma = gamma
         z = self._solver.solve(point, gamma, right)
@@ -153,10 +156,10 @@ def iterations(stiffness: float) -> float:
 class Dense:
     """Cholesky (LU where a Hessian makes the system unsymmetric) of the formed system."""
 
-    def __init__(self, flow: Any) -> None:
+    def __init__(self, flow: Flow) -> None:
         self._clock = flow.clock
 
-    def solve(self, point: Any, gamma: float, right: Array) -> Array:
+    def solve(self, point: Point, gamma: float, right: Array) -> Array:
         kernel = point.kernel
         self._clock.counts["factorisations"] += 1
         with self._clock.part("linear_algebra"):
@@ -194,14 +197,14 @@ class Krylov:
     """
 
     def __init__(
-        self, flow: Any, allowed: float, *, averaged: bool = False, budget: float = np.inf
+        self, flow: Flow, allowed: float, *, averaged: bool = False, budget: float = np.inf
     ) -> None:
         self._flow, self._allowed = flow, allowed
         self._averaged, self._budget = averaged, budget
         self._preconditioner: Preconditioner | None = None
         self.products, self.solved, self.largest = 0, 0, 0.0
 
-    def solve(self, point: Any, gamma: float, right: Array) -> Array | None:
+    def solve(self, point: Point, gamma: float, right: Array) -> Array | None:
         """z (N, k) with (I + γHK) z = right, or None beyond the budget."""
         root = None if point.hessian is None else square_root(point.hessian)
 
@@ -227,14 +230,14 @@ class Krylov:
             self._preconditioner = Nystrom.of(directions, products)
         return y if root is None else right - losses.apply(root, y)
 
-    def _mean(self, point: Any, root: Array | None) -> Averaged:
+    def _mean(self, point: Point, root: Array | None) -> Averaged:
         mean = point.mean_kernel(root)
         with self._flow.clock.part("linear_algebra"):
             found = Averaged.of(mean)
         self.largest = float(found.values[-1])
         return found
 
-    def _kernel_product(self, point: Any, v: Array) -> Array:
+    def _kernel_product(self, point: Point, v: Array) -> Array:
         """K v for v (N, k)."""
         flow = self._flow
         flow.clock.counts["products"] += 1

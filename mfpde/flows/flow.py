@@ -11,7 +11,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
 from functools import cached_property
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -226,90 +226,73 @@ class Point(ABC):
         return bool(np.isfinite(self.loss))
 
 
-class DescentPoint(Protocol):
-    """What schemes for particles and blocks read of a point."""
-
-    state: Array
-    s: float
+class DescentPoint(Point):
+    """What schemes for particles and blocks read besides."""
 
     @property
+    @abstractmethod
     def gradient(self) -> Array:
         """Minus the velocity of the state."""
-        ...
+
+
+class CellsPoint(Point):
+    """What schemes for masses on a grid read besides."""
 
     @property
-    def slope(self) -> Array: ...
+    @abstractmethod
+    def potential(self) -> Any:
+        """V at the centres, the entropy's part left out."""
 
     @property
-    def hessian(self) -> Array | None: ...
+    @abstractmethod
+    def survey(self) -> Any:
+        """Dissipation, masses and speeds: what a step is judged by."""
 
     @property
-    def kernel(self) -> Array: ...
-
-    @property
-    def finite(self) -> bool: ...
-
-
-class Descent(Protocol):
-    """What schemes for particles and blocks need of a flow."""
-
-    problem: Problem
-
-    def at(self, state: Array, s: float = 0.0) -> Any: ...
-
-    def norm(self, change: Array) -> float: ...
-
-    def penalty(self, s: float) -> Any: ...
-
-    def pull_outputs(self, point: Any, v: Array) -> Array: ...
-
-    def push(self, point: Any, change: Array) -> Array: ...
+    @abstractmethod
+    def confined(self) -> Array:
+        """d(coefficients)/ds by the penalty alone."""
 
 
-class CellsPoint(Protocol):
-    """What schemes for masses on a grid read of a point."""
+class Cells(Flow):
+    """What schemes for masses on a grid need of a flow besides."""
 
-    state: Array
-    s: float
+    @abstractmethod
+    def potential(self, g: Array, penalty: Penalty) -> Any:
+        """V at the centres, from what a pull returns."""
 
-    @property
-    def potential(self) -> Any: ...
-
-    @property
-    def survey(self) -> Any: ...
-
-    @property
-    def confined(self) -> Array: ...
-
-    @property
-    def finite(self) -> bool: ...
-
-
-class Cells(Protocol):
-    """What schemes for masses on a grid need of a flow."""
-
-    problem: Problem
-
-    def at(self, state: Array, s: float = 0.0) -> Any: ...
-
-    def penalty(self, s: float) -> Any: ...
-
-    def pull_outputs(self, point: Any, v: Array) -> Array: ...
-
-    def push(self, point: Any, change: Array) -> Array: ...
-
-    def potential(self, g: Array, penalty: Penalty) -> Any: ...
-
+    @abstractmethod
     def stage(
         self, limiter: str, v: Any, start: Array, here: Array, h: float, share: float
-    ) -> Array: ...
+    ) -> Array:
+        """start + share·(here − start + h dm/ds(here)) down the potential v."""
 
-    def heated(self, masses: Array, time: float) -> Array: ...
+    @abstractmethod
+    def moved(
+        self, limiter: str, start: Any, here: Any, h: float, share: float, ahead: float
+    ) -> Any:
+        """The point of a stage down the potential of ``here``."""
 
-    def relaxed(self, point: Any, h: float) -> Array: ...
+    @abstractmethod
+    def heated(self, masses: Array, time: float) -> Array:
+        """Masses after some time of the entropy's flow alone."""
 
-    def substeps(self, v: Any, h: float) -> float: ...
+    @abstractmethod
+    def relaxed(self, point: Any, h: float) -> Array:
+        """Masses after an implicit step of drift and diffusion along each axis in turn."""
 
-    def speed(self, point: Any, g: Array) -> float: ...
+    @abstractmethod
+    def substeps(self, v: Any, h: float) -> float:
+        """How many explicit steps transport down a frozen potential takes over h."""
 
-    def rose(self, before: Any, after: Any) -> bool: ...
+    @abstractmethod
+    def speed(self, point: Any, g: Array) -> float:
+        """√∫∫ |∇φ|² dρ for a potential from a pull."""
+
+    @abstractmethod
+    def rose(self, before: Any, after: Any) -> bool:
+        """Whether the energy without entropy is larger after a transport."""
+
+    @abstractmethod
+    def root_mean(self, values: Array) -> float:
+        """The root of the mean square over depth of values by cell."""

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mfpde.flows import grid_start
-from mfpde.flows.flow import Flow, Point
+from mfpde.flows.flow import Cells, CellsPoint
 from mfpde.flows.schemes import Scheme
 from mfpde.flows.schemes.grid import SCHEMES, muscl, scheme
 from mfpde.measures.axes import Grid
@@ -33,7 +33,7 @@ from mfpde.volumes.faces import Potential, Survey, Transport, implicit_along
 Array = NDArray[np.float64]
 
 
-class GridFlow(Flow):
+class GridFlow(Cells):
     """A problem with everything of a grid measure that the flow leaves fixed: depth and cells."""
 
     schemes = SCHEMES
@@ -154,7 +154,7 @@ class GridFlow(Flow):
         return float(change)
 
 
-class GridPoint(Point):
+class GridPoint(CellsPoint):
     """The flow at one state and s; ``state`` holds the masses (K, n1, ..., np)."""
 
     flow: GridFlow

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from mfpde.flows import stability, start
+from mfpde.flows.flow import CellsPoint, Flow
 from mfpde.flows.schemes.grid import muscl
 from mfpde.runs.options import Options
 from mfpde.runs.solution import Control
@@ -15,7 +14,7 @@ NOT_STIFF = 200.0
 MOST_SPLIT = 2000.0
 
 
-def prepare(flow: Any, point: Any, options: Options) -> tuple[Options, Control, str]:
+def prepare(flow: Flow, point: CellsPoint, options: Options) -> tuple[Options, Control, str]:
     """Options with "auto" resolved, the first step, and a note on what was chosen."""
     note = ""
     if options.method == "auto" and flow.problem.temperature:
@@ -26,7 +25,7 @@ def prepare(flow: Any, point: Any, options: Options) -> tuple[Options, Control, 
     return options, Control(0.0, point.state, h, watch=stability.start_vector(flow)), note
 
 
-def _choose_entropic(point: Any, options: Options) -> tuple[Options, str]:
+def _choose_entropic(point: CellsPoint, options: Options) -> tuple[Options, str]:
     steps = options.s_end * point.survey.fastest / muscl.CFL
     if steps <= MOST_SPLIT:
         return start.chosen(options, "muscl", f"s_end is about {steps:.0f} of its steps away")

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from mfpde.flows import start
-from mfpde.flows.flow import Array, Flow, Point
+from mfpde.flows.flow import Array, DescentPoint, Flow
 from mfpde.flows.schemes import SCHEMES, Scheme, scheme
 from mfpde.runs.options import Options
 from mfpde.runs.solution import Control
@@ -57,7 +57,7 @@ class ParticleFlow(StateFlow):
     """A problem with what the flow of particles leaves fixed: depth and weights."""
 
 
-class StatePoint(Point):
+class StatePoint(DescentPoint):
     """The flow at one state and s."""
 
     @cached_property

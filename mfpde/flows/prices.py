@@ -10,8 +10,7 @@ factorisations of N rows. A product with K costs one gradient.
 
 from __future__ import annotations
 
-from typing import Any
-
+from mfpde.flows.flow import Flow
 from mfpde.problem import Problem
 
 
@@ -20,24 +19,24 @@ def work(problem: Problem) -> float:
     return float(problem.size * (5 * problem.block.dim + 20))
 
 
-def kernel(flow: Any) -> float:
+def kernel(flow: Flow) -> float:
     """Gradients that a tangent kernel is worth."""
     return 5.0 + 1.1 * flow.rows**2 / work(flow.problem)
 
 
-def factorisation(flow: Any) -> float:
+def factorisation(flow: Flow) -> float:
     """Gradients that factorising a formed system is worth."""
     return 0.2 + 0.7 * _factors(flow, flow.rows)
 
 
-def mean_kernel(flow: Any) -> float:
+def mean_kernel(flow: Flow) -> float:
     """Gradients that the averaged kernel with its eigenvalues is worth."""
     problem = flow.problem
     blocks = problem.outputs * (2.0 + 2.2 * problem.size**2 / work(problem))
     return blocks + 0.2 + 21.0 * _factors(flow, problem.size)
 
 
-def _factors(flow: Any, rows: int) -> float:
+def _factors(flow: Flow, rows: int) -> float:
     """Multiplications of a factorisation over those of a gradient."""
     problem = flow.problem
     particles = max(flow.rho.state.size // problem.block.size, 1)

@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 from numpy.typing import NDArray
 
 from mfpde import losses
+from mfpde.flows.flow import Flow, Point
 
 Array = NDArray[np.float64]
 
 
-def start_vector(flow: Any, seed: int = 0) -> Array:
+def start_vector(flow: Flow, seed: int = 0) -> Array:
     """A reproducible unit vector in the space of outputs, (N, k)."""
     v = np.random.default_rng(seed).standard_normal((flow.problem.size, flow.problem.outputs))
     return v / np.linalg.norm(v)
 
 
-def largest_eigenvalue(flow: Any, point: Any, v: Array, iterations: int) -> tuple[float, Array]:
+def largest_eigenvalue(flow: Flow, point: Point, v: Array, iterations: int) -> tuple[float, Array]:
     """λ_max of D²r + HK/N, a lower bound that rises with the iterations, and the vector reached.
 
     One iteration costs one adjoint and one tangent pass, about two gradients; K is never formed.

@@ -8,12 +8,13 @@ from typing import Any
 import numpy as np
 
 from mfpde.flows import accuracy, stability, switching
+from mfpde.flows.flow import Flow, Point
 from mfpde.flows.schemes import SCHEMES, Scheme
 from mfpde.runs.options import Options
 from mfpde.runs.solution import Control
 
 
-def prepare(flow: Any, point: Any, options: Options) -> tuple[Options, Control, str]:
+def prepare(flow: Flow, point: Point, options: Options) -> tuple[Options, Control, str]:
     """Options with "auto" resolved, the first step, and a note on what was chosen."""
     watch, note = stability.start_vector(flow), ""
     if options.method == "auto":
@@ -34,7 +35,7 @@ def prepare(flow: Any, point: Any, options: Options) -> tuple[Options, Control, 
     return replace(options, step=h if fixed else None), control, note
 
 
-def default_step(flow: Any, point: Any, options: Options) -> tuple[float, Any]:
+def default_step(flow: Flow, point: Point, options: Options) -> tuple[float, Any]:
     """Half the stability limit at ρ_0, or what the stated accuracy allows there."""
     scheme = SCHEMES[options.method]
     value, watch = stability.largest_eigenvalue(flow, point, stability.start_vector(flow), 12)
@@ -45,7 +46,7 @@ def default_step(flow: Any, point: Any, options: Options) -> tuple[float, Any]:
 
 
 def choose(
-    flow: Any, point: Any, options: Options, explicit: str, not_stiff: float
+    flow: Flow, point: Point, options: Options, explicit: str, not_stiff: float
 ) -> tuple[Options, str]:
     """``explicit`` for runs of up to ``not_stiff`` of the fastest time scales, else "implicit"."""
     value, _ = stability.largest_eigenvalue(flow, point, stability.start_vector(flow), 8)
@@ -64,7 +65,7 @@ def chosen(options: Options, method: str, why: str) -> tuple[Options, str]:
     return replace(options, method=method), f"method='auto' chose {method!r}: {why}."
 
 
-def first_step(flow: Any, point: Any, options: Options, scheme: Scheme) -> float:
+def first_step(flow: Flow, point: Point, options: Options, scheme: Scheme) -> float:
     """A step that moves little beside the allowed error's root; all of the run without an error."""
     order = scheme.error_order
     longest = options.s_end if np.isfinite(options.s_end) else 1.0

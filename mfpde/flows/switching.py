@@ -17,10 +17,10 @@ proportion to E; no local estimate shows that.
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
 
 from mfpde.flows import control as steps
 from mfpde.flows import stability
+from mfpde.flows.flow import Flow, Point
 from mfpde.flows.schemes import SCHEMES, implicit
 from mfpde.runs.options import Options
 from mfpde.runs.solution import Control
@@ -42,14 +42,14 @@ CAUTION = 0.2
 TOLD = 6
 
 
-def scheme(flow: Any, options: Options, method: str) -> Scheme:
+def scheme(flow: Flow, options: Options, method: str) -> Scheme:
     """The scheme of a method at work."""
     found: Scheme = flow.scheme(replace(options, method=method))
     return replace(found, share=SHARES[method])
 
 
 def reconsidered(
-    flow: Any, point: Any, scheme: Scheme, control: Control, h: float, rtol: float
+    flow: Flow, point: Point, scheme: Scheme, control: Control, h: float, rtol: float
 ) -> Control:
     """The control after an accepted step of length h to ``point``, its method perhaps another."""
     rows = implicit.rows_for(rtol)
@@ -73,7 +73,7 @@ def _after_explicit(
     return changed(control, IMPLICIT, CAUTION * ratio * h)
 
 
-def _after_implicit(flow: Any, point: Any, control: Control, h: float, price: float) -> Control:
+def _after_implicit(flow: Flow, point: Point, control: Control, h: float, price: float) -> Control:
     rate, watch = stability.largest_eigenvalue(flow, point, control.watch, 1)
     control = replace(control, rate=rate, watch=watch)
     stable = steps.MARGIN * (SCHEMES[EXPLICIT].stability or float("inf"))

@@ -26,12 +26,11 @@ Source: Deuflhard 1985; Hairer, Wanner, Solving ODEs II, IV.9.
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
 from mfpde import losses
 from mfpde.flows import dual
+from mfpde.flows.flow import DescentPoint, Flow, Point
 from mfpde.runs.step import Array, Step
 
 
@@ -46,7 +45,7 @@ def rows_for(rtol: float) -> tuple[int, ...]:
     return (1, 2) if rtol >= 3e-3 else (1, 2, 3) if rtol >= 3e-4 else (2, 3, 4, 5)
 
 
-def price(flow: Any, point: Any, rows: tuple[int, ...]) -> float:
+def price(flow: Flow, point: Point, rows: tuple[int, ...]) -> float:
     """Gradients that one step of this table is worth."""
     found = dual.costs(flow, point, **work(rows))
     kind = dual.chosen(found, flow.solving.kind)
@@ -59,8 +58,8 @@ def reach(rows: tuple[int, ...]) -> float:
 
 
 def step(
-    flow: Any,
-    point: Any,
+    flow: Flow,
+    point: DescentPoint,
     h: float,
     *,
     rows: tuple[int, ...] = (2, 3),
@@ -90,7 +89,7 @@ def work(rows: tuple[int, ...]) -> dict[str, int]:
     return {"solves": sum(rows), "kernels": 1 + sum(j - 1 for j in rows)}
 
 
-def euler(flow: Any, point: Any, h: float, solver: dual.Solver) -> Array:
+def euler(flow: Flow, point: DescentPoint, h: float, solver: dual.Solver) -> Array:
     """The displacement δ of one linearly implicit Euler step of length h."""
     size, penalty = flow.problem.size, flow.penalty(point.s + h)
     c = 1.0 + h * penalty.quadratic

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
+from mfpde.flows.flow import DescentPoint, Flow
 from mfpde.flows.schemes.explicit import advance, descend
 from mfpde.runs.step import Array, Step
 
@@ -66,7 +65,7 @@ P = np.array(
 STABILITY = 3.5068
 
 
-def step(flow: Any, point: Any, h: float) -> Step:
+def step(flow: Flow, point: DescentPoint, h: float) -> Step:
     """Order 5 solution, error estimate of order 5 in h, interpolant of order 4.
 
     The last two stages stand at the same time: what their slopes differ by over what they differ

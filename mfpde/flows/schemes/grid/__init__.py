@@ -7,6 +7,7 @@ from functools import partial
 from typing import Any
 
 from mfpde import checks
+from mfpde.flows.flow import Cells, CellsPoint
 from mfpde.flows.schemes.grid import implicit, muscl, scharfetter_gummel, third_order, upwind
 from mfpde.runs.step import Scheme
 from mfpde.volumes.limiters import LIMITERS
@@ -17,7 +18,7 @@ __all__ = ["SCHEMES", "register", "scheme"]
 def _cfl(number: float) -> Any:
     """The longest step that empties no cell, with the share ``number`` of its outflow."""
 
-    def longest(flow: Any, point: Any) -> float:
+    def longest(flow: Cells, point: CellsPoint) -> float:
         fastest = point.survey.fastest
         return number / fastest if fastest else float("inf")
 

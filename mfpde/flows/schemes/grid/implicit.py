@@ -22,13 +22,14 @@ import numpy as np
 
 from mfpde import losses
 from mfpde.flows import dual
+from mfpde.flows.flow import Cells, CellsPoint
 from mfpde.flows.schemes.grid import muscl
 from mfpde.runs.step import Array, Step
 
 MOST_SUBSTEPS = 2000  # a step that needs more is far too long: it is refused unseen
 
 
-def step(flow: Any, point: Any, h: float, *, rtol: float = 0.0, atol: float = 0.0) -> Step:
+def step(flow: Cells, point: CellsPoint, h: float, *, rtol: float = 0.0, atol: float = 0.0) -> Step:
     """One step of order 2."""
     allowed = atol + rtol * flow.size(point)
     solver = dual.Chosen(flow, point, allowed, solves=3, kernels=2)
@@ -45,7 +46,7 @@ def step(flow: Any, point: Any, h: float, *, rtol: float = 0.0, atol: float = 0.
     return Step(end, error, solving=solver.seen)
 
 
-def predicted(flow: Any, point: Any, h: float, solver: dual.Solver) -> Array:
+def predicted(flow: Cells, point: CellsPoint, h: float, solver: dual.Solver) -> Array:
     """φ without ϱ, by coefficient (K, C): the first variation of the residual at the end."""
     problem = flow.problem
     right = point.slope
@@ -56,7 +57,7 @@ def predicted(flow: Any, point: Any, h: float, solver: dual.Solver) -> Array:
     return out
 
 
-def drifted(flow: Any, point: Any, g: Array, h: float) -> Any:
+def drifted(flow: Cells, point: CellsPoint, g: Array, h: float) -> Any:
     """The point after h of transport down a frozen potential; None where that is too far."""
     v = flow.potential(g, flow.penalty(point.s + h))
     count = flow.substeps(v, h)

@@ -10,6 +10,7 @@ from __future__ import annotations
 from functools import partial
 from typing import Any
 
+from mfpde.flows.flow import Cells, CellsPoint
 from mfpde.flows.schemes.grid import strang
 from mfpde.runs.step import Array, Step
 
@@ -17,19 +18,19 @@ CFL = 0.45
 SHARES = (1.0, 0.5)  # of the two stages in Shu and Osher's form
 
 
-def step(flow: Any, point: Any, h: float, *, limiter: str = "van_leer") -> Step:
+def step(flow: Cells, point: CellsPoint, h: float, *, limiter: str = "van_leer") -> Step:
     """m₁ = m + h L(m), m⁺ = m + ½(m₁ − m + h L(m₁))."""
     return strang.step(flow, point, h, partial(transport, limiter=limiter))
 
 
-def transport(flow: Any, point: Any, h: float, *, limiter: str) -> Step:
+def transport(flow: Cells, point: CellsPoint, h: float, *, limiter: str) -> Step:
     here = point
     for share in SHARES:
         here = flow.moved(limiter, point, here, h, share, h)
     return Step(here)
 
 
-def frozen(flow: Any, v: Any, masses: Array, h: float) -> Array:
+def frozen(flow: Cells, v: Any, masses: Array, h: float) -> Array:
     """Masses after one step down a potential that stays as it is."""
     here = masses
     for share in SHARES:

@@ -8,14 +8,13 @@ Source: Scharfetter, Gummel 1969.
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
+from mfpde.flows.flow import Cells, CellsPoint
 from mfpde.runs.step import Step
 
 
-def step(flow: Any, point: Any, h: float) -> Step:
+def step(flow: Cells, point: CellsPoint, h: float) -> Step:
     """Two steps of h/2, with the Hellinger distance to one step of h as the error."""
     once = flow.relaxed(point, h)
     middle = flow.at(flow.relaxed(point, 0.5 * h), point.s + 0.5 * h)

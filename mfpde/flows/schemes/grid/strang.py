@@ -11,12 +11,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from mfpde.flows.flow import Cells, CellsPoint
 from mfpde.runs.step import Step
 
 Transported = Callable[[Any, Any, float], Step]
 
 
-def step(flow: Any, point: Any, h: float, transport: Transported) -> Step:
+def step(flow: Cells, point: CellsPoint, h: float, transport: Transported) -> Step:
     """One step of transport with the heat flow, if there is entropy, around it."""
     if not flow.problem.temperature:
         return transport(flow, point, h)

@@ -12,20 +12,20 @@ form.
 from __future__ import annotations
 
 from functools import partial
-from typing import Any
 
+from mfpde.flows.flow import Cells, CellsPoint
 from mfpde.flows.schemes.grid import strang
 from mfpde.runs.step import Step
 
 CFL = 0.45
 
 
-def step(flow: Any, point: Any, h: float, *, limiter: str) -> Step:
+def step(flow: Cells, point: CellsPoint, h: float, *, limiter: str) -> Step:
     """m₁ = m + hL(m), m₂ = m + ¼(m₁ − m + hL(m₁)), m⁺ = m + ⅔(m₂ − m + hL(m₂))."""
     return strang.step(flow, point, h, partial(transport, limiter=limiter))
 
 
-def transport(flow: Any, point: Any, h: float, *, limiter: str) -> Step:
+def transport(flow: Cells, point: CellsPoint, h: float, *, limiter: str) -> Step:
     first = flow.moved(limiter, point, point, h, 1.0, h)
     second = flow.moved(limiter, point, first, h, 0.25, 0.5 * h)
     return Step(flow.moved(limiter, point, second, h, 2.0 / 3.0, h))
