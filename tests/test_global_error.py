@@ -84,7 +84,7 @@ def test_a_companion_that_fails_leaves_no_bound():
     ("how", "match"),
     [
         ({"method": "gd"}, "error control"),
-        ({"rtol": 0.3}, "rtol <= 0.1"),
+        ({"rtol": 0.01}, "rtol <= 0.001"),
         ({"reaction": 1.0}, "reaction"),
     ],
 )

@@ -4,6 +4,10 @@ A tolerance bounds the error of each step, and nothing bounds what the flow make
 it magnifies some. A second run from ρ_0 at ``RATIO`` rtol makes errors that the flow magnifies
 alike and is about ``RATIO`` times as wrong, so that 1/9 of the difference would be the error of the
 run were errors in proportion to the tolerance; the run is said to err by 1/``PRUDENT`` of it.
+
+On eight random problems (four activations, s = 5 to 200, references at rtol 1e-10) the estimate was
+1.3 to 10 times the true error of E and 1.3 to 18 times that of θ at rtol 1e-3 and 1e-4. At 1e-2 it
+fell short in four of eight, by up to 16 times: runs so loose are refused.
 """
 
 from __future__ import annotations
@@ -22,6 +26,7 @@ from mfpde.runs.options import Options
 from mfpde.runs.solution import Errors, Solution
 
 RATIO, PRUDENT = 10.0, 6.0
+LOOSEST = 1e-3
 
 
 def check(flow: Flow, options: Options) -> None:
@@ -33,8 +38,8 @@ def check(flow: Flow, options: Options) -> None:
             f"global_error needs a method with error control ('auto', 'rk45', 'implicit'); "
             f"method={options.method!r} estimates the error of its fixed steps by itself, sol.error"
         )
-    if options.rtol * RATIO > 1.0:
-        raise ValueError(f"global_error needs rtol <= {1 / RATIO:g}; given {options.rtol!r}")
+    if options.rtol > LOOSEST:
+        raise ValueError(f"global_error needs rtol <= {LOOSEST:g}; given {options.rtol!r}")
 
 
 def errors(solution: Solution, comm: Any = None) -> Errors:

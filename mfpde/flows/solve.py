@@ -89,7 +89,7 @@ def solve(
     bounds where the flow magnifies errors: a companion from ρ_0 at ten times the tolerance follows
     a successful run, for about half as much work again, and ``sol.errors`` holds times (the saved
     ones and the last), relative errors of E and errors of θ in the COT norm; ``sol.error`` is that
-    of the last E. For particles and blocks, by methods with error control, rtol <= .1.
+    of the last E. For particles and blocks, by methods with error control, rtol <= 1e-3.
 
     ``reaction`` = β > 0 adds birth–death within each depth, −β ρ_t (V − ∫V dρ_t), to the transport
     (the Wasserstein–Fisher–Rao flow, see ``mfpde.flows.birth_death``): the weights move as well,
