@@ -3,7 +3,7 @@
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from mfpde import data, entropic, laws, paths
+from mfpde import activations, blocks, data, entropic, laws, losses, paths
 from mfpde.blocks import (
     SHL,
     Attention,
@@ -20,6 +20,8 @@ from mfpde.evaluate import first_variation, gradient, loss, predict, scores, tra
 from mfpde.flows.solve import resume, solve
 from mfpde.limits import Limit, limit
 from mfpde.measures import (
+    Axis,
+    Grid,
     GridMeasure,
     JointGrid,
     JointMeasure,
@@ -45,9 +47,11 @@ __version__ = "0.1.0"
 __all__ = [
     "SHL",
     "Attention",
+    "Axis",
     "Block",
     "Depth",
     "FiniteSize",
+    "Grid",
     "GridMeasure",
     "JointGrid",
     "JointMeasure",
@@ -64,6 +68,8 @@ __all__ = [
     "SolveError",
     "Status",
     "TokenMLP",
+    "activations",
+    "blocks",
     "check_block",
     "conditional_transport",
     "cot_distance",
@@ -77,6 +83,7 @@ __all__ = [
     "laws",
     "limit",
     "loss",
+    "losses",
     "paths",
     "plots",
     "predict",

@@ -5,9 +5,9 @@ import pytest
 from problems import Cubic
 
 import mfpde
+from mfpde import Axis, Grid
 from mfpde.blocks import BLOCKS, computes, register, spec_of
 from mfpde.blocks.inheritance import derived
-from mfpde.measures import Axis, Grid
 from mfpde.passes.cell_sums import CellSums, on_grid
 
 METHODS = ("euler", "heun", "rk4", "midpoint")

@@ -7,9 +7,8 @@ import pytest
 from problems import Cubic
 
 import mfpde
-from mfpde import entropic
+from mfpde import Axis, Grid, entropic
 from mfpde.entropic.free_energy import FreeEnergy
-from mfpde.measures import Axis, Grid
 
 DEPTH = mfpde.Depth(4, "rk4")
 BOX = [[-2.5, 2.5]] * 3

@@ -6,8 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import mfpde
-from mfpde import laws
-from mfpde.measures import Axis, Grid
+from mfpde import Axis, Grid, laws
 from mfpde.measures.deposit import law_masses
 
 DEPTH = mfpde.Depth(2, "heun")
@@ -207,7 +206,7 @@ def test_state_round_trip_through_spec():
         ({"spacing": "log"}, "spacing must be one of 'uniform', 'sinh'"),
         ({"cells": None}, "either cells"),
         ({"cells": None, "axes": [Axis.uniform(-6, 6, 9)] * 2}, "axes must be 1, one for each"),
-        ({"cells": None, "axes": [np.linspace(0, 1, 5)]}, "must be mfpde.measures.Axis"),
+        ({"cells": None, "axes": [np.linspace(0, 1, 5)]}, "must be mfpde.Axis"),
     ],
 )
 def test_bad_grids_are_named(what, message):

@@ -5,9 +5,8 @@ import pytest
 from problems import Cubic
 
 import mfpde
-from mfpde import laws
+from mfpde import Axis, Grid, laws
 from mfpde.activations import ACTIVATIONS
-from mfpde.measures import Axis, Grid
 from mfpde.passes import operator_of, propagate
 from mfpde.passes.cell_sums import CellSums, SeparableSums, on_grid
 

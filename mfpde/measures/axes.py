@@ -117,7 +117,7 @@ class Grid:
         object.__setattr__(self, "axes", tuple(self.axes))
         wrong = [type(axis).__name__ for axis in self.axes if not isinstance(axis, Axis)]
         if wrong:
-            raise TypeError(f"axes (grid) must be mfpde.measures.Axis objects; given {wrong}")
+            raise TypeError(f"axes (grid) must be mfpde.Axis objects; given {wrong}")
         if not 1 <= len(self.axes) <= LARGEST_DIM:
             raise ValueError(
                 f"a grid has 1 to {LARGEST_DIM} axes, since cells multiply; given "

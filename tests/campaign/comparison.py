@@ -17,8 +17,7 @@ from problems import Cubic
 from scipy import special
 
 import mfpde
-from mfpde import theory
-from mfpde.measures import Axis, Grid
+from mfpde import Axis, Grid, theory
 
 STEP = 1e-30
 TOLERANCE = 1e-9  # of the largest entry

@@ -9,7 +9,7 @@ import numpy as np
 from oracle import Network
 
 import mfpde
-from mfpde.measures import Axis, Grid
+from mfpde import Axis, Grid
 
 DECAY, QUARTIC = 0.1, 0.03
 BETA = 0.7
