@@ -253,7 +253,9 @@ def test_records_observables_and_saved_states():
     np.testing.assert_allclose(run.observed["moved"][:, -1], np.sqrt(change.mean((1, 2))))
     np.testing.assert_allclose(run.observed["by_layer"][:, -1], np.sqrt(change.mean(2)))
     np.testing.assert_array_equal(run.observed["moved"][:, 0], 0.0)
-    np.testing.assert_array_equal(run.at(0.4, 1).theta, run.saved[1, 1])
+    np.testing.assert_array_equal(run.at(0.5, 1).theta, run.saved[1, 1])
+    with pytest.raises(ValueError, match="s must be a time at which parameters were saved"):
+        run.at(0.4, 1)
     assert seen[0].measures()[0].depth == mfpde.Depth(5, "euler")
 
 
