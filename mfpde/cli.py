@@ -130,7 +130,8 @@ def _check(options: argparse.Namespace) -> int:
 def _new(options: argparse.Namespace) -> int:
     from mfpde.cases.reference import first
 
-    case, points = (Path(f"{options.name}.{ending}") for ending in ("toml", "csv"))
+    name = options.name.removesuffix(".toml")
+    case, points = (Path(f"{name}.{ending}") for ending in ("toml", "csv"))
     for path in (case, points):
         if path.exists():
             raise ValueError(f"{path} exists already")

@@ -118,7 +118,7 @@ def test_the_reference_page_is_up_to_date():
 def test_a_new_case_file_runs(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     assert cli.main(["new", "mine"]) == 0
-    assert cli.main(["new", "mine"]) == 2
+    assert cli.main(["new", "mine.toml"]) == 2  # the same name, and it exists
     assert cli.main(["solve", "mine.toml", "--set", "solve.s_end=0.1"]) == 0
     lines = (tmp_path / "mine.toml").read_text().splitlines()
     assert any(line.startswith("# activation") for line in lines)
