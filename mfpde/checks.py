@@ -255,7 +255,7 @@ def memory(name: str, needed: float, remedy: str) -> None:
 
     ``name`` says which argument asks for how much, ``remedy`` what to do instead.
     """
-    limit = _memory_limit()
+    limit = memory_limit()
     if needed > limit:
         raise ValueError(
             f"{name} would take {_size(needed)} of memory; this machine has {_size(limit)}: "
@@ -269,13 +269,13 @@ def memory_for(name: str, given: float | None) -> float:
     Raises ValueError where ``given`` is more than there is.
     """
     if given is None:
-        return 0.5 * _memory_limit()
+        return 0.5 * memory_limit()
     memory(f"{name} = {given:g}", given, "give less")
     return given
 
 
 @functools.cache
-def _memory_limit() -> float:
+def memory_limit() -> float:
     """Bytes of this machine, or of the control group that the process lives in."""
     try:
         whole = float(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))

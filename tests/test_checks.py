@@ -70,7 +70,7 @@ def laws_of(**how):
 
 
 def test_memory_names_bytes_limit_and_remedy(monkeypatch):
-    monkeypatch.setattr(checks, "_memory_limit", lambda: 16e9)
+    monkeypatch.setattr(checks, "memory_limit", lambda: 16e9)
     words = r"count = 10000000000 at 3 depths would take 3\.6 TB of memory; this machine has 16 GB"
     with pytest.raises(ValueError, match=words):
         mfpde.ParticleMeasure.from_law(

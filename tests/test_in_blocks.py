@@ -105,7 +105,7 @@ def test_what_cannot_fit_is_refused_with_its_bytes(monkeypatch):
     with pytest.raises(ValueError, match=r"memory must be"):
         problem(memory=-1.0)
     blocks = carry(problem(memory=300.0), rho)
-    monkeypatch.setattr(checks, "_memory_limit", lambda: 1000.0)
+    monkeypatch.setattr(checks, "memory_limit", lambda: 1000.0)
     with pytest.raises(ValueError, match=r"memory = 2000 would take 2 kB of memory; this machine"):
         mfpde.loss(problem(memory=2000.0), rho)
     with pytest.raises(ValueError, match=r"states of 11 data would take 1\.23 kB"):

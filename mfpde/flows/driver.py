@@ -90,8 +90,7 @@ class Driver:
             status = Status.INACCURATE
         self.solution.close(status, self.flow.clock.report())
         if not self._write(whole=True):
-            self.solution.note = f"{self.solution.note} {self.checkpoint.error}.".strip()
-            self.solution.status = Status.NOT_WRITTEN
+            self.solution.not_written(self.checkpoint.error)
 
     def _check_start(self) -> None:
         if not _finite(self.point):

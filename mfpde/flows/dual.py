@@ -30,14 +30,13 @@ A way that has cost as much within a step as the next one would is given up for 
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mfpde import losses
+from mfpde import checks, losses
 from mfpde.flows import prices
 from mfpde.flows.flow import Flow, Point
 from mfpde.flows.preconditioners import Averaged, Nystrom, Preconditioner
@@ -88,14 +87,7 @@ def chosen(found: dict[str, float], kind: str) -> str:
 
 def fits(rows: int) -> bool:
     """Whether a system of this size may be formed."""
-    return rows <= DENSE_ROWS and COPIES * 8 * rows**2 <= _memory() / 2
-
-
-def _memory() -> float:
-    try:
-        return float(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
-    except (AttributeError, OSError, ValueError):
-        return np.inf  # not known on this system
+    return rows <= DENSE_ROWS and COPIES * 8 * rows**2 <= checks.memory_limit() / 2
 
 
 class Chosen:

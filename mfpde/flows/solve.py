@@ -207,7 +207,8 @@ def _run(
         ).run()
     if solution.options.global_error and solution.success:
         solution.errors = companion.errors(solution, comm)
-        checkpoint.write(solution.record_of_all, whole=True)
+        if not checkpoint.write(solution.record_of_all, whole=True):
+            solution.not_written(checkpoint.error)
     if solution.status.raises and raise_on_failure:
         raise SolveError(solution, solution.message)
     return solution

@@ -61,15 +61,8 @@ class Options:
             raise ValueError(
                 f"step must be None with method={method!r}, which chooses its own{_fixed(schemes)}"
             )
-        if (
-            step is not None
-            and np.isfinite(end)
-            and end / MOST_STEPS > checks.positive("step", step)
-        ):
-            raise ValueError(
-                f"s_end = {end:g} is more than {MOST_STEPS} steps of step = {step:g} away: take "
-                "longer steps or an earlier end"
-            )
+        if step is not None and np.isfinite(end):
+            _check_work(end, checks.positive("step", step))
         return cls(
             s_end=end,
             method=method,

@@ -30,6 +30,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
+from mfpde import checks
 from mfpde.runs import sealed
 from mfpde.runs.atomic import PathLike, replacing
 
@@ -319,7 +320,7 @@ def _extend(record: Record, new: Record) -> None:
 def _arrays(image: h5py.File, room: int) -> dict[str, Array]:
     """Every array of an image by its path, after a look at what it claims to be."""
     found = list(_datasets(image, ""))
-    if (claimed := sum(item.nbytes for _, item in found)) > memory():
+    if (claimed := sum(item.nbytes for _, item in found)) > checks.memory_limit():
         raise ValueError(f"it claims {claimed} bytes, more than this machine's memory")
     for where, item in found:
         _check_dataset(item, where, room)
@@ -350,11 +351,3 @@ def _check_dataset(item: h5py.Dataset, where: str, room: int) -> None:
     densest = DENSEST if item.chunks else 1
     if stored > room or item.nbytes > max(densest * stored, 64):
         raise ValueError(f"{where} claims {item.nbytes} bytes, of which the file holds {stored}")
-
-
-def memory() -> int:
-    """Bytes of memory of this machine (a terabyte where it does not say)."""
-    try:
-        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    except (AttributeError, ValueError, OSError):
-        return 1 << 40

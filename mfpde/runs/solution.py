@@ -163,6 +163,10 @@ class Solution:
     def close(self, status: Status, stats: dict[str, Any]) -> None:
         self.status, self.stats = status, stats
 
+    def not_written(self, error: OSError | None) -> None:
+        """End as a run whose file the system refused."""
+        self.status, self.note = Status.NOT_WRITTEN, f"{self.note} {error}.".strip()
+
     # -- read by users ------------------------------------------------------------------------
 
     @property
