@@ -100,3 +100,10 @@ class Depth:
         """Node index read by stage i of step l, shape (steps, stages)."""
         starts = np.arange(self.steps)[:, None] * self.tableau.stride
         return starts + np.array(self.tableau.offset)[None, :]
+
+    @property
+    def compiled(
+        self,
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64], float, NDArray[np.int64]]:
+        """The tableau's a and b, the step and the nodes of its stages: what kernels read."""
+        return self.tableau.a, self.tableau.b, self.step, self.stage_nodes

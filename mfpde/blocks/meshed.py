@@ -167,7 +167,7 @@ class Meshed(Block):
             return np.full((*depth.stage_nodes.shape, *start.shape), np.nan), nothing, None
         pairs = zip(theta, weights, strict=True)
         mu = np.stack([self._deposit(window, places, a) for places, a in pairs])
-        setting = (*self._setting(window), *_tableau(depth))
+        setting = (*self._setting(window), *depth.compiled)
         stages, path = grid_sums.forward(*setting, mu, *_floats(start))
         return stages, path, (window, mu)
 
@@ -179,7 +179,7 @@ class Meshed(Block):
             return np.full_like(stages, np.nan), nothing, np.full_like(theta, np.nan)
         window, mu = kept
         weighted = mu[:, :, None, :] * window.points
-        setting = (*self._setting(window), *_tableau(depth))
+        setting = (*self._setting(window), *depth.compiled)
         cotangents, path, g = grid_sums.adjoint(*setting, mu, weighted, stages, *_floats(terminal))
         out = np.empty(theta.shape, theta.dtype)
         for k, places in enumerate(theta):
@@ -294,7 +294,3 @@ class Meshed(Block):
 
 def _floats(*arrays: Array) -> tuple[Array, ...]:
     return tuple(np.ascontiguousarray(array, np.float64) for array in arrays)
-
-
-def _tableau(depth: Depth) -> tuple[Array, Array, float, NDArray[np.int64]]:
-    return depth.tableau.a, depth.tableau.b, depth.step, depth.stage_nodes

@@ -213,7 +213,7 @@ class SeparableSums(GridSums):
         if theta.shape[1] > 1:
             return None
         mu = self._by_axis(theta * weights[:, :, None])
-        stages, path = grid_sums.forward(*self._setting, *_tableau(depth), mu, start)
+        stages, path = grid_sums.forward(*self._setting, *depth.compiled, mu, start)
         return stages, path, None
 
     def adjoint_pass(
@@ -224,7 +224,7 @@ class SeparableSums(GridSums):
         mu = self._by_axis(theta * weights[:, :, None])
         weighted = mu[:, :, None, :] * self._w
         cotangents, path, g = grid_sums.adjoint(
-            *self._setting, *_tableau(depth), mu, weighted, stages, np.ascontiguousarray(terminal)
+            *self._setting, *depth.compiled, mu, weighted, stages, np.ascontiguousarray(terminal)
         )
         return cotangents, path, g.reshape(theta.shape) * weights[:, :, None]
 
@@ -260,7 +260,3 @@ class SeparableSums(GridSums):
 def _centres(axes: tuple[Axis, ...]) -> Array:
     """The tensor product of some axes as columns, (number of axes, number of cells)."""
     return np.stack([x.ravel() for x in np.meshgrid(*(a.centres for a in axes), indexing="ij")])
-
-
-def _tableau(depth: Depth) -> tuple[Array, Array, float, NDArray[np.int64]]:
-    return depth.tableau.a, depth.tableau.b, depth.step, depth.stage_nodes
