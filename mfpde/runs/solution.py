@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from mfpde import checks, plots
+from mfpde import checks, plots, tables
 from mfpde.measures import MEASURES, Measure
 from mfpde.problem import Problem
 from mfpde.runs import run_file, stored_problem
@@ -367,6 +367,18 @@ class Solution:
         """Loss, gradient norm, what was observed over training time, as a matplotlib figure."""
         return plots.training(self)
 
+    def animate(
+        self,
+        path: PathLike,
+        coordinates: tuple[int, int] = (0, 1),
+        *,
+        t: float = 0.5,
+        frames: int = plots.FRAMES,
+        fps: int = plots.RATE,
+    ) -> Path:
+        """Write the run as a moving picture (.gif, .webp, .png, .mp4); see ``plots.animate``."""
+        return plots.animate(self, path, coordinates, t=t, frames=frames, fps=fps)
+
     def to_xarray(self) -> Any:
         """Series and saved states as an ``xarray.Dataset`` (needs the extra ``xarray``).
 
@@ -383,6 +395,19 @@ class Solution:
         variables, axes = self._rho.labelled(np.array(self.states), names)
         coordinates = {"s": self.s, "saved_s": self.saved_s, **axes}
         return xarray.Dataset({**series, **variables}, coordinates, {"status": self.status.name})
+
+    def _repr_html_(self) -> str:
+        """A small table and the loss as a sparkline, for notebooks."""
+        if not self._series["s"]:
+            return tables.card("Solution", {"status": "not started"})
+        rows = {
+            "status": f"{self.status.name}: {self.status.text}",
+            "s": self.s[-1],
+            "loss": self.loss[-1],
+            "|grad E|²": self.gradient_norm2[-1],
+            "steps": f"{self.control.steps} of {self.options.method}",
+        }
+        return tables.card("Solution", rows, tables.sparkline(self.loss, label="loss over steps"))
 
     def __repr__(self) -> str:
         if not self._series["s"]:
