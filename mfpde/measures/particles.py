@@ -163,7 +163,7 @@ class ParticleMeasure:
     ) -> tuple[dict[str, Any], dict[str, Any]]:
         """Positions at the saved times and weights, for ``Solution.to_xarray``."""
         names = ("saved_s", "t", "particle", "coordinate")
-        theta, moving = _split(states, self.dim)
+        theta, moving = _split(states, len(coordinates))
         weights = (names[1:3], self.weights) if moving is None else (names[:3], moving)
         variables = {"theta": (names, theta), "weights": weights}
         return variables, {"t": self.depth.nodes, "coordinate": list(coordinates)}
