@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from mfpde.flows.particle_flow import ParticleFlow
 from mfpde.flows.schemes.explicit import heun
-from mfpde.limits.run import Run, Series, loss_of, penalty_of, summed
+from mfpde.limits.run import Run, Series, loss_of, penalty_of
 from mfpde.limits.watch import Watch
 from mfpde.measures.particles import ParticleMeasure
 from mfpde.problem import Problem
@@ -53,16 +53,26 @@ def run(
             between(float(begin))
             found.append(_read(problem, rho0, point, watch))
             point = heun(flow, point, float(end - begin)).point
+            if not np.isfinite(point.outputs).all():
+                return _run(problem, _nothing(found[0], s), rho0, grid)
         found.append(_read(problem, rho0, point, watch))
-    sound = np.isfinite(point.state).all() and np.isfinite(found[-1].outputs).all()
-    series = _at(grid, found, s) if sound else summed([(np.nan, found[0])] * 2)
-    return Run(
-        **vars(series),
-        loss=loss_of(problem, series.outputs, series.penalty),
-        final=_measure(rho0, point.state) if sound else rho0,
-        grid=grid,
-        gradients=2 * (len(grid) - 1),
-        quick=True,
+    return _run(problem, _at(grid, found, s), _measure(rho0, point.state), grid)
+
+
+def _run(problem: Problem, series: Series, final: ParticleMeasure, grid: Array) -> Run:
+    loss = loss_of(problem, series.outputs, series.penalty)
+    gradients = 2 * (len(grid) - 1)
+    return Run(**vars(series), loss=loss, final=final, grid=grid, gradients=gradients, quick=True)
+
+
+def _nothing(like: Series, s: Array) -> Series:
+    """NaN at all times."""
+
+    def nan(values: Array) -> Array:
+        return np.full((s.size, *values.shape), np.nan)
+
+    return Series(
+        nan(like.outputs), nan(like.penalty), {n: nan(v) for n, v in like.watched.items()}
     )
 
 

@@ -106,15 +106,14 @@ def about(
 ) -> dict[str, Any]:
     """What tells one search from another; rtol and budgets may differ."""
     values, arrays = stored_problem.write(problem)
-    arrays |= {f"{name}/{part}": getattr(data, part) for name, data in watch.data.items()
-               for part in ("x", "y")}  # fmt: skip
+    seen = {name: _digest(data.x, data.y) for name, data in watch.data.items()}
     return {
         "problem": [values, {name: _digest(array) for name, array in arrays.items()}],
         "law": _digest(*(_sample(at_depth(law, float(t))) for t in LOOKS)),
         "s_end, times or loss_below": _digest(s),
         "method": method,
         "seed": seed,
-        "observe": watch.names(),
+        "observe": [watch.names(), seen],
         "versions": stored_problem.versions(),
     }
 

@@ -29,13 +29,13 @@ from mfpde.runs.status import Status
 
 Array = NDArray[np.float64]
 
-# Fresh points at every depth: errors fall like the number of points to this power, about.
-SLOPE, BOLDEST = 0.6, 2
+# Errors fall like the number of points to this power, about. The next sizes have at most so many
+# times more points, and promise this part of the tolerance.
+SLOPE, BOLDEST, SAFE = 0.55, 16, 0.9
 # Sets of fewer points than this are for a first look: bias and spread are not yet regular.
 FEW = 256
-# Scrambles are added up to this many: four times as many make a bar 2.6 times shorter, half of it
-# by a surer spread; sets that grow have to do the rest.
-MOST_SCRAMBLES, BY_SCRAMBLES = 32, 2.6
+# Scrambles up to this many: their spread is sure enough then, and only wider sets have less bias.
+MOST_SCRAMBLES = 32
 # Two-sided confidence of the bars. A root mean square over data is no surer than one number: a
 # wrong mean of the law moves all outputs together. Sizes grow until the bar is small enough, which
 # favours bars that are small by luck.
@@ -136,19 +136,29 @@ def settle_width(study: Study, depth_steps: int, rtol: float, share: float) -> I
 
 
 def grown(sizes: Scrambles, excess: float) -> list[Scrambles]:
-    """The next sizes for an error that is ``excess`` times too large; then more modest ones."""
-    fold = np.ceil(np.log(excess / BY_SCRAMBLES) / SLOPE / np.log(COARSER))
-    steps = range(int(np.clip(fold, 1, BOLDEST)), 0, -1)
-    wider = [
-        replace(sizes, count=sizes.count * COARSER**step, scrambles=TRIAL.scrambles)
-        for step in steps
+    """The next sizes for an error that is ``excess`` times too large, then ever cheaper ones.
+
+    The cheapest that should do, by the law of errors in ``_length``; or the one of the shortest
+    bar, if none should, that is not too bold.
+    """
+    now = _length(sizes)
+    options = [
+        replace(sizes, count=max(fold * sizes.count, FEW), scrambles=scrambles)
+        for fold in (1, 2, 4, 8, 16)
+        for scrambles in (8, 16, MOST_SCRAMBLES)
     ]
-    most = MOST_SCRAMBLES // sizes.scrambles
-    if sizes.count < FEW or most < 2:
-        return wider
-    folds = [2, most] if excess**2 <= 2.0 else [most, 2]
-    more = [replace(sizes, scrambles=fold * sizes.scrambles) for fold in dict.fromkeys(folds)]
-    return more + wider if excess <= BY_SCRAMBLES else wider + more
+    larger = {one for one in options if sizes.total < one.total <= BOLDEST * sizes.total}
+    better = sorted((one for one in larger if _length(one) < now), key=lambda one: one.total)
+    enough = [one for one in better if _length(one) * excess <= SAFE * now]
+    best = enough[0] if enough else min(better, key=_length, default=None)
+    if best is None:
+        return []
+    return [best, *(one for one in reversed(better) if one.total < best.total)]
+
+
+def _length(sizes: Scrambles) -> float:
+    """How long a bar is, up to a factor: points by ``SLOPE``, scrambles by Student's."""
+    return quantile(sizes.scrambles) / (np.sqrt(sizes.scrambles) * sizes.count**SLOPE)
 
 
 def quickest(study: Study, depth_steps: int, rtol: float) -> int:

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mfpde.evaluate import mark_of, predict
-from mfpde.limits.run import Series
+from mfpde.limits.run import Series, rms
 from mfpde.problem import Problem
 from mfpde.runs.observers import Observe, Observers
 
@@ -58,12 +58,14 @@ class Watch:
     def doubts(self, series: Series, errors: dict[str, Array]) -> Told:
         """The share of data whose class outputs with these errors (n, N, k) may change, (n,).
 
-        Accuracies of two runs may agree although outputs near a border do not settle them.
+        Accuracies of two runs may agree although outputs near a border do not settle them. No
+        output is taken to be surer than all of them in the root mean square.
         """
         found = {}
         for name, data in self.data.items():
             sign = np.where(data.y > 0.0, 1.0, -1.0)
             z, e = series.watched[name], errors[name]
+            e = np.maximum(e, rms(e)[:, None, None])
             ends = [
                 [mark_of(data, each) for each in z + side * e * sign] for side in (-1.0, 0.0, 1.0)
             ]
