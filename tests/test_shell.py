@@ -131,8 +131,8 @@ def test_results_of_two_verbs_stand_side_by_side(folder):
 def test_a_limit_that_misses_its_goal_says_so(folder, capsys):
     assert cli.main(["limit", "case.toml", "--set", "limit.loss_below=1e-3"]) == 1
     assert "loss_below = 0.001 was missed: the loss is 0." in capsys.readouterr().out
-    assert cli.main(["limit", "case.toml", "--set", "limit.rtol=1e-9", "--out", "b.h5",
-                     "--set", "limit.max_work=200000"]) == 1  # fmt: skip
+    assert cli.main(["limit", "case.toml", "--set", "limit.rtol=1e-10", "--out", "b.h5",
+                     "--set", "limit.max_work=20000"]) == 1  # fmt: skip
     assert "BUDGET_SPENT" in capsys.readouterr().out
     assert not mfpde.Limit.load("b.h5").success
 
