@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from itertools import product
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -139,6 +140,18 @@ class _Point:
         return self.gauss(n)
 
 
+class Piece(NamedTuple):
+    """A part of a law, for tensor rules: the image of independent coordinates z under a map.
+
+    ``place`` takes z (m, r), of the laws ``marginals`` (r of them), to points (a, m, p), whose
+    a sheets have the masses ``shares`` (a,); shares of all pieces of a law sum to 1.
+    """
+
+    shares: Array
+    marginals: tuple[Marginal, ...]
+    place: Callable[[Array], Array]
+
+
 class Law:
     """A probability on R^p whose coordinates are independent; ``marginals`` holds the p laws."""
 
@@ -177,11 +190,16 @@ class Law:
         columns = [m.ppf(v[:, i]) for i, m in enumerate(self.marginals)]
         return np.stack(columns, axis=1)
 
+    @property
+    def pieces(self) -> tuple[Piece, ...]:
+        """The law as a sum of images of independent coordinates; here it is itself the one."""
+        return (Piece(np.ones(1), self.marginals, lambda z: z[None]),)
+
 
 class Coupled(Law):
     """A law whose coordinates hang together: the image of (0, 1)^p under a map of all of v.
 
-    It serves every rule of points, "iid" and "sobol". Tensor rules, grids and ``mfpde.limit`` build
+    It serves every rule of points, "iid" and "sobol". Tensor rules by one count, and grids, build
     on independent coordinates and refuse it, since ``marginals`` does.
     """
 
@@ -222,13 +240,28 @@ class _Correlated(Coupled):
     def quantiles(self, v: Array) -> Array:
         from scipy import special
 
+        # The symmetric root, which is continuous in the covariance where its axes are not.
+        axes, lengths = self._axes()
+        return self._mean + special.ndtri(v) @ ((axes * lengths) @ axes.T)
+
+    def _axes(self) -> tuple[Array, Array]:
+        """Principal axes, columns (p, p), and standard deviations along them (p,)."""
         values, vectors = np.linalg.eigh(self._covariance)
-        return self._mean + (special.ndtri(v) * np.sqrt(np.maximum(values, 0.0))) @ vectors.T
+        return vectors, np.sqrt(np.maximum(values, 0.0))
+
+    @property
+    def pieces(self) -> tuple[Piece, ...]:
+        """One, in standard Gaussian coordinates along the axes that have any width."""
+        axes, lengths = self._axes()
+        keep = lengths > 1e-7 * lengths.max()
+        wide = axes[:, keep] * lengths[keep]
+        z: tuple[Marginal, ...] = (_Normal(0.0, 1.0),) * wide.shape[1]
+        return (Piece(np.ones(1), z, lambda v: (self._mean + v @ wide.T)[None]),)
 
 
 class _Empirical(Coupled):
     def __init__(self, points: Array, weights: Array, text: str) -> None:
-        self._points, self._ends = points, np.cumsum(weights)[:-1]
+        self._points, self._weights, self._ends = points, weights, np.cumsum(weights)[:-1]
         mean = weights @ points
         off = points - mean
         first = np.arange(points.shape[1]) == 0
@@ -236,6 +269,11 @@ class _Empirical(Coupled):
 
     def quantiles(self, v: Array) -> Array:
         return self._points[np.searchsorted(self._ends, v[:, 0], side="right")]
+
+    @property
+    def pieces(self) -> tuple[Piece, ...]:
+        """One without coordinates: the points themselves."""
+        return (Piece(self._weights, (), lambda z: np.repeat(self._points[:, None], len(z), 1)),)
 
 
 class _Mixture(Coupled):
@@ -261,6 +299,16 @@ class _Mixture(Coupled):
             out[chosen == k] = law.quantiles(own)
         return out
 
+    @property
+    def pieces(self) -> tuple[Piece, ...]:
+        """Those of the components, each with its share."""
+        shares = np.diff(self._ends)
+        return tuple(
+            piece._replace(shares=share * piece.shares)
+            for share, law in zip(shares, self._laws, strict=True)
+            for piece in law.pieces
+        )
+
 
 class _Groups(Coupled):
     def __init__(self, laws: Sequence[Law], text: str) -> None:
@@ -276,6 +324,28 @@ class _Groups(Coupled):
         ends = np.cumsum([law.dim for law in self._laws])[:-1]
         parts = zip(self._laws, np.split(v, ends, axis=1), strict=True)
         return np.concatenate([law.quantiles(own) for law, own in parts], axis=1)
+
+    @property
+    def pieces(self) -> tuple[Piece, ...]:
+        """Every choice of one piece for each group."""
+        return tuple(map(_beside, product(*(law.pieces for law in self._laws))))
+
+
+def _beside(parts: Sequence[Piece]) -> Piece:
+    """The product of pieces in consecutive groups of coordinates."""
+    shares, ends = np.ones(1), np.cumsum([len(part.marginals) for part in parts])[:-1]
+    for part in parts:
+        shares = np.multiply.outer(shares, part.shares).ravel()
+
+    def place(z: Array) -> Array:
+        out = np.empty((1, len(z), 0))
+        for part, own in zip(parts, np.split(z, ends, axis=1), strict=True):
+            new = part.place(own)
+            left = np.repeat(out, len(new), axis=0)
+            out = np.concatenate([left, np.tile(new, (len(out), 1, 1))], axis=2)
+        return out
+
+    return Piece(shares, tuple(m for part in parts for m in part.marginals), place)
 
 
 # A law that depends on depth: t ↦ Law.
@@ -340,16 +410,18 @@ def Product(*laws: Law) -> Law:
 def Correlated(covariance: ArrayLike, mean: ArrayLike = 0.0) -> Law:
     """Gaussian law N(mean, covariance) on R^p, covariance (p, p) symmetric and >= 0.
 
-    For the rules "iid" and "sobol"; see ``Gaussian`` for independent coordinates.
+    For the rules "iid" and "sobol", and for ``mfpde.limit``; see ``Gaussian`` for independent
+    coordinates.
 
     Raises ValueError for another shape, or a matrix that is not symmetric or has a negative
     eigenvalue.
     """
     found = checks.array("covariance", covariance, ("p", "p"))
-    if found.shape[0] != found.shape[1] or not np.allclose(found, found.T, rtol=1e-12, atol=0.0):
+    largest = max(float(np.abs(found).max(initial=0.0)), np.finfo(float).tiny)
+    if found.shape[0] != found.shape[1] or np.abs(found - found.T).max() > 1e-12 * largest:
         raise ValueError(f"covariance must be square and symmetric; given shape {found.shape}")
     least = float(np.linalg.eigvalsh(found)[0])
-    if least < -1e-12 * max(float(np.abs(found).max()), np.finfo(float).tiny):
+    if least < -1e-12 * largest:
         raise ValueError(f"covariance must have no negative eigenvalue; the least is {least:.3g}")
     means = np.broadcast_to(checks.array("mean", mean), (len(found),)).copy()
     text = f"Correlated({len(found)} coordinates, std={_show(np.sqrt(np.diag(found)))})"
@@ -360,8 +432,9 @@ def Correlated(covariance: ArrayLike, mean: ArrayLike = 0.0) -> Law:
 def Empirical(points: ArrayLike, weights: ArrayLike | None = None) -> Law:
     """The law Σ_j a_j δ_(θ_j) of points (n, p) and weights (n,) >= 0 of sum 1, equal by default.
 
-    For the rules "iid" and "sobol". ``Empirical(rho.theta[k], rho.weights[k])`` is the law of a
-    measure's particles at one depth.
+    For the rules "iid" and "sobol", and for ``mfpde.limit``, which takes up to 4,096 points as
+    they are. ``Empirical(rho.theta[k], rho.weights[k])`` is the law of a measure's particles at
+    one depth.
 
     Raises ValueError for other shapes or weights.
     """
@@ -374,7 +447,8 @@ def Empirical(points: ArrayLike, weights: ArrayLike | None = None) -> Law:
 def Mixture(parts: Sequence[Law], weights: ArrayLike | None = None) -> Law:
     """The mixture Σ_l a_l ρ_l of laws on one R^p; weights > 0 of sum 1, equal by default.
 
-    For the rules "iid" and "sobol", which share their points among the components exactly.
+    For the rules "iid" and "sobol", which share their points among the components exactly, and
+    for ``mfpde.limit``.
 
     Raises ValueError for no law, laws of different p or other weights.
     """
