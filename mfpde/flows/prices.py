@@ -3,9 +3,9 @@
 A gradient multiplies N (5d + 20) times for every particle (products with u, w, x; σ for twenty),
 its kernel (N·k)². Measured in processor time from N·k = 12 to 1280, d = 2 to 24, 256 to 2,304
 particles, one thread: a kernel costs 5 + 1.1 r gradients, r the ratio of the two, within 15 %, and
-a factorisation, f multiplications beside the gradient's, .2 + .7 f. Of the factors A ⊗ B, each mixed
-output goes through depth once, and its Gram products cost .8 + .9 r gradients, r that ratio for N
-rows; eigenvalues take 30 factorisations. A product with K costs one gradient.
+a factorisation, f multiplications beside the gradient's, .2 + .7 f. Of the factors A ⊗ B, each
+mixed output costs .8 + .9 r gradients, r that ratio for N rows; eigenvalues take 30 factorisations.
+A product with K costs one gradient.
 """
 
 from __future__ import annotations
