@@ -411,6 +411,8 @@ def named(loss: str | Loss | Mapping[str, Any]) -> Loss:
     """
     if isinstance(loss, Mapping):
         fields = dict(loss)
+        if "name" not in fields:
+            raise ValueError(f"loss: a table needs the key 'name', one of {', '.join(LOSSES)}")
         entry = LOSSES[checks.choice("loss", fields.pop("name", None), LOSSES)]
         try:
             return replace(entry, **fields) if fields else entry  # type: ignore[type-var]
