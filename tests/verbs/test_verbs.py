@@ -59,6 +59,7 @@ TABLE: dict[str, dict[str, str]] = {
     "theory.escape": ON_LAWS,
     "theory.separation": PARTICLES_ONLY,
     "theory.certificate": PARTICLES_ONLY,
+    "theory.sublevel_certificate": PARTICLES_ONLY,
     "theory.shallow_comparison": PARTICLES_ONLY,
     "cot_distance": TRANSPORTED,
     "conditional_transport": TRANSPORTED,
