@@ -29,9 +29,9 @@ APART, STEP = 0.001, 0.05
 FULL = {
     "particles": 128,
     "layers": 16,
-    "times": (0.0, 0.1, 0.5, 1.0, 2.0, 4.0, 6.0, 10.0, 15.0, 20.0),
+    "times": (0.0, 0.05, 0.1, 0.5, 1.0, 2.0, 4.0, 6.0, 10.0, 15.0, 20.0),
 }
-QUICK = {"particles": 48, "layers": 6, "times": (0.0, 0.1, 0.5, 1.0, 2.0, 4.0)}
+QUICK = {"particles": 48, "layers": 6, "times": (0.0, 0.05, 0.1, 0.5, 1.0, 2.0, 4.0)}
 
 
 def starts(problem: mfpde.Problem, rho: mfpde.ParticleMeasure) -> dict[str, mfpde.ParticleMeasure]:
@@ -49,8 +49,9 @@ def starts(problem: mfpde.Problem, rho: mfpde.ParticleMeasure) -> dict[str, mfpd
 def along(
     problem: mfpde.Problem, rho: mfpde.ParticleMeasure, times: tuple[float, ...]
 ) -> list[mfpde.ParticleMeasure]:
-    """The flow by descent of one small step, the same for every start."""
-    run = study.descend(problem, rho, STEP, times)
+    """The flow by small steps of rk4, the same ones for every start."""
+    how = {"method": "rk4", "step": STEP, "save": times[1:]}
+    run = mfpde.solve(problem, rho, s_end=times[-1], **how)
     return [run.at(s) for s in times]
 
 
