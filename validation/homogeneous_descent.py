@@ -1,16 +1,16 @@
 """Homogeneous blocks: a start that separates goes to zero loss, one that does not may stop.
 
 Theorems (Ding, Chen, Li, Wright 2022, 6.1 and 6.2). If the flow converges, E = 0 in the limit for
-2-homogeneous blocks when supp rho_0 separates two spheres at some depth, and for blocks u f^(x, v),
-u in R, when it separates u = -r from u = r. For relu, |u|² − |(w, b)|² is conserved per particle.
+2-homogeneous blocks when supp rho_0 separates two spheres at some depth, and for blocks u f^(x, v)
+when it separates u = -r from u = r. For relu, |u|² − |(w, b)|² is conserved per particle.
 
 Here. Hidden states in R, data on both sides of 0, x + .2 sin(pi x), Euler depths. relu: (a)
 Gaussian, which separates; (b) u > |(w, b)|, whose sign never changes: no state can fall. "ramp",
 relu rounded off in C^{1,1}: (c) u = 0, (w, b) Gaussian, which separates; (d) the part of the
-cylinder in which no unit sees the data at x < 0. softplus: (e) u > 0 but all (w, b), which
+cylinder without units that see the data at x < 0. softplus: (e) u > 0 but all (w, b), which
 separates although the sign is fixed at the start. Prediction: (a), (c), (e) fall below E(0)/200;
-(b), (d) stay above what is out of reach, (d) ends on it, at every depth; the invariant drifts by
-less, the smaller the step. (b) ends sliding along kinks. Takes 40 seconds, --quick ten.
+(b), (d) stay above what is out of reach, (d) ends on it, at every depth; the invariant drifts less
+at smaller steps. 40 seconds, --quick ten.
 """
 
 from __future__ import annotations
@@ -70,16 +70,13 @@ def run(name: str, layers: int, size: Sizes) -> mfpde.Solution:
     fixed = {"a": {"step": 0.4, "s_end": size.s_end}, "b": {"step": 0.05, "s_end": 60.0}}
     chosen = {"method": "rk4", **fixed[name]} if name in fixed else IMPLICIT
     options = {"raise_on_failure": False, "max_steps": 6000, "loss_below": 1e-7}
-    return mfpde.solve(task(activation), start(law, layers), **chosen, **options)
-
-
-def start(law: laws.Law, layers: int) -> mfpde.ParticleMeasure:
-    return mfpde.ParticleMeasure.from_law(law, mfpde.Depth(layers, "euler"), count=128)
+    rho = mfpde.ParticleMeasure.from_law(law, mfpde.Depth(layers, "euler"), count=128)
+    return mfpde.solve(task(activation), rho, **chosen, **options)
 
 
 def drift(step: float) -> float:
     """How far the invariant of relu moves up to s = 40, relative to its size."""
-    rho = start(starts()["a"][1], 4)
+    rho = mfpde.ParticleMeasure.from_law(starts()["a"][1], mfpde.Depth(4, "euler"), count=128)
     end = mfpde.solve(task("relu"), rho, s_end=40.0, method="rk4", step=step).final
     return float(np.abs(invariant(end) - invariant(rho)).max() / np.abs(invariant(rho)).max())
 
@@ -99,22 +96,21 @@ def measure(size: Sizes, out: Path) -> list[Claim]:
             ends.append((sol.loss[0], sol.loss[-1], sol.loss.min(), sol.final.theta[..., 0].min()))
             rows.append((name, layers, *map(float, ends[-1])))
         first, last, lowest, signs = np.array(ends).T
-        floor = floors.get(name, 0.0)
-        text = f"E at the end {np.array2string(last, precision=5)}, floor {floor:.5g}"
+        text = f"E at the end {np.array2string(last, precision=5)}, floor {floors.get(name, 0):.5g}"
         right = bool(said.sphere or said.cylinder) == separates
         if separates:
             holds, kind = np.all(last < first / 200), "separates: E goes to zero"
         else:
-            holds, kind = np.all(lowest >= floor * (1 - 1e-9)), "does not: E stops above its floor"
-            holds &= np.all(signs > 0) if name == "b" else np.all(last < 1.001 * floor)
+            holds, kind = np.all(lowest > 0.999 * floors[name]), "does not: E stops above its floor"
+            holds &= np.all(signs > 0) if name == "b" else np.all(last < 1.001 * floors[name])
         claims.append(Claim(f"({name}) {activation} {kind}.", text, bool(right and holds)))
     study.report(out / "ends.csv", ("start", "L", "E(0)", "E", "least E", "least u"), rows)
     study.write_series(out / "floor.csv", **{name: [value] for name, value in floors.items()})
     drifts = [drift(step) for step in size.steps]
     study.write_series(out / "drift.csv", step=size.steps, drift=drifts)
     shown = f"drift {drifts[0]:.1e} to {drifts[-1]:.1e} for steps {size.steps}"
-    falls = drifts[-1] < 0.5 * drifts[0] and max(drifts) < 0.01
-    return [*claims, Claim("relu keeps |u|² − |(w, b)|².", shown, falls)]
+    small = drifts[-1] < 0.5 * drifts[0] < 0.005
+    return [*claims, Claim("relu keeps |u|² − |(w, b)|².", shown, small)]
 
 
 main = study.script(__doc__, measure, FULL, QUICK)
