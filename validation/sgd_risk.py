@@ -6,8 +6,8 @@ flow, which is a partial differential equation of the law of a unit ("distributi
 Their first example: two centred Gaussians of deviations 1 + D and 1 - D, labelled -1 and 1.
 
 Here. Depth(1, "euler"), dimension 8, D = .6, tanh units of free outer weight (the constants of
-their figure could not be read). The flow by 2,048 Sobol units on a sample of 10,000; networks of N units
-by SGD on batches of 50, each point used once up to s = 10.
+their figure could not be read). The flow by 2,048 Sobol units on a sample of 10,000; networks of N
+units by SGD on batches of 50, each point used once up to s = 10.
 
 Prediction: at s = 10 the risks of networks lie N^{-1/2} from the flow's in root mean square, until
 the step's own share shows. Takes a minute on one core, --quick 10 seconds.
