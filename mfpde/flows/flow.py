@@ -62,6 +62,11 @@ class Flow(ABC):
         """The state of ρ_0."""
         return self.rho.state
 
+    @property
+    def fastest(self) -> float:
+        """The largest of the problem's rates."""
+        return 1.0 if self.problem.rates is None else float(self.problem.rates.max())
+
     def confinement(self, s: float) -> Penalty:
         """r(θ) at time s, the vanishing part included."""
         return self.problem.penalty.vanishing(self.vanishing_decay, s)
@@ -84,7 +89,7 @@ class Flow(ABC):
 
     @abstractmethod
     def curvature(self, point: Any) -> float:
-        """A bound of D²r at the point."""
+        """A bound of √η D²r √η at the point."""
 
     @abstractmethod
     def scheme(self, options: Options) -> Scheme:

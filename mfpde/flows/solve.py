@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from mfpde import checks
 from mfpde.flows import companion
@@ -37,6 +38,7 @@ def solve(
     loss_below: float | None = None,
     reaction: float = 0.0,
     vanishing_decay: float = 0.0,
+    rates: ArrayLike | None = None,
     save: Save = None,
     observe: Observe | None = None,
     callback: Callback | None = None,
@@ -98,6 +100,9 @@ def solve(
     ``vanishing_decay`` = c > 0 adds c e^{−s} ∫∫ |θ|² dρ to what is descended (c = 1 in Ding et al.
     2021): ``sol.energy`` holds the sum, which never rises; ``sol.loss``, E alone, may.
 
+    ``rates`` replace those of the problem for this run and all that is read of it: ``sol.problem``
+    is ``problem.under(rates)``. The flow is then ∂_s ρ_t = ∇_θ·(ρ_t η∘∇_θ V).
+
     ``comm``, a communicator of mpi4py such as ``MPI.COMM_WORLD``, runs on several processes: each
     calls ``solve`` with the same arguments, particles are dealt to the ranks, and all get the same
     solution; the first one writes files and shows progress (docs/mpi.md).
@@ -107,6 +112,7 @@ def solve(
     first step, for a ``checkpoint`` that cannot be written.
     Source: Ding et al. 2021; Barboni et al. 2024.
     """
+    problem = problem.under(rates)
     options = Options.check(
         flow_class(rho0).schemes,
         s_end=s_end,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from mfpde import checks
 from mfpde.depth import Depth
@@ -36,6 +36,7 @@ def limit(
     times: int = 16,
     method: str = "auto",
     loss_below: float | None = None,
+    rates: ArrayLike | None = None,
     max_seconds: float | None = None,
     max_work: float | None = None,
     progress: bool | str = "auto",
@@ -59,6 +60,8 @@ def limit(
     LOSS_REACHED where loss and error together are below it. A ``progress`` line names the part
     under refinement, the error so far and what is left.
 
+    ``rates`` replace those of the problem: ``result.problem`` is ``problem.under(rates)``.
+
     A callable law must be continuous in t but for a few jumps, without features narrower than
     1/500. A block of your own is taken to be smooth.
     Raises ValueError for bad arguments, for a law that depth cannot resolve, and where a budget
@@ -70,6 +73,7 @@ def limit(
     if not 1e-10 <= checks.positive("rtol", rtol) <= 0.1:
         raise ValueError(f"rtol must be in [1e-10, 0.1]; given {rtol!r}")
     problem.refuse_entropy()
+    problem = problem.under(rates)
     view = LawInDepth(law, problem.block.size)
     display = Display(progress, rtol)
     study = Study(

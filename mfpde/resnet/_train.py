@@ -17,7 +17,7 @@ from mfpde.problem import Problem
 from mfpde.resnet import engines, observables, run_file
 from mfpde.resnet.observables import Observables
 from mfpde.resnet.optimizers import Optimizer, get_optimizer
-from mfpde.resnet.plan import Plan, Save, check_rates, check_seeds, extended, save_steps, step_count
+from mfpde.resnet.plan import Plan, Save, check_seeds, extended, save_steps, step_count
 from mfpde.resnet.result import Training, join
 from mfpde.resnet.run import Run
 from mfpde.runs.atomic import PathLike
@@ -76,9 +76,9 @@ def train(
     (penalties included), so that ``step`` and ``s_end`` are times of the limit's flow;
     "momentum", "adam", "langevin" (noisy, at the problem's temperature), or an optimiser of
     ``mfpde.resnet`` with options, such as ``SGD(batch=32)`` or ``Langevin(temperature=0.1)``.
-    ``rates`` (p,) multiply the steps of the coordinates of θ: gradient descent in a constant
-    diagonal metric. ``vanishing_decay`` = c adds c e^{−s} ∫∫ |θ|² dρ to what is descended.
-    Minibatches and noise of a network depend on its seed and the step alone.
+    ``rates`` replace those of the problem, and multiply the steps of the coordinates of θ: gradient
+    descent in a constant diagonal metric. ``vanishing_decay`` = c adds c e^{−s} ∫∫ |θ|² dρ to what
+    is descended. Minibatches and noise of a network depend on its seed and the step alone.
 
     Losses and what ``observe`` names are recorded every ``record`` steps and at the end, where
     divergence is noticed as well: functions of a ``Snapshot`` (``mfpde.resnet.observables``), or
@@ -100,6 +100,7 @@ def train(
     non-finite later (the step is too large), unless ``raise_on_failure=False``.
     Source: Lu et al. 2020 (1); Chizat 2025 for the scaling.
     """
+    problem = problem.under(rates)
     chosen = get_optimizer(optimizer, problem.size, problem.temperature)
     count = step_count(s_end, step)
     theta, names = _start(problem, law, layers, width, seeds, coupling, start)
@@ -108,7 +109,6 @@ def train(
         h=s_end / count,
         count=count,
         optimizer=chosen,
-        rates=check_rates(rates, problem.block.size),
         record=checks.count("record", record),
         saves=save_steps(save, count, s_end),
         vanishing_decay=checks.positive("vanishing_decay", vanishing_decay, zero=True),

@@ -72,6 +72,7 @@ def finite_size(
     Source: the fluctuations of an empirical measure, to first order through influence functions
     (von Mises 1947); the limit and its rates: Chizat 2025, Ding et al. 2021.
     """
+    problem.refuse_rates("finite_size")
     step = None if step is None else whole_step(s_end, step)
     marks = _marks(s_end, times, step)
     new = None if x_new is None else checks.array("x_new", x_new, ("n", problem.x.shape[1]))
