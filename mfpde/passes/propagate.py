@@ -127,7 +127,8 @@ def tangent_kernel(
     """K = J J* of the outputs B X(1) in the COT metric, (N·k, N·k), row i·k + c for output c of i.
 
     K = Σ_k (1/ω_k) Σ_j a_kj J_kj diag(η) J_kjᵀ with η = ``root``², accumulated depth node by depth
-    node from matrix products; the Jacobian is never held. Only the lower triangle is computed, then mirrored.
+    node from matrix products; the Jacobian is never held. Only the lower triangle is computed,
+    then mirrored.
     """
     size = passed.end.shape[0] * readout.shape[0]
     kernel = np.zeros((size, size), layers.theta.dtype)

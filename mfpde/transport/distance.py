@@ -31,10 +31,10 @@ class CotResult:
 
     ``distance`` COT, not squared. ``per_depth`` (C,) W₂(ρ_t, ρ′_t) on each cell. ``cells`` (length,
     cell of mu, cell of nu). ``plans`` C sparse arrays (n, m), or None for methods without a plan.
-    ``potentials`` C pairs (u, v) with u_i + v_j <= |x_i − y_j|², in the metric, or None. ``gap`` (or None)
-    bounds the error: COT² lies in [distance² − gap, distance²] up to round-off. ``kind`` says what the
-    number is: "exact", "upper bound", "lower bound", "biased estimate". ``reason`` why the method
-    was taken. ``mu``, ``nu`` the measures compared.
+    ``potentials`` C pairs (u, v) with u_i + v_j <= |x_i − y_j|², in the metric, or None. ``gap``
+    (or None) bounds the error: COT² lies in [distance² − gap, distance²] up to round-off. ``kind``
+    says what the number is: "exact", "upper bound", "lower bound", "biased estimate". ``reason``
+    why the method was taken. ``mu``, ``nu`` the measures compared.
     """
 
     distance: float
