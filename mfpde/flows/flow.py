@@ -24,7 +24,7 @@ from mfpde.problem import Problem
 from mfpde.runs.clock import Clock
 from mfpde.runs.options import Options
 from mfpde.runs.solution import Control
-from mfpde.runs.step import Scheme, Solving
+from mfpde.runs.step import Scheme, Solving, Step
 
 Array = NDArray[Any]
 
@@ -82,6 +82,10 @@ class Flow(ABC):
     @abstractmethod
     def norm(self, change: Any) -> float:
         """Size of the error of a step, in the metric of the flow."""
+
+    def error(self, step: Step) -> float:
+        """The size of a step's own estimate of its error."""
+        return self.norm(step.error)
 
     @abstractmethod
     def size(self, point: Any) -> float:

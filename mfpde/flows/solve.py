@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -12,8 +13,9 @@ from mfpde import checks
 from mfpde.flows import companion
 from mfpde.flows.driver import Callback, Driver
 from mfpde.flows.flow import Flow
-from mfpde.flows.kinds import build, flow_class
+from mfpde.flows.kinds import build, schemes_of
 from mfpde.measures import Measure
+from mfpde.optimizers import Optimizer
 from mfpde.problem import Problem
 from mfpde.runs.atomic import PathLike
 from mfpde.runs.checkpoint import Checkpoint
@@ -39,6 +41,7 @@ def solve(
     reaction: float = 0.0,
     vanishing_decay: float = 0.0,
     rates: ArrayLike | None = None,
+    optimizer: Optimizer | Mapping[str, Any] | None = None,
     save: Save = None,
     observe: Observe | None = None,
     callback: Callback | None = None,
@@ -103,6 +106,12 @@ def solve(
     ``rates`` replace those of the problem for this run and all that is read of it: ``sol.problem``
     is ``problem.under(rates)``. The flow is then ∂_s ρ_t = ∇_θ·(ρ_t η∘∇_θ V).
 
+    ``optimizer``, a ``HeavyBall`` or an ``AdamFlow`` of ``mfpde.optimizers``, moves particles by
+    averages of their gradients: the limit of networks trained by it. Methods are "gd" (its own
+    steps, those of a network), "heun", "rk4" (with ``step``) and "rk45" ("auto"); the state is
+    (θ, averages), (1 + slots, K, M, p), ``gradient_norm2`` is |grad E|² as ever, and ``sol.energy``
+    what falls, if anything is known to: E + (τ/2)∫∫ |√η∘m|² dρ of the heavy ball, while E may rise.
+
     ``comm``, a communicator of mpi4py such as ``MPI.COMM_WORLD``, runs on several processes: each
     calls ``solve`` with the same arguments, particles are dealt to the ranks, and all get the same
     solution; the first one writes files and shows progress (docs/mpi.md).
@@ -114,7 +123,7 @@ def solve(
     """
     problem = problem.under(rates)
     options = Options.check(
-        flow_class(rho0).schemes,
+        schemes_of(rho0, optimizer),
         s_end=s_end,
         method=method,
         rtol=rtol,
@@ -126,6 +135,7 @@ def solve(
         reaction=reaction,
         max_steps=max_steps,
         global_error=global_error,
+        optimizer=optimizer,
     )
     if global_error and options.reaction:
         raise ValueError("global_error needs reaction=0")

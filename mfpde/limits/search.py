@@ -74,7 +74,7 @@ def candidates(study: Study, view: LawInDepth, rtol: float) -> Iterator[Candidat
 
     Raises Stopped when the budget is spent or the user asks.
     """
-    free, kinks = int(view.random.sum()), not study.problem.block.smooth
+    free, kinks = int(view.random.sum()), study.kinked
     few: Points = Scramble(256, 0, tied=True)
     if free <= SURELY_TENSOR and not kinks:
         few = tensor.anchor(view.random)

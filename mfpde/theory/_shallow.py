@@ -25,7 +25,8 @@ class ShallowComparison:
     ``gradient`` and ``shallow`` are ‖√η∘∇_θV(t_k, ·)‖ in L²(ρ_t), η the problem's rates, ``cosine``
     the cosine of their angle there. ``adjoint_least`` and ``adjoint_most`` are the extremes over
     the data of |P_i(t)|/|P_i(1)|, which lie within ``adjoint_bounds`` = exp(∓∫_t^1 Lip);
-    ``ratio`` = gradient/shallow lies within ``bounds``, those widened by the root of K(t)'s condition.
+    ``ratio`` = gradient/shallow lies within ``bounds``, those widened by the root of K(t)'s
+    condition.
     """
 
     depths: Array
