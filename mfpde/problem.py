@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from mfpde import checks, losses
+from mfpde import checks, losses, tables
 from mfpde.blocks import Block, check_block, is_own
 from mfpde.losses import Loss
 from mfpde.penalty import Penalty
@@ -211,6 +211,17 @@ class Problem:
         return (
             f"Problem({self.size} data, R^{self.x.shape[1]} -> R^{self.outputs}, {self.block}, "
             f"loss={self.loss.name!r}{self._terms()})"
+        )
+
+    def _repr_html_(self) -> str:
+        """A small table, for notebooks."""
+        return tables.card(
+            "Problem",
+            {
+                "data": f"{self.size}, R^{self.x.shape[1]} → R^{self.outputs}",
+                "block": self.block,
+                "loss": self.loss.name + self._terms(),
+            },
         )
 
     def _terms(self) -> str:

@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from mfpde import checks
+from mfpde import checks, tables
 from mfpde.depth import Depth
 from mfpde.laws import DepthLaw, Law, at_depth
 from mfpde.measures.axes import Axis, Grid
@@ -262,6 +262,16 @@ class GridMeasure:
                 f"t = {self.depth.nodes[worst]:g}: use a larger box",
                 stacklevel=4,
             )
+
+    def _repr_html_(self) -> str:
+        """A small table, for notebooks."""
+        rows = {
+            "grid": self.grid,
+            "depth": self.depth,
+            "mean of θ over depth": self.depth.weights @ self.mean(),
+            "mass in wall cells": f"at most {self.wall_mass().max():.2g}",
+        }
+        return tables.card("GridMeasure", rows)
 
     def __repr__(self) -> str:
         return f"GridMeasure({self.grid!r} at {self.levels} depths of {self.depth})"

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
-from mfpde import checks
+from mfpde import checks, tables
 from mfpde.depth import Depth
 from mfpde.laws import DepthLaw, Law, at_depth
 from mfpde.measures import network, quadrature
@@ -165,7 +165,8 @@ class ParticleMeasure:
         """Positions at the saved times and weights, for ``Solution.to_xarray``."""
         names = ("saved_s", "t", "particle", "coordinate")
         averages = states[:, 1:] if states.ndim == 5 else None
-        theta, moving = _split(states if averages is None else states[:, 0], self.dim)
+        positions = states if averages is None else states[:, 0]
+        theta, moving = _split(positions, len(coordinates))
         weights = (names[1:3], self.weights) if moving is None else (names[:3], moving)
         variables: dict[str, Any] = {"theta": (names, theta), "weights": weights}
         if averages is not None:
@@ -198,6 +199,18 @@ class ParticleMeasure:
     def integrate(self, values: Array) -> float:
         """∫∫ g ρ_t(dθ) dt for values g(t_k, θ_kj), shape (K, M), summed in fixed order."""
         return float(self.depth.weights @ (self.weights * values).sum(axis=1))
+
+    def _repr_html_(self) -> str:
+        """A small table, for notebooks."""
+        mean = self.depth.weights @ self.mean()
+        square = np.einsum("k,kpp->p", self.depth.weights, self.second_moment())
+        rows = {
+            "particles": f"{self.count} in R^{self.dim} at each of {self.levels} depths",
+            "depth": self.depth,
+            "mean of θ over depth": mean,
+            "its deviation": np.sqrt(np.maximum(square - mean**2, 0.0)),
+        }
+        return tables.card(type(self).__name__, rows)
 
     def __repr__(self) -> str:
         k, m, p = self.theta.shape

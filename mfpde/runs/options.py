@@ -21,7 +21,10 @@ Save = None | str | int | Sequence[float]
 
 @dataclass(frozen=True)
 class Options:
-    """Checked options of one run; ``times`` are the save times in (0, s_end]."""
+    """Checked options of one run; ``times`` are the save times in (0, s_end].
+
+    ``coordinates`` are the names of those that saved states hold, () for all.
+    """
 
     s_end: float
     method: str
@@ -31,6 +34,7 @@ class Options:
     loss_below: float | None
     every_step: bool
     times: tuple[float, ...]
+    coordinates: tuple[str, ...]
     vanishing_decay: float
     reaction: float
     max_steps: int
@@ -49,6 +53,8 @@ class Options:
         step: Any,
         loss_below: Any,
         save: Save,
+        coordinates: Any,
+        known: Sequence[str],
         vanishing_decay: Any,
         reaction: Any,
         max_steps: Any,
@@ -75,6 +81,7 @@ class Options:
             loss_below=None if loss_below is None else checks.positive("loss_below", loss_below),
             every_step=isinstance(save, str),
             times=_times(save, end),
+            coordinates=_coordinates(coordinates, known, save),
             vanishing_decay=checks.positive("vanishing_decay", vanishing_decay, zero=True),
             reaction=_reaction(reaction),
             max_steps=checks.count("max_steps", max_steps),
@@ -122,6 +129,19 @@ def _tolerance(rtol: Any) -> float:
     if not 1e-13 <= value <= 1.0:
         raise ValueError(f"rtol must be in [1e-13, 1]; given {rtol!r}")
     return value
+
+
+def _coordinates(names: Any, known: Sequence[str], save: Save) -> tuple[str, ...]:
+    if names is None:
+        return ()
+    if save is None:
+        raise ValueError("coordinates says what save=... keeps of a state: give save as well")
+    found = (names,) if isinstance(names, str) else tuple(names)
+    for name in found:
+        checks.choice("coordinates", name, known)
+    if not found or len(set(found)) < len(found):
+        raise ValueError(f"coordinates must name each coordinate once; given {list(found)}")
+    return found
 
 
 def _times(save: Save, s_end: float) -> tuple[float, ...]:
