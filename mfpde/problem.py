@@ -272,7 +272,9 @@ def _rates(block: Block, rates: ArrayLike) -> Array | None:
 def _embedding(embed: Any, d: int, d_in: int) -> Array:
     if not isinstance(embed, str):
         return checks.array("embed", embed, (d, d_in))
-    checks.choice("embed", embed, ("pad",))
+    if embed != "pad":
+        hint = checks.nearest(embed, ("pad",))
+        raise ValueError(f"embed must be 'pad' or an array ({d}, {d_in}); given {embed!r}{hint}")
     if d < d_in:
         raise ValueError(f"embed='pad' needs block.dim >= {d_in} (columns of x); given {d}")
     return np.eye(d, d_in)
@@ -281,7 +283,11 @@ def _embedding(embed: Any, d: int, d_in: int) -> Array:
 def _readout(readout: Any, k: int, d: int) -> Array:
     if not isinstance(readout, str):
         return checks.array("readout", readout, (k, d))
-    checks.choice("readout", readout, ("first", "last"))
+    if readout not in ("first", "last"):
+        hint = checks.nearest(readout, ("first", "last"))
+        raise ValueError(
+            f"readout must be 'first', 'last' or an array ({k}, {d}); given {readout!r}{hint}"
+        )
     if d < k:
         raise ValueError(f"readout={readout!r} needs block.dim >= {k} (columns of y); given {d}")
     return np.eye(k, d, k=0 if readout == "first" else d - k)

@@ -217,6 +217,10 @@ class Block(Honest, ABC):
         out: Array = factor.reshape(len(factor), -1, self.size) * root.astype(factor.dtype)
         return out.reshape(factor.shape)
 
+    def merged(self, factors: list[Any]) -> list[Any]:
+        """Fewer factors with about the same ``gram``: the evaluations at one node are alike."""
+        return factors
+
     # -- passes through single blocks, one after another: states (n + 1, d, N) ----------------
 
     def chain_forward(self, theta: Array, steps: Array, start: Array) -> Array:

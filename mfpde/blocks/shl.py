@@ -184,6 +184,11 @@ class SHL(Block):
         x, q = factor.x * (root[d : 2 * d] / last), factor.q * root[:d]
         return kind(x, q, factor.s, factor.t * last)
 
+    def merged(self, factors: list[Factor]) -> list[Factor]:
+        """One factor at the mean state, which needs one Gram product for each pair."""
+        x, q, s, t = (sum(part[1:], start=part[0]) for part in zip(*factors, strict=True))
+        return [type(factors[0])(x / len(factors), q, s / len(factors), t)]
+
     # -- passes through single blocks -----------------------------------------------------------
 
     def chain_forward(self, theta: Array, steps: Array, start: Array) -> Array:

@@ -74,6 +74,9 @@ class SharedBlock(Block):
     def scaled(self, factor: Any, root: Array) -> Any:
         return self.block.scaled(factor, root)
 
+    def merged(self, factors: list[Any]) -> list[Any]:
+        return self.block.merged(factors)
+
     def gram(self, factors: list[Any], a: Array, scale: float, out: Array) -> None:
         """This rank's part: ``ParticleOperator.total`` adds up the kernel."""
         self.block.gram(factors, a, scale, out)

@@ -60,7 +60,7 @@ class ParticlesCarried(LayeredCarried):
     """Data carried through particles θ (K, M, p)."""
 
     operator: ParticleOperator
-    averages = True
+    mixes = True
 
     @cached_property
     def variation(self) -> Array:
@@ -108,8 +108,8 @@ class ParticlesCarried(LayeredCarried):
         part = propagate.tangent_kernel(self.layers, self.passed, readout, self.root)
         return self.operator.total(part)
 
-    def mean_kernel(self, root: Array | None = None) -> Array:
-        part = propagate.mean_kernel(self.layers, self.passed, self.read(root), self.root)
+    def mixed_kernel(self, mixes: Array, root: Array | None = None) -> Array:
+        part = propagate.mixed_kernel(self.layers, self.passed, self.read(mixes, root), self.root)
         return self.operator.total(part)
 
     def _add_gram(self, node: int, factor: Any, kernel: Array) -> None:

@@ -148,7 +148,10 @@ def _times(save: Save, s_end: float) -> tuple[float, ...]:
     if save is None:
         return ()
     if isinstance(save, str):
-        checks.choice("save", save, ("steps",))
+        if save != "steps":
+            raise ValueError(
+                f"save must be a number of times, a list of times, 'steps' or None; given {save!r}"
+            )
         return ()
     if isinstance(save, (int, np.integer)) and not isinstance(save, bool):
         if not np.isfinite(s_end):
