@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from mfpde import checks, losses
+from mfpde import checks, losses, tables
 from mfpde.blocks import Block, check_block, is_own
 from mfpde.losses import Loss
 from mfpde.penalty import Penalty
@@ -182,6 +182,17 @@ class Problem:
             f"loss={self.loss.name!r}{self._terms()})"
         )
 
+    def _repr_html_(self) -> str:
+        """A small table, for notebooks."""
+        return tables.card(
+            "Problem",
+            {
+                "data": f"{self.size}, R^{self.x.shape[1]} → R^{self.outputs}",
+                "block": self.block,
+                "loss": self.loss.name + self._terms(),
+            },
+        )
+
     def _terms(self) -> str:
         terms = {
             "weight_decay": self.penalty.quadratic,
@@ -210,7 +221,9 @@ def _weights(weights: Any, n: int) -> Array:
 def _embedding(embed: Any, d: int, d_in: int) -> Array:
     if not isinstance(embed, str):
         return checks.array("embed", embed, (d, d_in))
-    checks.choice("embed", embed, ("pad",))
+    if embed != "pad":
+        hint = checks.nearest(embed, ("pad",))
+        raise ValueError(f"embed must be 'pad' or an array ({d}, {d_in}); given {embed!r}{hint}")
     if d < d_in:
         raise ValueError(f"embed='pad' needs block.dim >= {d_in} (columns of x); given {d}")
     return np.eye(d, d_in)
@@ -219,7 +232,11 @@ def _embedding(embed: Any, d: int, d_in: int) -> Array:
 def _readout(readout: Any, k: int, d: int) -> Array:
     if not isinstance(readout, str):
         return checks.array("readout", readout, (k, d))
-    checks.choice("readout", readout, ("first", "last"))
+    if readout not in ("first", "last"):
+        hint = checks.nearest(readout, ("first", "last"))
+        raise ValueError(
+            f"readout must be 'first', 'last' or an array ({k}, {d}); given {readout!r}{hint}"
+        )
     if d < k:
         raise ValueError(f"readout={readout!r} needs block.dim >= {k} (columns of y); given {d}")
     return np.eye(k, d, k=0 if readout == "first" else d - k)

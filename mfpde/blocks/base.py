@@ -195,6 +195,10 @@ class Block(Honest, ABC):
         rows = sum(factors[1:], start=factors[0]) * np.sqrt(np.repeat(a, self.size))
         out += scale * (rows @ rows.T)
 
+    def merged(self, factors: list[Any]) -> list[Any]:
+        """Fewer factors with about the same ``gram``: the evaluations at one node are alike."""
+        return factors
+
     # -- passes through single blocks, one after another: states (n + 1, d, N) ----------------
 
     def chain_forward(self, theta: Array, steps: Array, start: Array) -> Array:

@@ -172,6 +172,11 @@ class SHL(Block):
         product = gram.flat if self.size * rows**2 <= hadamard else gram.hadamard
         product(scaled, int(self.bias), out)
 
+    def merged(self, factors: list[Factor]) -> list[Factor]:
+        """One factor at the mean state, which needs one Gram product for each pair."""
+        x, q, s, t = (sum(part[1:], start=part[0]) for part in zip(*factors, strict=True))
+        return [Factor(x / len(factors), q, s / len(factors), t)]
+
     # -- passes through single blocks -----------------------------------------------------------
 
     def chain_forward(self, theta: Array, steps: Array, start: Array) -> Array:

@@ -16,9 +16,11 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from mfpde import losses
 from mfpde.measures import Measure
 from mfpde.passes import operator_of
 from mfpde.passes.interface import Carried
+from mfpde.passes.kronecker import factors
 from mfpde.penalty import Penalty
 from mfpde.problem import Problem
 from mfpde.runs.clock import Clock
@@ -189,12 +191,12 @@ class Point(ABC):
         """B X_i(1), (N, k)."""
         return self.carried.outputs
 
-    def mean_kernel(self, root: Array | None) -> Array:
-        """The mean over outputs of the diagonal blocks of S K S, (N, N)."""
-        self.flow.clock.counts["mean_kernels"] += 1
+    @property
+    def kronecker(self) -> tuple[Array, Array]:
+        """A (N, N) and B (k, k) with S K S ≈ A ⊗ B."""
+        self.flow.clock.counts["preconditioners"] += 1
         with self.flow.clock.part("kernels"):
-            found: Array = self.carried.mean_kernel(root)
-            return found
+            return factors(self.carried, self.root)
 
     @property
     def slope(self) -> Array:
@@ -203,8 +205,21 @@ class Point(ABC):
 
     @property
     def hessian(self) -> Array | None:
-        """∂²ℓ/∂z² at the outputs, (N, k, k), or None for the identity."""
-        return self.carried.hessian
+        """∂²ℓ/∂z² ≥ 0 at the outputs, (N, k, k), or None for the identity: its convex part.
+
+        Implicit steps keep their order with any part of it: what is concave is explicit.
+        """
+        return None if self._curvature is None else self._curvature[0]
+
+    @property
+    def root(self) -> Array | None:
+        """S_i, symmetric, with S_iS_i = H_i."""
+        return None if self._curvature is None else self._curvature[1]
+
+    @cached_property
+    def _curvature(self) -> tuple[Array, Array] | None:
+        whole = self.carried.hessian
+        return None if whole is None else losses.convex_part(whole)
 
     @cached_property
     def variation(self) -> Array:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from mfpde import checks
+from mfpde.evaluate import OnGrid
 from mfpde.flows import companion
 from mfpde.flows.driver import Callback, Driver
 from mfpde.flows.flow import Flow
@@ -38,6 +40,7 @@ def solve(
     reaction: float = 0.0,
     vanishing_decay: float = 0.0,
     save: Save = None,
+    coordinates: str | Sequence[str] | None = None,
     observe: Observe | None = None,
     callback: Callback | None = None,
     checkpoint: PathLike | None = None,
@@ -75,9 +78,13 @@ def solve(
     ``loss_below``; one that reaches ``s_end`` first has the status GOAL_MISSED and is returned.
     With ``s_end=inf`` it also ends where the loss has come to rest (AT_REST). ``save``: None (ρ_0),
     a number of equal intervals, an array of times, or "steps": the states in ``states``;
-    ``Solution.at`` reaches any other s. ``observe`` names what else is recorded at every step, in
-    ``sol.observed``: other data ``{"test": (x, y)}``, whose series "test_loss" and "test_accuracy"
-    or "test_rmse" are those of ``mfpde.scores``, or functions of (problem, measure), which return
+    ``Solution.at`` reaches any other s. ``coordinates``, names out of ``block.coordinates``, are
+    those that saved states hold, all by default; resuming and ``at`` do not need the others, since
+    a run keeps some whole states to start from again.
+
+    ``observe`` names what else is recorded at every step, in ``sol.observed``: other data
+    ``{"test": (x, y)}``, whose series "test_loss" and "test_accuracy" or "test_rmse" are those of
+    ``mfpde.scores``, or functions of (problem, measure), which return
     a number or an array; a run file holds series and data, not functions.
     ``callback(solution)`` runs after each accepted step and stops the run by returning True.
     ``checkpoint`` is a run file brought up to date every
@@ -116,11 +123,18 @@ def solve(
         step=step,
         loss_below=loss_below,
         save=save,
+        coordinates=coordinates,
+        known=problem.block.coordinates,
         vanishing_decay=vanishing_decay,
         reaction=reaction,
         max_steps=max_steps,
         global_error=global_error,
     )
+    if options.coordinates and isinstance(rho0, OnGrid):
+        raise ValueError(
+            "coordinates must be None on a grid, whose states are masses: observe functions such "
+            "as lambda problem, rho: rho.marginal(0).masses"
+        )
     if global_error and options.reaction:
         raise ValueError("global_error needs reaction=0")
     observers = Observers(problem, observe)

@@ -115,7 +115,8 @@ def _read(kind: Any, found: Record, block: Any) -> Any:
 def _points(told: dict[str, Any]) -> Tensor | Scrambles:
     if told["kind"] == "sobol":
         return Scrambles(told["count"], told["scrambles"])
-    return Tensor(tuple(told["orders"]), tuple(told["rules"]))
+    pieces = tuple((int(sheets), int(count)) for sheets, count in told["pieces"])
+    return Tensor(tuple(told["orders"]), tuple(told["rules"]), pieces)
 
 
 def _run(arrays: Arrays, number: int, depth_steps: int) -> Run:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from mfpde import checks
+from mfpde import checks, tables
 from mfpde.evaluate import predict
 from mfpde.limits import file
 from mfpde.limits.gaps import Yardstick, total
@@ -155,6 +155,17 @@ class Limit:
         from mfpde.limits.picture import draw
 
         return draw(self)
+
+    def _repr_html_(self) -> str:
+        """A small table and the loss as a sparkline, for notebooks."""
+        rows = {
+            "status": f"{self.status.name}: {self.message}",
+            f"E({self.s[-1]:g})": f"{self.loss[-1]:.6e} ± {self.loss_error[-1]:.1e}",
+            "outputs": f"± {self.outputs_error[-1]:.1e}",
+            "error by part": ", ".join(f"{k} {v:.1e}" for k, v in self.errors.items()),
+            "size": f"{self.sizes.points} particles, {self.sizes.depth_steps} steps in depth",
+        }
+        return tables.card("Limit", rows, tables.sparkline(self.loss, label="loss over time"))
 
     def __repr__(self) -> str:
         parts = ", ".join(f"{name} {value:.1e}" for name, value in self.errors.items())

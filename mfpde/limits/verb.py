@@ -45,7 +45,8 @@ def limit(
 
     Three discretisations stand between a run and the limit, each refined by itself. *Width*: up
     to 3 random coordinates (5 where the other way takes more points) a tensor rule, its orders
-    and rules ("gauss" or "spectral") chosen by runs along each coordinate; else, and for
+    and rules ("gauss" or "spectral") chosen by runs along each coordinate, of each piece of a
+    law that is ``Correlated``, ``Mixture``, ``Empirical`` or a product with such; else, and for
     activations without a bounded second derivative (relu), scrambled Sobol points, fresh at every
     depth, averaged over scrambles, whose spread is the error. *Depth*: rk4, its
     order measured on three coprime numbers of steps, once the law itself, looked at on 513

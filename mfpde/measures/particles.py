@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
-from mfpde import checks
+from mfpde import checks, tables
 from mfpde.depth import Depth
 from mfpde.laws import DepthLaw, Law, at_depth
 from mfpde.measures import network, quadrature
@@ -163,7 +163,7 @@ class ParticleMeasure:
     ) -> tuple[dict[str, Any], dict[str, Any]]:
         """Positions at the saved times and weights, for ``Solution.to_xarray``."""
         names = ("saved_s", "t", "particle", "coordinate")
-        theta, moving = _split(states, self.dim)
+        theta, moving = _split(states, len(coordinates))
         weights = (names[1:3], self.weights) if moving is None else (names[:3], moving)
         variables = {"theta": (names, theta), "weights": weights}
         return variables, {"t": self.depth.nodes, "coordinate": list(coordinates)}
@@ -194,6 +194,18 @@ class ParticleMeasure:
     def integrate(self, values: Array) -> float:
         """∫∫ g ρ_t(dθ) dt for values g(t_k, θ_kj), shape (K, M), summed in fixed order."""
         return float(self.depth.weights @ (self.weights * values).sum(axis=1))
+
+    def _repr_html_(self) -> str:
+        """A small table, for notebooks."""
+        mean = self.depth.weights @ self.mean()
+        square = np.einsum("k,kpp->p", self.depth.weights, self.second_moment())
+        rows = {
+            "particles": f"{self.count} in R^{self.dim} at each of {self.levels} depths",
+            "depth": self.depth,
+            "mean of θ over depth": mean,
+            "its deviation": np.sqrt(np.maximum(square - mean**2, 0.0)),
+        }
+        return tables.card(type(self).__name__, rows)
 
     def __repr__(self) -> str:
         k, m, p = self.theta.shape

@@ -71,6 +71,9 @@ class SharedBlock(Block):
         pull, factor = self.block.sensitivity(x, theta, a, q)
         return self.ranks.sum(pull), factor
 
+    def merged(self, factors: list[Any]) -> list[Any]:
+        return self.block.merged(factors)
+
     def gram(self, factors: list[Any], a: Array, scale: float, out: Array) -> None:
         """This rank's part: ``ParticleOperator.total`` adds up the kernel."""
         self.block.gram(factors, a, scale, out)

@@ -41,7 +41,7 @@ class GridCarried(LayeredCarried):
     """Data carried through cells; a first variation is g (K, C), V = Rᵀg at the centres."""
 
     operator: GridOperator
-    averages = True
+    mixes = True
 
     @cached_property
     def variation(self) -> Array:
@@ -90,8 +90,9 @@ class GridCarried(LayeredCarried):
         readout = self.operator.problem.readout
         return mobility.tangent_kernel(self.layers, self.passed, readout, self.mobility)
 
-    def mean_kernel(self, root: Array | None = None) -> Array:
-        return mobility.mean_kernel(self.layers, self.passed, self.read(root), self.mobility)
+    def mixed_kernel(self, mixes: Array, root: Array | None = None) -> Array:
+        readout = self.read(mixes, root)
+        return mobility.mixed_kernel(self.layers, self.passed, readout, self.mobility)
 
     def _by_node(self, gradient: Array) -> Array:
         out: Array = gradient[:, 0] / self.depth.weights[:, None]
@@ -130,7 +131,7 @@ class JointGridCarried(GridCarried):
     """Data carried through cells in (t, θ), in the metric |dθ|² + β²|dt|²."""
 
     operator: JointGridOperator
-    averages = False
+    mixes = False
 
     def velocity(self, pulled: Array) -> Array:
         sums = self.operator.sums
@@ -151,7 +152,7 @@ class JointGridCarried(GridCarried):
         found = np.stack(columns)
         return 0.5 * (found + found.T)
 
-    mean_kernel = Carried.mean_kernel  # mass that moves in depth couples the nodes
+    mixed_kernel = Carried.mixed_kernel  # mass that moves in depth couples the nodes
 
 
 class JointGridInBlocks(InBlocks, JointGridCarried):

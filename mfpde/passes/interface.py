@@ -77,7 +77,7 @@ class Carried(ABC):
 
     operator: Operator
     state: Array
-    averages: ClassVar[bool] = False  # whether ``mean_kernel`` is cheaper than ``kernel``
+    mixes: ClassVar[bool] = False  # whether ``mixed_kernel`` is cheaper than ``kernel``
 
     @property
     @abstractmethod
@@ -172,16 +172,16 @@ class Carried(ABC):
     def kernel(self) -> Array:
         """The tangent kernel K = J J* of the outputs, (N·k, N·k), row i·k + c for output c of i."""
 
-    def mean_kernel(self, root: Array | None = None) -> Array:
-        """(1/k) Σ_c (S K S)_cc, (N, N), for S_i (N, k, k), the identity where none is given.
+    def mixed_kernel(self, mixes: Array, root: Array | None = None) -> Array:
+        """Σ_a m_aᵀ S K S m_a, (N, N), for mixtures m_a of the outputs, (q, k), and S_i (N, k, k).
 
-        Measures that ``average`` do this without K, for 1/k of its work.
+        S is the identity where none is given. Measures that ``mix`` do this without K, for q/k of
+        its work.
         """
         n, k = self.outputs.shape
-        roots = np.broadcast_to(np.eye(k), (n, k, k)) if root is None else root
+        rows = np.broadcast_to(mixes, (n, *mixes.shape)) if root is None else mixes @ root
         blocks = self.kernel.reshape(n, k, n, k)
-        summed = np.einsum("iac,icjd,jda->ij", roots, blocks, roots, optimize=True)
-        return np.asarray(summed / k)
+        return np.asarray(np.einsum("iac,icjd,jad->ij", rows, blocks, rows, optimize=True))
 
     def kernel_product(self, v: Array) -> Array:
         """K v for v (N, k), without K."""

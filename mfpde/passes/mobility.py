@@ -106,15 +106,15 @@ def tangent_kernel(layers: Layers, passed: Forward, readout: Array, metric: Mobi
     return 0.5 * (kernel + kernel.T)
 
 
-def mean_kernel(layers: Layers, passed: Forward, readout: Array, metric: Mobility) -> Array:
-    """The mean over outputs of the diagonal blocks of K, (N, N), for a readout (k, d) or (N, k, d).
+def mixed_kernel(layers: Layers, passed: Forward, readout: Array, metric: Mobility) -> Array:
+    """The sum over outputs of the diagonal blocks of K, (N, N), for a readout (q, d) or (N, q, d).
 
     Outputs stand beside each other in the rows of a datum.
     """
-    data, outputs = len(passed.end), readout.shape[-2]
+    data = len(passed.end)
     kernel = np.zeros((data, data))
     for k, factors in sensitivities(layers, passed, readout):
         rows = sum(factors[1:], start=factors[0])
         moves = metric.apply(rows, slice(k, k + 1)).reshape(data, -1)
-        kernel += (rows.reshape(data, -1) @ moves.T) / (outputs * float(layers.depth.weights[k]))
+        kernel += (rows.reshape(data, -1) @ moves.T) / float(layers.depth.weights[k])
     return 0.5 * (kernel + kernel.T)

@@ -54,7 +54,7 @@ class ParticlesCarried(LayeredCarried):
     """Data carried through particles θ (K, M, p)."""
 
     operator: ParticleOperator
-    averages = True
+    mixes = True
 
     @cached_property
     def variation(self) -> Array:
@@ -94,8 +94,8 @@ class ParticlesCarried(LayeredCarried):
         part = propagate.tangent_kernel(self.layers, self.passed, self.operator.problem.readout)
         return self.operator.total(part)
 
-    def mean_kernel(self, root: Array | None = None) -> Array:
-        part = propagate.mean_kernel(self.layers, self.passed, self.read(root))
+    def mixed_kernel(self, mixes: Array, root: Array | None = None) -> Array:
+        part = propagate.mixed_kernel(self.layers, self.passed, self.read(mixes, root))
         return self.operator.total(part)
 
     def _gradient(self, by_theta: Array) -> Array:

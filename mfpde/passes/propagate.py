@@ -136,17 +136,18 @@ def tangent_kernel(layers: Layers, passed: Forward, readout: Array) -> Array:
     return kernel
 
 
-def mean_kernel(layers: Layers, passed: Forward, readout: Array) -> Array:
-    """The mean over outputs of the diagonal blocks of K, (N, N), for a readout (k, d) or (N, k, d).
+def mixed_kernel(layers: Layers, passed: Forward, readout: Array) -> Array:
+    """The sum over outputs of the diagonal blocks of K, (N, N), for a readout (q, d) or (N, q, d).
 
-    One output after another: 1/k of the products that K takes, since outputs do not meet.
+    One output after another, since outputs do not meet, and the evaluations of a depth node merged
+    into one where the block does: it is for preconditioners.
     """
-    data, outputs = len(passed.end), readout.shape[-2]
+    data = len(passed.end)
     kernel = np.zeros((data, data), layers.theta.dtype)
-    for c in range(outputs):
+    for c in range(readout.shape[-2]):
         for k, factors in sensitivities(layers, passed, readout[..., c : c + 1, :]):
-            scale = 1.0 / (outputs * float(layers.depth.weights[k]))
-            layers.block.gram(factors, layers.weights[k], scale, kernel)
+            scale = 1.0 / float(layers.depth.weights[k])
+            layers.block.gram(layers.block.merged(factors), layers.weights[k], scale, kernel)
     mirror(kernel)
     return kernel
 

@@ -18,11 +18,12 @@ from mfpde.resnet import engines, observables, run_file
 from mfpde.resnet.observables import Observables
 from mfpde.resnet.optimizers import Optimizer, get_optimizer
 from mfpde.resnet.plan import Plan, Save, check_rates, check_seeds, extended, save_steps, step_count
-from mfpde.resnet.result import Training, join
+from mfpde.resnet.result import FORMAT, Training, join
 from mfpde.resnet.run import Run
 from mfpde.runs.atomic import PathLike
 from mfpde.runs.checkpoint import Checkpoint
 from mfpde.runs.progress import Progress, track
+from mfpde.runs.run_file import format_of
 
 Array = NDArray[Any]
 
@@ -195,6 +196,33 @@ def _shape(shape: Any) -> tuple[int, int]:
         raise TypeError(f"shapes must hold pairs (layers, width); given {checks.brief(shape)}")
     layers, width = (checks.count("shapes (layers, width)", number) for number in shape)
     return layers, width
+
+
+@checks.typed
+def load(path: PathLike, *, block: object = None) -> Training:
+    """The networks in a file of ``Training.save``, or in a run file of ``train`` as far as it is.
+
+    Raises FileNotFoundError or ValueError for a missing, torn or foreign file, and for one of
+    networks that stand between two records of observables: ``resume`` goes on from there.
+    """
+    if format_of(path) == FORMAT:
+        return Training.load(path)
+    stored = run_file.Stored(path, block)
+    name = engines.choose(stored.problem, "auto", stored.engine, stored.dtype, "auto")
+    run = stored.run(
+        engines.make(stored.problem, name, stored.dtype, "auto"),
+        stored.plan,
+        dict.fromkeys(stored.observed, _missing),
+    )
+    run.status = stored.status
+    return run.result()
+
+
+def _missing(snapshot: object) -> None:
+    raise ValueError(
+        "path: this run is not finished and stands between two records of what it observes; go on "
+        "with mfpde.resnet.resume(path, observe=...)"
+    )
 
 
 def _finish(

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mfpde import checks
+from mfpde import checks, tables
 from mfpde.measures.particles import ParticleMeasure
 from mfpde.paths import Path
 from mfpde.problem import Problem
@@ -257,6 +257,16 @@ class FiniteSize:
         from mfpde.response.plot import finite_size
 
         return finite_size(self)
+
+    def _repr_html_(self) -> str:
+        """A small table, for notebooks."""
+        rows = {
+            "layers": self.coupling,
+            "s": self.s,
+            "verdict": self.message,
+            "cost": f"{sum(self.cost.values()):.3g} runs of the limit",
+        }
+        return tables.card("FiniteSize", rows)
 
     def __repr__(self) -> str:
         return (

@@ -20,7 +20,10 @@ Save = None | str | int | Sequence[float]
 
 @dataclass(frozen=True)
 class Options:
-    """Checked options of one run; ``times`` are the save times in (0, s_end]."""
+    """Checked options of one run; ``times`` are the save times in (0, s_end].
+
+    ``coordinates`` are the names of those that saved states hold, () for all.
+    """
 
     s_end: float
     method: str
@@ -30,6 +33,7 @@ class Options:
     loss_below: float | None
     every_step: bool
     times: tuple[float, ...]
+    coordinates: tuple[str, ...]
     vanishing_decay: float
     reaction: float
     max_steps: int
@@ -47,6 +51,8 @@ class Options:
         step: Any,
         loss_below: Any,
         save: Save,
+        coordinates: Any,
+        known: Sequence[str],
         vanishing_decay: Any,
         reaction: Any,
         max_steps: Any,
@@ -72,6 +78,7 @@ class Options:
             loss_below=None if loss_below is None else checks.positive("loss_below", loss_below),
             every_step=isinstance(save, str),
             times=_times(save, end),
+            coordinates=_coordinates(coordinates, known, save),
             vanishing_decay=checks.positive("vanishing_decay", vanishing_decay, zero=True),
             reaction=_reaction(reaction),
             max_steps=checks.count("max_steps", max_steps),
@@ -120,11 +127,27 @@ def _tolerance(rtol: Any) -> float:
     return value
 
 
+def _coordinates(names: Any, known: Sequence[str], save: Save) -> tuple[str, ...]:
+    if names is None:
+        return ()
+    if save is None:
+        raise ValueError("coordinates says what save=... keeps of a state: give save as well")
+    found = (names,) if isinstance(names, str) else tuple(names)
+    for name in found:
+        checks.choice("coordinates", name, known)
+    if not found or len(set(found)) < len(found):
+        raise ValueError(f"coordinates must name each coordinate once; given {list(found)}")
+    return found
+
+
 def _times(save: Save, s_end: float) -> tuple[float, ...]:
     if save is None:
         return ()
     if isinstance(save, str):
-        checks.choice("save", save, ("steps",))
+        if save != "steps":
+            raise ValueError(
+                f"save must be a number of times, a list of times, 'steps' or None; given {save!r}"
+            )
         return ()
     if isinstance(save, (int, np.integer)) and not isinstance(save, bool):
         if not np.isfinite(s_end):

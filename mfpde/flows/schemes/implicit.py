@@ -69,6 +69,16 @@ def step(
     """One step of order len(rows); the tolerances bound the error of iterative linear solves."""
     allowed = atol + rtol * flow.norm(point.state)
     solver = dual.Chosen(flow, point, allowed, **work(rows))
+    try:
+        return _extrapolated(flow, point, h, rows, solver)
+    except dual.Unsolved:
+        return Step(point, refused=True, solving=solver.seen)
+
+
+def _extrapolated(
+    flow: Flow, point: DescentPoint, h: float, rows: tuple[int, ...], solver: dual.Chosen
+) -> Step:
+    """The table, row by row."""
     last: list[Array] = []
     for i, j in enumerate(rows):
         here = point
