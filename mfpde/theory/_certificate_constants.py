@@ -189,10 +189,11 @@ def constants(problem: Problem, rho: ParticleMeasure) -> Constants:
     """Measure the constants of ρ_0 (in float64), rounding margin included.
 
     Raises TypeError for other blocks than SHL and Linear, ValueError for another loss than
-    squared, a weight decay, an activation that is not C¹, or a depth integrator other than Euler
-    with Linear blocks.
+    squared, a weight decay, rates, an activation that is not C¹, or a depth integrator other than
+    Euler with Linear blocks.
     """
     require_squared(problem, "certificate")
+    problem.refuse_rates("certificate")
     if computes(problem.block, Linear):
         if rho.depth.method != "euler":
             raise ValueError(

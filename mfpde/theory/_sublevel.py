@@ -66,11 +66,12 @@ def sublevel_certificate(problem: Problem, rho0: Measure, loss_below: float) -> 
     than s = N (T(E(0)) − T(goal))/a(R)², T(E) = W(E) − 1/(1 − e^{−NE}).
 
     Any depth integrator, SHL blocks with a C¹ activation. Raises TypeError for other blocks,
-    ValueError for another loss, targets that are not one-hot, weights or a penalty.
+    ValueError for another loss, targets that are not one-hot, weights, rates or a penalty.
     Source: this package, after Barboni et al. 2024 (local Polyak–Łojasiewicz inequality).
     """
     goal = checks.positive("loss_below", loss_below)
     _require(problem)
+    problem.refuse_rates("sublevel_certificate")
     rho = particles(rho0, "sublevel_certificate")
     found = shl_constants(problem, rho, "sublevel_certificate", _gain(problem))
     carried, n = carry(problem, rho0), problem.size
