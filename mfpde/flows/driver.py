@@ -217,7 +217,7 @@ class Driver:
             return 0.0
         size = max(self.flow.size(self.point), self.flow.size(step.point))
         allowed = self.scheme.share * (self.options.atol + self.options.rtol * size)
-        error = self.flow.norm(step.error) / allowed
+        error = self.flow.error(step) / allowed
         return float(error) if np.isfinite(error) else float("inf")
 
     def _rose(self, new: Any) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -22,6 +22,8 @@ TAKEN = (
     "coordinate", "particle", "block",
 )  # fmt: skip
 
+SCORES = ("loss", "accuracy", "rmse")  # what ``mfpde.scores`` may give
+
 
 class Observers:
     """What ``observe`` asks for; called with a measure, the values of all its series by name.
@@ -33,13 +35,18 @@ class Observers:
     Raises ValueError or TypeError, which names the entry, for anything else.
     """
 
-    def __init__(self, problem: Problem, observe: Observe | None) -> None:
+    def __init__(
+        self, problem: Problem, observe: Observe | None, taken: Sequence[str] = TAKEN
+    ) -> None:
         self.problem = problem
         self.data: dict[str, Problem] = {}
         self.functions: dict[str, Callable[..., Any]] = {}
         self._shapes: dict[str, tuple[int, ...]] = {}
         for name, what in (observe or {}).items():
-            self._add(_name(name, problem), what)
+            self._add(_name(name, (*taken, *problem.block.coordinates)), what)
+        for name in self.data:
+            if both := {f"{name}_{score}" for score in SCORES} & set(self.functions):
+                raise ValueError(f"observe[{name!r}] has a series {min(both)!r} of its own already")
 
     def _add(self, name: str, what: Any) -> None:
         if isinstance(what, tuple | list) and len(what) in (2, 3):
@@ -122,8 +129,7 @@ def _missing(problem: Problem, rho: Any) -> Any:
     raise ValueError("observe: a function of the run was not handed over")
 
 
-def _name(name: Any, problem: Problem) -> str:
-    taken = (*TAKEN, *problem.block.coordinates)
+def _name(name: Any, taken: Sequence[str]) -> str:
     if not isinstance(name, str) or not name.isidentifier() or name in taken:
         raise ValueError(
             f"observe must have names that are Python identifiers and none of {', '.join(taken)}; "

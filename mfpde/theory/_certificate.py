@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from mfpde import checks
+from mfpde import checks, tables
 from mfpde.blocks.inheritance import computes
 from mfpde.blocks.linear import Linear
 from mfpde.measures import Measure
@@ -65,6 +65,19 @@ class Certificate:
     def pessimism(self) -> float:
         """E(0) over the largest E(0) that would have passed; below 1 it passes."""
         return self.loss / self.loss_needed if self.loss_needed > 0 else float("inf")
+
+    def _repr_html_(self) -> str:
+        """A small table, for notebooks."""
+        rows = {
+            "verdict": str(self),
+            "E(0) − E*": self.loss,
+            "largest that passes": self.loss_needed,
+            "rate": self.rate,
+            "distance": self.distance,
+            "radius": self.radius,
+            "criterion": self.criterion,
+        }
+        return tables.card("Certificate", rows)
 
     def __str__(self) -> str:
         if self.passed:
