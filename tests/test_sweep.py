@@ -353,5 +353,5 @@ def test_a_cached_attribute_does_not_change_a_fingerprint():
 
 
 def test_what_is_no_executor_is_refused():
-    with pytest.raises(TypeError, match="executor must be a .*Executor or a dask Client; given 5"):
+    with pytest.raises(TypeError, match=r"executor must be a .*Executor or a dask Client; given 5"):
         map_runs(float, [{"x": 1}], executor=5)
