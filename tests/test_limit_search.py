@@ -124,6 +124,8 @@ def test_another_search_is_refused(problem, tmp_path):
         (problem, lambda t: laws.Uniform([-1] * 3, [1, 1, 1 + 0.1 * t]), {}, "law"),
         (problem, LAW, {"s_end": 0.6}, "s_end"),
         (problem, LAW, {"seed": 1}, "seed"),
+        (problem, LAW, {"rates": (0.5, 1.0, 1.0)}, "problem"),
+        (problem, LAW, {"optimizer": mfpde.optimizers.HeavyBall(1.0)}, "method or optimizer"),
         (problem, LAW, {"observe": OBSERVE}, "observe"),
     ):
         with pytest.raises(ValueError, match=f"another {word}"):
@@ -171,6 +173,8 @@ def test_the_flow_of_u_alone_is_exact(silent):
     found = short._outputs(kernel)
     np.testing.assert_allclose(moved, found[1] - found[0], atol=2e-6)
     assert exact.error(many) is not None
+    slower = lazy.Lazy(task.under([0.5, 1.0, 1.0]), law, np.array([0.0, 1e-3]))
+    np.testing.assert_allclose(slower._outputs(kernel)[1], 0.5 * found[1], atol=1e-8)
     assert lazy.of(task, laws.Gaussian(1.0, dim=9), s).error(many) is None
     assert lazy.of(mfpde.Problem(X, Y, block=mfpde.Linear(1)), LAW, s) is None
 

@@ -1,6 +1,8 @@
 """What objects show in a notebook: tables that parse, with the numbers they stand for."""
 
+import sys
 from html.parser import HTMLParser
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -9,6 +11,7 @@ from test_plots import THREE_D, measures
 
 import mfpde
 from mfpde import tables
+from mfpde.runs import progress
 
 
 class Table(HTMLParser):
@@ -73,3 +76,13 @@ def test_a_certificate_shows_its_verdict():
     rho = mfpde.ParticleMeasure.from_law(THREE_D, mfpde.Depth(2, "euler"), count=16)
     found = mfpde.theory.certificate(problem, rho)
     assert Table(found._repr_html_()).rows["verdict"] == str(found)
+
+
+def test_bars_are_shown_in_a_notebook_and_nowhere_else_without_a_terminal(monkeypatch, capsys):
+    assert not progress.shown("auto")
+    shell = SimpleNamespace(get_ipython=lambda: SimpleNamespace(kernel=object()))
+    monkeypatch.setitem(sys.modules, "IPython", shell)
+    monkeypatch.setattr(progress, "find_spec", lambda name: None)  # without widgets
+    assert progress.shown("auto")
+    assert list(progress.track(range(3), "three")) == [0, 1, 2]
+    assert "three" in capsys.readouterr().err

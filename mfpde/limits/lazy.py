@@ -2,7 +2,7 @@
 
 From u = 0 nothing moves the hidden states X_i = A x_i at first, and u follows the linear flow
 
-    dZ/ds = −(1/N) K ∂ℓ(Z) B Bᵀ,   K_ij = ∫∫ σ(w·X_i + b) σ(w·X_j + b) dρ dt,
+    dZ/ds = −(1/N) K ∂ℓ(Z) B η_u Bᵀ,   K_ij = ∫∫ σ(w·X_i + b) σ(w·X_j + b) dρ dt,
 
 outputs Z. For Gaussian (w, b), K is an integral over two Gaussian numbers, which is as good as
 exact; a run's own K is off by what its points are. Both through this flow tell most of the run's
@@ -122,7 +122,8 @@ class Lazy:
         """Z at the times s by rk4, (n, N, k)."""
         problem, n = self._problem, len(self._x)
         readout = problem.readout
-        metric = readout @ readout.T
+        rates = 1.0 if problem.rates is None else problem.rates[: readout.shape[1]]
+        metric = (readout * rates) @ readout.T
 
         def slope(z: Array) -> Array:
             return -(kernel @ problem.loss_gradient(z)) @ metric / n

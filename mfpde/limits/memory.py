@@ -7,6 +7,7 @@ bit for bit where these end. The file is one of ``mfpde.runs.run_file``: whole a
 from __future__ import annotations
 
 import hashlib
+import json
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +43,7 @@ class Memory:
 
     def __init__(self, path: PathLike, resume: bool, about: dict[str, Any]) -> None:
         self.runs: dict[Spec, Run] = {}
+        about = json.loads(json.dumps(about))  # as a file has it, tuples being lists
         self._record = Record(FORMAT, about, {"runs": []})
         if resume:
             self._read(Path(path), about)
@@ -102,7 +104,7 @@ def _run(found: Record, number: int, told: dict[str, Any], spec: Spec) -> Run:
 
 
 def about(
-    problem: Problem, law: Law | DepthLaw, s: Array, method: str, seed: int, watch: Watch
+    problem: Problem, law: Law | DepthLaw, s: Array, moved_by: Any, seed: int, watch: Watch
 ) -> dict[str, Any]:
     """What tells one search from another; rtol and budgets may differ."""
     values, arrays = stored_problem.write(problem)
@@ -111,7 +113,7 @@ def about(
         "problem": [values, {name: _digest(array) for name, array in arrays.items()}],
         "law": _digest(*(_sample(at_depth(law, float(t))) for t in LOOKS)),
         "s_end, times or loss_below": _digest(s),
-        "method": method,
+        "method or optimizer": moved_by,
         "seed": seed,
         "observe": [watch.names(), seen],
         "versions": stored_problem.versions(),

@@ -17,6 +17,7 @@ from mfpde.limits.run import Terms, pooled, predicted
 from mfpde.limits.scrambled import Spread
 from mfpde.limits.sizes import Sizes
 from mfpde.measures.particles import ParticleMeasure
+from mfpde.optimizers import Optimizer
 from mfpde.problem import Problem
 from mfpde.runs.status import Status
 
@@ -61,7 +62,8 @@ class Limit:
     than ``outputs``, for which wide runs of few steps and the flow of u alone are made use of;
     ``mfpde.loss(problem, found.final) - found.loss[-1]`` is how much. ``sizes`` is the
     discretisation, ``work`` the particles × depth nodes × gradients of all runs, ``seconds`` their
-    wall time, ``status`` and ``message`` say how the search ended.
+    wall time, ``status`` and ``message`` say how the search ended; ``optimizer`` is what moved the
+    particles, None for the gradient flow.
     """
 
     problem: Problem = field(repr=False)
@@ -78,6 +80,7 @@ class Limit:
     yardstick: Yardstick = field(repr=False)
     observed: dict[str, Array] = field(repr=False)
     observed_error: dict[str, Array] = field(repr=False)
+    optimizer: Optimizer | None = None
 
     @property
     def success(self) -> bool:

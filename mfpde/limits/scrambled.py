@@ -163,6 +163,8 @@ def _length(sizes: Scrambles) -> float:
 
 def quickest(study: Study, depth_steps: int, rtol: float) -> int:
     """The fewest steps that keep a run's own place among the scrambles; 0 where none are cheap."""
+    if study.optimizer is not None:  # hurried steps are those of the gradient flow
+        return 0
     full = [study.run(spec) for spec in TRIAL.all_specs(depth_steps, rtol)]
     spread = np.std([run.outputs for run in full], axis=0)
     for steps in LADDER:

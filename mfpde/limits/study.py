@@ -22,6 +22,7 @@ from mfpde.limits.sizes import TRIAL, Scramble, Spec, Tensor
 from mfpde.limits.watch import Watch
 from mfpde.measures import quadrature
 from mfpde.measures.particles import ParticleMeasure
+from mfpde.optimizers import AdamFlow, Optimizer
 from mfpde.problem import Problem
 from mfpde.runs.interrupt import Interruptible
 from mfpde.runs.solution import Solution
@@ -48,6 +49,7 @@ class Study:
         s: Array,
         *,
         method: str,
+        optimizer: Optimizer | None,
         seed: int,
         max_work: float,
         max_seconds: float,
@@ -56,16 +58,22 @@ class Study:
         memory: Memory | None = None,
     ) -> None:
         self.problem, self.law, self.s, self.method, self.seed = problem, law, s, method, seed
+        self.optimizer = optimizer
         self.max_work, self.max_seconds = max_work, max_seconds
         self.display, self.interrupt = display, Interruptible()
         self.watch, self._memory = watch, memory
-        self._lazy = lazy.of(problem, law, s)
+        self._lazy = lazy.of(problem, law, s) if optimizer is None else None
         self.work = 0
         self.runs: dict[Spec, Run] = {}
         self._began = time.monotonic()
         self._scale = float(np.sqrt(np.mean(np.square(problem.y)))) or 1.0
         self._gradients = 0
         self._pace = self._largest = 0.0
+
+    @property
+    def kinked(self) -> bool:
+        """Whether the flow of a particle has kinks in its start: relu's, or Adam's where ∇V = 0."""
+        return not self.problem.block.smooth or isinstance(self.optimizer, AdamFlow)
 
     @property
     def seconds(self) -> float:
@@ -165,6 +173,7 @@ class Study:
             rho0,
             s_end=float(self.s[-1]),
             method=self.method,
+            optimizer=self.optimizer,
             rtol=spec.rtol,
             save=self.s[1:].tolist(),
             callback=self._watch,

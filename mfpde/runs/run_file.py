@@ -138,9 +138,7 @@ def load(path: PathLike, kind: str) -> Record:
     Raises FileNotFoundError for a missing file, ValueError, which names it, for one that is torn,
     damaged, of another format or schema, or that holds what no run file does.
     """
-    source = Path(path)
-    if not source.is_file():
-        raise FileNotFoundError(f"path: no run file at {source}")
+    source = _existing(path)
     with naming(source), source.open("rb") as file:
         found = list(sealed.parts(file)) if _is_sealed(file) else []
         if not found:
@@ -150,6 +148,25 @@ def load(path: PathLike, kind: str) -> Record:
             body = io.BytesIO(os.pread(file.fileno(), part.length, part.start))
             _extend(record, _first(body, part, kind))
     return record
+
+
+def format_of(path: PathLike) -> str:
+    """What a run file at ``path`` says it is. Raises as ``load``."""
+    import h5py
+
+    source = _existing(path)
+    with naming(source), source.open("rb") as file:
+        if not _is_sealed(file) or next(sealed.parts(file), None) is None:
+            raise ValueError(_foreign(file, "mfpde"))
+        with h5py.File(file, "r") as image:
+            return str(image.attrs.get("format"))
+
+
+def _existing(path: PathLike) -> Path:
+    source = Path(path)
+    if not source.is_file():
+        raise FileNotFoundError(f"path: no run file at {source}")
+    return source
 
 
 @contextmanager
