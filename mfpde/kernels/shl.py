@@ -11,11 +11,12 @@ in the order of threads: at a given thread count a pass is repeatable bit for bi
 from __future__ import annotations
 
 import numpy as np
-from numba import njit, prange
+from numba import njit
 
 from mfpde.kernels.activate import FROM_VALUE, sigma_chunk, slope_chunk, slope_from_value
 from mfpde.kernels.narrow import TOGETHER, pull_pair
-from mfpde.kernels.regions import shared
+from mfpde.kernels.native import INNER
+from mfpde.kernels.pools import shared
 from mfpde.kernels.tiles import ADD, BYTES, NARROW, SET, combine, correlate, multiply
 from mfpde.kernels.workspace import Blocks, Kept, add, particles_together, read, scale, write
 
@@ -32,7 +33,7 @@ def forward(code, bias, depth, theta, weights, start, keep=False):
     plan = planned(code, bias, depth, theta, weights)
     blocks, work, store = dealt(depth, theta, path, kept)
     arguments = (*plan, blocks.length, work, store, stages, path)
-    shared(_forward_parallel, _forward_share, blocks.threads, *arguments)
+    shared(_forward_share, blocks.threads, *arguments)
     return stages, path, kept
 
 
@@ -45,7 +46,7 @@ def adjoint(code, bias, depth, theta, weights, stages, terminal, kept=None):
     blocks, work, store = dealt(depth, theta, path, kept)
     gradient = np.zeros((blocks.threads, *theta.shape), theta.dtype)
     arguments = (*plan, blocks.length, work, store, stages, cotangents, path, gradient)
-    shared(_adjoint_parallel, _adjoint_share, blocks.threads, *arguments)
+    shared(_adjoint_share, blocks.threads, *arguments)
     for other in gradient[1:]:
         gradient[0] += other
     return cotangents, path, gradient[0]
@@ -84,24 +85,7 @@ def _keep(depth, theta, path):
     return Kept(blocks, entries, theta.dtype)
 
 
-@njit(cache=True, parallel=True, error_model="numpy")
-def _forward_parallel(code, bias, a, b, nodes, theta, weights, n, work, store, stages, path):
-    for t in prange(work.shape[0]):
-        _forward_share(t, code, bias, a, b, nodes, theta, weights, n, work, store, stages, path)
-
-
-@njit(cache=True, parallel=True, error_model="numpy")
-def _adjoint_parallel(
-    code, bias, a, b, nodes, theta, weights, n, work, store, stages, cotangents, path, gradient
-):
-    for t in prange(work.shape[0]):
-        _adjoint_share(
-            t, code, bias, a, b, nodes, theta, weights, n, work, store, stages, cotangents, path,
-            gradient,
-        )  # fmt: skip
-
-
-@njit(cache=True, error_model="numpy")
+@njit(**INNER)
 def _forward_share(t, code, bias, a, b, nodes, theta, weights, n, work, store, stages, path):
     """The blocks t, t + T, … of thread t."""
     memory, d, some = work[t], path.shape[2], particles_together(path.shape[2])
@@ -128,7 +112,7 @@ def _forward_share(t, code, bias, a, b, nodes, theta, weights, n, work, store, s
             write(memory, x, step, n, path[layer + 1], lo)
 
 
-@njit(cache=True, error_model="numpy")
+@njit(**INNER)
 def _adjoint_share(
     t, code, bias, a, b, nodes, theta, weights, n, work, store, stages, cotangents, path, gradient
 ):
@@ -165,7 +149,7 @@ def _adjoint_share(
             write(memory, p, step, n, path[layer], lo)
 
 
-@njit(cache=True, error_model="numpy")
+@njit(**INNER)
 def _field(code, bias, theta, weights, some, n, step, memory, x, out, rest, values):
     """out = Σ_j a_j u_j σ(w_j·x + b_j); scratch begins at ``rest``; σ goes to values if any."""
     d, count = (theta.shape[1] - bias) // 2, some * n
@@ -181,7 +165,7 @@ def _field(code, bias, theta, weights, some, n, step, memory, x, out, rest, valu
         combine(ADD, memory, out, step, d, memory, au, 1, width, s, 0, n, some, n)
 
 
-@njit(cache=True, error_model="numpy")
+@njit(**INNER)
 def _backward(code, bias, theta, weights, some, n, step, memory, x, q, out, rest, values, gradient):
     """out = D_xFᵀq, gradient += Σ_i D_θ fᵀq_i; scratch begins at ``rest``."""
     d, count = (theta.shape[1] - bias) // 2, some * n
@@ -216,7 +200,7 @@ def _backward(code, bias, theta, weights, some, n, step, memory, x, q, out, rest
                 gradient[first + j, c] += memory[change + j * full + c]
 
 
-@njit(cache=True, error_model="numpy")
+@njit(**INNER)
 def _gather(theta, weights, bias, first, some, memory, at):
     """For each particle b, w, a·u; zeros beyond the last one."""
     d = (theta.shape[1] - bias) // 2
@@ -232,7 +216,7 @@ def _gather(theta, weights, bias, first, some, memory, at):
             memory[row + 1 + d + c] = weights[k] * theta[k, c]
 
 
-@njit(cache=True, error_model="numpy")
+@njit(**INNER)
 def _gather_back(theta, weights, bias, first, some, memory, at):
     """For each particle b, w, u, a·w; zeros beyond the last one."""
     d = (theta.shape[1] - bias) // 2

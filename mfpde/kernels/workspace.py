@@ -8,7 +8,8 @@ import numba
 import numpy as np
 from numba import njit
 
-from mfpde.kernels import PARALLEL_FROM
+from mfpde.kernels.native import INNER
+from mfpde.kernels.pools import PARALLEL_FROM
 from mfpde.kernels.tiles import BYTES
 
 LONGEST = 256  # data in a block
@@ -67,14 +68,14 @@ def particles_together(d):
     return 8 if d <= 16 else 16
 
 
-@njit(cache=True, error_model="numpy")
+@njit(**INNER)
 def scale(memory, out, factor, x, count):
     """out = factor·x, for ``count`` entries of a flat array."""
     for i in range(count):
         memory[out + i] = factor * memory[x + i]
 
 
-@njit(cache=True, error_model="numpy")
+@njit(**INNER)
 def add(memory, out, factor, x, count):
     """out += factor·x."""
     if factor != 0:
@@ -82,7 +83,7 @@ def add(memory, out, factor, x, count):
             memory[out + i] += factor * memory[x + i]
 
 
-@njit(cache=True, error_model="numpy")
+@njit(**INNER)
 def read(memory, at, step, n, rows, lo):
     """Coordinates of the data lo, lo + 1, … as rows; zeros beyond the last datum."""
     count = min(n, rows.shape[0] - lo)
@@ -93,7 +94,7 @@ def read(memory, at, step, n, rows, lo):
             memory[at + c * step + i] = 0
 
 
-@njit(cache=True, error_model="numpy")
+@njit(**INNER)
 def write(memory, at, step, n, rows, lo):
     """The inverse of ``read``."""
     for i in range(min(n, rows.shape[0] - lo)):

@@ -16,6 +16,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from mfpde.kernels.pools import serial_blas
 from mfpde.measures.axes import Axis
 from mfpde.passes.cell_sums import GridSums, SeparableSums
 from mfpde.passes.propagate import Forward, Layers, sensitivities
@@ -95,6 +96,7 @@ def moved(axes: tuple[Axis, ...], masses: Array, v: Array) -> Array:
     return out
 
 
+@serial_blas()
 def tangent_kernel(layers: Layers, passed: Forward, readout: Array, metric: Mobility) -> Array:
     """K = Σ_k (1/ω_k) J_k P_k J_kᵀ of the outputs, (N·k, N·k), P_k the mobility of depth node k."""
     size = passed.end.shape[0] * readout.shape[0]
@@ -106,6 +108,7 @@ def tangent_kernel(layers: Layers, passed: Forward, readout: Array, metric: Mobi
     return 0.5 * (kernel + kernel.T)
 
 
+@serial_blas()
 def mean_kernel(layers: Layers, passed: Forward, readout: Array, metric: Mobility) -> Array:
     """The mean over outputs of the diagonal blocks of K, (N, N), for a readout (k, d) or (N, k, d).
 

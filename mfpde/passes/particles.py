@@ -6,6 +6,7 @@ from functools import cached_property
 from typing import Any
 
 from mfpde import checks
+from mfpde.kernels.pools import serial_blas
 from mfpde.measures.particles import ParticleMeasure
 from mfpde.passes import propagate
 from mfpde.passes.in_blocks import InBlocks, fits
@@ -79,6 +80,7 @@ class ParticlesCarried(LayeredCarried):
     def velocity(self, pulled: Array) -> Array:
         return pulled
 
+    @serial_blas()
     def push(self, velocity: Array) -> Array:
         end = propagate.tangent(self.layers, self.passed, velocity)
         return end @ self.operator.problem.readout.T.astype(end.dtype)
