@@ -46,8 +46,8 @@ from mfpde.kernels.native import (
 
 # Waking threads costs tens of microseconds: below this many elementary operations one is faster.
 PARALLEL_FROM = 1 << 17
-# How often a thread looks for work before it sleeps: a tenth of a millisecond or two.
-LOOKS = 4000
+# How often a thread looks for work before it sleeps: half a millisecond to two.
+LOOKS = 30000
 # Words of a pool's memory, each on a cache line of its own: the job's number and its next share;
 # what is finished; whether the caller sleeps; what the job is; then for each thread whether it
 # sleeps and its lock.

@@ -35,6 +35,7 @@ def tangent(code, bias, depth, theta, weights, stages, change, kept=None):
 def _tangent_share(t, code, bias, a, b, nodes, theta, weights, change, n, work, store, stages, end):
     """The blocks t, t + T, … of thread t."""
     memory, d, some = work[t], end.shape[1], particles_together(end.shape[1])
+    memory[:] = 0
     step = n + BYTES // work.itemsize
     ones, x, dz = 0, step, (d + 1) * step  # neighbours: rows of one matrix
     dx, slopes = dz + d * step, dz + 2 * d * step
