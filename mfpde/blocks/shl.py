@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -260,4 +261,4 @@ class SHL(Block):
 def _parts(count: int, parts: int) -> list[slice]:
     """So many numbers in nearly equal parts, none of them empty."""
     cuts = np.linspace(0, count, min(parts, count) + 1).astype(int)
-    return [slice(int(lo), int(hi)) for lo, hi in zip(cuts[:-1], cuts[1:], strict=True)]
+    return [slice(int(lo), int(hi)) for lo, hi in pairwise(cuts)]

@@ -11,6 +11,8 @@ same for any number of threads.
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 from numba import njit
 
@@ -55,7 +57,7 @@ def _tiles(rows, high, wide):
     for lo in range(0, rows, high):
         hi = min(lo + high, rows)
         cuts = np.linspace(0, hi, -(-hi // wide) + 1).astype(int)
-        found += [(slice(lo, hi), slice(*cut)) for cut in zip(cuts[:-1], cuts[1:], strict=True)]
+        found += [(slice(lo, hi), slice(*cut)) for cut in pairwise(cuts)]
     return sorted(found, key=lambda tile: tile[1].start - tile[1].stop)
 
 

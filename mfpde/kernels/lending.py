@@ -46,7 +46,7 @@ def lent(shape: tuple[int, ...], dtype: Any) -> np.ndarray:
 
 def _memory(size: int) -> np.ndarray:
     """The smallest that waits and is large enough, unless it is far too large."""
-    for memory in sorted(list(_waiting.values()), key=lambda one: one.nbytes):
+    for memory in sorted(_waiting.values(), key=lambda one: one.nbytes):
         if size <= memory.nbytes <= 2 * size and _waiting.pop(id(memory), None) is not None:
             return memory  # in one step: threads may meet here
     return np.empty(size, np.uint8)

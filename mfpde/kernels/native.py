@@ -84,7 +84,9 @@ def call(typingctx: Any, function: Any, arguments: Any) -> Any:
 
 
 @intrinsic
-def call_shares(typingctx: Any, lead: Any, box: Any, share: Any, shares: Any, arguments: Any) -> Any:
+def call_shares(
+    typingctx: Any, lead: Any, box: Any, share: Any, shares: Any, arguments: Any
+) -> Any:
     """lead(box, entry, frame, shares), where ``enter(entry, frame, t)`` is share(t, *arguments)."""
     kinds = (types.int64, *arguments)
 

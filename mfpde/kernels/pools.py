@@ -358,7 +358,19 @@ class _Blas:
 
     def _set(self, counts: list[int]) -> None:
         for library, count in zip(self._found(), counts, strict=True):
+            _free(library)
             library.set_num_threads(count)
+            _free(library)
+
+
+def _free(library: Any) -> None:
+    """Let any thread set the number: some versions only listen to the first one that ever did.
+
+    Here the count of holders keeps threads from undoing what others did.
+    """
+    clear = getattr(library, "clear_controlling_thread", None)
+    if clear is not None:
+        clear(force=True)
 
 
 _blas = _Blas()

@@ -44,6 +44,7 @@ class LayeredCarried(Carried):
         cotangent: Array = (v @ self.operator.problem.readout).astype(self.end.dtype)
         return cotangent
 
+    @serial_blas()
     def read(self, root: Array | None) -> Array:
         """The readout, (k, d), or what S_i (N, k, k) make of it for every datum, (N, k, d)."""
         readout = self.operator.problem.readout

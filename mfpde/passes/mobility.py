@@ -54,6 +54,7 @@ class Full:
 class Reduced:
     """Potentials g (d on the cells of (w, b)) of separable layers."""
 
+    @serial_blas()
     def __init__(self, sums: GridSums, masses: Array) -> None:
         d = sums.block.dim
         self._d, self._axes = d, sums.grid.axes[d:]
