@@ -8,7 +8,7 @@ BIN    := $(VENV)/bin
 TORCH  := torch==2.13.0
 export MPLBACKEND := Agg
 
-.PHONY: validate test lint check campaign docs figures bench clean
+.PHONY: validate test lint check campaign docs notebooks figures package oldest bench clean
 
 $(VENV)/core: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -29,6 +29,7 @@ lint: $(VENV)/test
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/mypy --strict --follow-imports=silent tests/user_program.py
 
 check: $(VENV)/test
 	OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 NUMBA_NUM_THREADS=1 $(BIN)/python -m pytest -n 2
@@ -50,8 +51,29 @@ docs: $(VENV)/docs
 	  $(BIN)/python -m sphinx --fail-on-warning --keep-going --quiet docs docs/_build/html
 
 figures: $(VENV)/test
-	for script in figures/*.py; do \
-	  case $$script in figures/drawing.py) ;; *) $(BIN)/python $$script || exit 1 ;; esac; done
+	$(BIN)/python figures/everything.py
+
+# Three examples of the tour as notebooks, run, in docs/_build/notebooks.
+notebooks: $(VENV)/docs
+	$(BIN)/python docs/notebooks.py
+
+# The wheel and the archive of sources, and README's Python from the wheel in an empty environment.
+package: $(VENV)/test
+	$(BIN)/python -m pip install --quiet build twine
+	rm -rf dist build/empty
+	$(BIN)/python -m build --outdir dist .
+	$(BIN)/twine check --strict dist/*
+	$(PYTHON) -m venv build/empty
+	build/empty/bin/python -m pip install --quiet dist/*.whl
+	cd build/empty && bin/python $(CURDIR)/tests/packaged.py $(CURDIR)/README.md
+
+# The tests with the oldest versions of the dependencies that pyproject.toml admits.
+oldest:
+	$(PYTHON) -m venv build/oldest
+	build/oldest/bin/python -m pip install --quiet --editable '.[test]' \
+	  $$($(PYTHON) tests/oldest.py pyproject.toml)
+	OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 NUMBA_NUM_THREADS=1 \
+	  build/oldest/bin/python -m pytest -n 2
 
 # FULL=--full adds what takes many minutes more.
 bench: $(VENV)/test

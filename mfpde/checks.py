@@ -82,6 +82,7 @@ def _check_shape(name: str, given: tuple[int, ...], shape: Sequence[int | str | 
     )
     if not fits:
         wanted = ", ".join("any" if s is None else str(s) for s in shape)
+        wanted += "," * (len(shape) == 1)
         raise ValueError(f"{name} must have shape ({wanted}); given {given}")
 
 
@@ -221,7 +222,7 @@ def brief(value: Any) -> str:
     if isinstance(value, int):
         small = abs(value) <= LARGEST
         return repr(value) if small else f"a whole number of {value.bit_length()} bits"
-    return type(value).__name__
+    return f"the class {value.__name__}" if isinstance(value, type) else type(value).__name__
 
 
 # -- results and memory ---------------------------------------------------------------------------
@@ -338,13 +339,31 @@ def typed(target: F) -> F:
         try:
             given = signature.bind(*args, **kwargs).arguments
         except TypeError as error:
-            raise TypeError(f"{target.__qualname__}: {error}") from None
+            hint = _unbound(signature, args, kwargs)
+            raise TypeError(f"{target.__qualname__}: {error}{hint}") from None
         for name, value in given.items():
             if name in tests():
                 tests()[name](name, value)
         return target(*args, **kwargs)
 
     return checked  # type: ignore[return-value]
+
+
+def _unbound(signature: inspect.Signature, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> str:
+    """What would have been right, for arguments that do not fit."""
+    named = [n for n, p in signature.parameters.items() if p.kind is not p.VAR_KEYWORD]
+    unknown = [name for name in kwargs if name not in named]
+    if unknown:
+        known = [name for name in named if name != "self"]
+        return nearest(unknown[0], known) or f"; it takes {', '.join(known)}"
+    placed = [
+        n for n in named if signature.parameters[n].kind is not inspect.Parameter.KEYWORD_ONLY
+    ]
+    if len(args) > len(placed) < len(named):
+        by_name = named[len(placed) :]
+        more = ", ..." * (len(by_name) > 3)
+        return "; these go by name: " + ", ".join(f"{n}=" for n in by_name[:3]) + more
+    return ""
 
 
 def _tests(
@@ -432,6 +451,8 @@ _WORDS: dict[Any, str] = {
     str: "text",
     ArrayLike: "an array of numbers",
     DTypeLike: "a dtype",
+    Sequence: "a list",
+    Mapping: "a dict",
 }
 
 
@@ -440,6 +461,8 @@ def _wanted(kind: Any) -> list[str]:
     if kind in _WORDS:
         return [_WORDS[kind]]
     plain = get_origin(kind) or kind
+    if plain in _WORDS:
+        return [_WORDS[plain]]
     if plain is Callable:
         return ["a function"]
     if inspect.isabstract(plain) and plain.__module__.startswith("mfpde.measures"):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import inspect
 import io
 import os
 import platform
@@ -16,17 +17,21 @@ import numpy as np
 
 import mfpde
 from mfpde import cases
+from mfpde.cases import plugins, results
 from mfpde.passes import ranks
-from mfpde.runs import stored_problem
-from mfpde.runs.solution import Solution
+from mfpde.runs import run_file, stored_problem
+from mfpde.runs.atomic import check_writable
 
-WRITTEN = ("solve", "train")  # verbs that write a run file
+# Verbs that write a run file as they go; the others write their result when they end.
+WRITTEN = ("solve", "train")
+VERBS = ("solve", "stationary", "limit", "train")
 
 
 def main(argv: list[str] | None = None) -> int:
     """Run the command; 0 on success, 1 when a run failed or missed its goal, 2 on bad input."""
     options = _parser().parse_args(argv)
     try:
+        plugins.load(getattr(options, "modules", []), Path())
         options.comm = ranks.world()
         if options.comm is None:
             return options.run(options)
@@ -58,25 +63,27 @@ def _parser() -> argparse.ArgumentParser:
         sub.set_defaults(run=run)
         return sub
 
-    for verb in ("solve", "stationary", "limit", "train"):
+    for verb in VERBS:
         sub = command(verb, _run, f"{verb} a case file (TOML)")
         _case(sub)
-        if verb in WRITTEN:
-            sub.add_argument("--out", type=Path, help="run file; default: the case's name with .h5")
+        ending = _out(Path("CASE.toml"), verb)
+        sub.add_argument("--out", type=Path, help=f"where the result goes; default: {ending}")
         sub.set_defaults(verb=verb)
     check = command("check", _check, "say what a case file would run, how large, and what is wrong")
     _case(check)
     new = command("new", _new, "write a commented case file NAME.toml and data NAME.csv")
     new.add_argument("name")
-    resume = command("resume", _resume, "go on from a run file")
-    resume.add_argument("file", type=Path)
+    resume = command("resume", _resume, "go on from a run file of solve or train")
+    _file(resume)
     resume.add_argument("--s-end", type=float, help="a later end than the run's own")
     resume.add_argument("--loss-below", type=float, help="a lower goal than the run's own")
-    info = command("info", _info, "say what a run file holds")
-    info.add_argument("file", type=Path)
-    plot = command("plot", _plot, "draw loss and gradient norm of a run file")
-    plot.add_argument("file", type=Path)
+    _file(command("info", _info, "say what the file of a result holds"))
+    plot = command("plot", _plot, "draw the result in a file")
+    _file(plot)
     plot.add_argument("--out", type=Path, help="picture; default: the file's name with .png")
+    table = command("table", _table, "write the series of the result in a file as CSV")
+    _file(table)
+    table.add_argument("--out", type=Path, help="table; default: the file's name, .table.csv")
     command("env", _env, "versions and threads that a run's numbers depend on")
     return parser
 
@@ -91,32 +98,67 @@ def _case(parser: argparse.ArgumentParser) -> None:
         metavar="SECTION.KEY=VALUE",
         help="replace a key of the case file, for instance solve.s_end=50",
     )
+    _import(parser)
+
+
+def _file(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("file", type=Path)
+    _import(parser)
+
+
+def _import(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--import",
+        action="append",
+        default=[],
+        dest="modules",
+        metavar="MODULE",
+        help="a module of your own that registers blocks, activations or losses; its code is run",
+    )
+
+
+def _out(case: Path, verb: str) -> Path:
+    """Where the result of a verb goes by default: no verb overwrites another's."""
+    return case.with_suffix(".h5" if verb == "solve" else f".{verb}.h5")
 
 
 def _run(options: argparse.Namespace) -> int:
     case = cases.read(options.case, options.changes)
     verb, how = options.verb, case.arguments(options.verb)
+    out = check_writable("--out", options.out or _out(options.case, verb))
     start = case.law if verb in cases.FROM_LAW else case.rho0
     print(f"{case.problem}\n{start}")
     if verb != "limit":
         how["raise_on_failure"] = False
     if verb in WRITTEN:
-        how["checkpoint"] = options.out or options.case.with_suffix(".h5")
+        how["checkpoint"] = out
     if verb == "solve":
         how["comm"] = options.comm
-    found = cases.verbs()[verb](case.problem, start, **how)
-    print(f"{found!r}\n{found.message}")
-    if verb in WRITTEN:
-        print(f"written to {how['checkpoint']}")
-    return _status(found, how.get("loss_below"))
+    call = cases.verbs()[verb]
+    if case.observe and "observe" in inspect.signature(call).parameters:
+        how["observe"] = case.observe
+    elif case.observe:
+        print(f"[observe] is left out: {verb} records its own series only")
+    try:
+        found = call(case.problem, start, **how)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{case.name}: [{verb}]: {error}") from None
+    if verb not in WRITTEN:
+        found.save(out)
+    return _report(found, out, how.get("loss_below"))
 
 
-def _status(found: Any, goal: float | None) -> int:
-    """0 where the run succeeded and its goal, if there was one, was met."""
-    missed = goal is not None and not found.loss[-1] <= goal
-    if missed:
-        print(f"loss_below = {goal:g} was missed: the loss is {found.loss[-1]:.6g}")
-    return 0 if found.success and not missed else 1
+def _report(found: Any, path: Path, goal: float | None) -> int:
+    """Say how it ended; 0 where it succeeded and its goal, if there was one, was met."""
+    print(f"{found!r}\n{found.message}\nwritten to {path}")
+    if goal is None:
+        return 0 if found.success else 1
+    bar = getattr(found, "loss_error", [0.0])[-1]
+    if found.loss[-1] + bar <= goal:
+        return 0 if found.success else 1
+    with_bar = f" ± {bar:.2g}" if bar else ""
+    print(f"loss_below = {goal:g} was missed: the loss is {found.loss[-1]:.6g}{with_bar}")
+    return 1
 
 
 def _check(options: argparse.Namespace) -> int:
@@ -130,7 +172,9 @@ def _check(options: argparse.Namespace) -> int:
 def _new(options: argparse.Namespace) -> int:
     from mfpde.cases.reference import first
 
-    name = options.name.removesuffix(".toml")
+    name = Path(options.name.removesuffix(".toml"))
+    if not name.name or not name.parent.is_dir():
+        raise ValueError(f"NAME must be that of a file in a folder that exists; given {name}")
     case, points = (Path(f"{name}.{ending}") for ending in ("toml", "csv"))
     for path in (case, points):
         if path.exists():
@@ -144,35 +188,34 @@ def _new(options: argparse.Namespace) -> int:
 
 
 def _resume(options: argparse.Namespace) -> int:
-    solution = mfpde.resume(
-        options.file,
-        s_end=options.s_end,
-        loss_below=options.loss_below,
-        raise_on_failure=False,
-        comm=options.comm,
-    )
-    return _report(solution, options.file)
-
-
-def _report(solution: Solution, path: Path) -> int:
-    print(f"{solution!r}\n{solution.message}\nwritten to {path}")
-    return _status(solution, solution.options.loss_below)
+    how: dict[str, Any] = {"s_end": options.s_end, "raise_on_failure": False}
+    if run_file.format_of(options.file) == "mfpde training":
+        if options.loss_below is not None:
+            raise ValueError("--loss-below is for runs of solve; networks are trained to --s-end")
+        return _report(mfpde.resnet.resume(options.file, **how), options.file, None)
+    how |= {"loss_below": options.loss_below, "comm": options.comm}
+    found = mfpde.resume(options.file, **how)
+    return _report(found, options.file, found.options.loss_below)
 
 
 def _info(options: argparse.Namespace) -> int:
-    solution = Solution.load(options.file)
-    seconds = solution.stats.get("seconds", {})
-    counts = {key: value for key, value in solution.stats.items() if key != "seconds"}
-    print(f"{solution!r}\n{solution.message}\n{solution.problem}\n{solution.final}")
-    print(f"saved states at s = {', '.join(f'{s:.6g}' for s in solution.saved_s)}")
-    print("counts   " + ", ".join(f"{key} {value}" for key, value in counts.items()))
-    print("seconds  " + ", ".join(f"{key} {value:.3g}" for key, value in seconds.items()))
+    print("\n".join(results.describe(results.load(options.file))))
     return 0
 
 
 def _plot(options: argparse.Namespace) -> int:
-    out = options.out or options.file.with_suffix(".png")
-    Solution.load(options.file).plot().savefig(out)
+    out = check_writable("--out", options.out or options.file.with_suffix(".png"))
+    figure = results.load(options.file).plot()
+    if out.suffix[1:].lower() not in (known := figure.canvas.get_supported_filetypes()):
+        raise ValueError(f"--out must end in .{', .'.join(known)}; given {out.name}")
+    figure.savefig(out)
+    print(f"written to {out}")
+    return 0
+
+
+def _table(options: argparse.Namespace) -> int:
+    out = options.out or options.file.with_suffix(".table.csv")  # FILE.csv may well be the data
+    results.write_table(results.load(options.file), out)
     print(f"written to {out}")
     return 0
 

@@ -28,7 +28,7 @@ class Loss(ABC):
 
     Subclass it, set ``name``, write ``value``, ``gradient`` and ``hessian``, and hand one to
     ``mfpde.losses.register``. Parameters are those of a frozen dataclass (see ``Huber``). The
-    Hessian must be positive semi-definite for the implicit schemes.
+    Hessian may have negative eigenvalues: implicit schemes take those directions explicitly.
     """
 
     name: str
@@ -103,6 +103,16 @@ def apply(matrices: Array | None, v: Array) -> Array:
     return v if matrices is None else np.einsum("nab,nb->na", matrices, v)
 
 
+def convex_part(hessian: Array) -> tuple[Array, Array]:
+    """H without its negative eigenvalues, and S with SS = H, both (N, k, k) and symmetric."""
+    values, vectors = np.linalg.eigh(hessian)
+    kept = np.maximum(values, 0.0)
+    root = (vectors * np.sqrt(kept)[:, None, :]) @ vectors.transpose(0, 2, 1)
+    if np.all(values >= -1e-12 * np.abs(values).max(initial=0.0)):  # but for rounding
+        return hessian, root
+    return (vectors * kept[:, None, :]) @ vectors.transpose(0, 2, 1), root
+
+
 # -- the package's own ------------------------------------------------------------------------
 
 
@@ -173,8 +183,10 @@ class CrossEntropy(Loss):
             return _one_hot(y, classes, most)
         out = checks.array("y", y, ("N", "k"))
         if np.any(out < 0) or np.abs(out.sum(axis=1) - 1.0).max(initial=0.0) > 1e-8:
+            one = "; labels in one column are y[:, 0]" if out.shape[1] == 1 else ""
             raise ValueError(
                 "y must hold class labels, or rows >= 0 with sum 1, under loss='cross_entropy'"
+                + one
             )
         if out.shape[1] < 2:
             raise ValueError("y must name two classes or more under loss='cross_entropy'; given 1")
@@ -401,6 +413,8 @@ def named(loss: str | Loss | Mapping[str, Any]) -> Loss:
     """
     if isinstance(loss, Mapping):
         fields = dict(loss)
+        if "name" not in fields:
+            raise ValueError(f"loss: a table needs the key 'name', one of {', '.join(LOSSES)}")
         entry = LOSSES[checks.choice("loss", fields.pop("name", None), LOSSES)]
         try:
             return replace(entry, **fields) if fields else entry  # type: ignore[type-var]

@@ -5,10 +5,14 @@ import pytest
 from problems import gaussian_measure, random_case, sine
 
 import mfpde
+from mfpde import losses
 from mfpde.flows import dual
 from mfpde.flows.particle_flow import ParticleFlow
+from mfpde.flows.preconditioners import Kronecker, Recycled
 from mfpde.passes import carry
 from mfpde.passes.interface import Carried
+from mfpde.passes.kronecker import mixtures, sample
+from mfpde.runs.step import Solving
 
 DEPTH = mfpde.Depth(2, "rk4")
 
@@ -66,12 +70,19 @@ def test_the_trajectory_is_that_of_factorisation(loss, weight_decay, rtol, monke
     problem = sine(12, loss=loss, weight_decay=weight_decay)
     rho0 = gaussian_measure(problem, DEPTH)
     how = {"s_end": 30.0, "method": "implicit", "rtol": rtol, "save": [3.0, 30.0]}
-    factored = mfpde.solve(problem, rho0, **how)
-    monkeypatch.setattr(dual, "DENSE_ROWS", 0)
-    iterated = mfpde.solve(problem, rho0, **how)
+    ways = {}
+    for way in (dual.FACTORISED, dual.PRODUCTS, dual.KRONECKER):
+        monkeypatch.setattr(dual, "costs", lambda *a, way=way, **how: {way: 1.0})
+        ways[way] = mfpde.solve(problem, rho0, **how)
+    factored = ways.pop(dual.FACTORISED)
     assert "products" not in factored.stats
-    assert "kernels" not in iterated.stats
-    assert iterated.stats["products"] > 0
+    for way, iterated in ways.items():
+        assert "kernels" not in iterated.stats
+        assert ("preconditioners" in iterated.stats) == (way == dual.KRONECKER)
+        agree(problem, rho0, factored, iterated, rtol)
+
+
+def agree(problem, rho0, factored, iterated, rtol):
     flow = ParticleFlow(problem, rho0)
     for one, other in zip(factored.states, iterated.states, strict=True):
         assert flow.norm(one - other) <= rtol * flow.norm(one)
@@ -95,16 +106,35 @@ def test_zero_loss_and_resume_without_a_kernel(monkeypatch, tmp_path):
 
 
 @pytest.mark.parametrize("loss", ["squared", "cross_entropy"])
-@pytest.mark.parametrize("method", ["euler", "rk4"])
-def test_the_averaged_kernel_is_the_mean_of_the_diagonal_blocks(loss, method):
-    """Against all of K, for particles and for a grid with a metric of its own."""
-    _, point = random_point(loss, method)
-    root = None if point.hessian is None else dual.square_root(point.hessian)
-    whole = Carried.mean_kernel(point.carried, root)
-    np.testing.assert_allclose(point.carried.mean_kernel(root), whole, atol=1e-12 * whole.max())
+def test_mixed_kernels_are_those_of_the_whole(loss):
+    """Against all of K; Euler's method evaluates a node once, so that nothing is merged."""
+    _, point = random_point(loss, "euler")
+    mixes = np.random.default_rng(0).standard_normal((3, point.slope.shape[1]))
+    whole = Carried.mixed_kernel(point.carried, mixes, point.root)
+    found = point.carried.mixed_kernel(mixes, point.root)
+    np.testing.assert_allclose(found, whole, atol=1e-12 * whole.max())
+    n, k = point.slope.shape
+    roots = np.eye(k)[None].repeat(n, axis=0) if point.root is None else point.root
+    rows = np.einsum("qa,nab->qnb", mixes, roots)  # by hand, entry by entry
+    blocks = point.kernel.reshape(n, k, n, k)
+    by_hand = sum(np.einsum("ia,iajb,jb->ij", row, blocks, row) for row in rows)
+    np.testing.assert_allclose(whole, by_hand, atol=1e-12 * whole.max())
 
 
-def test_the_averaged_kernel_of_a_grid():
+def test_merged_evaluations_are_close():
+    """Stage states of one node differ by a power of the step in depth."""
+    gaps = []
+    for steps in (2, 4, 8):
+        problem = sine(12)
+        point = carry(problem, gaussian_measure(problem, mfpde.Depth(steps, "rk4"), count=32))
+        mixes = np.eye(1)
+        whole = Carried.mixed_kernel(point, mixes)
+        gaps.append(np.abs(point.mixed_kernel(mixes) - whole).max() / whole.max())
+    assert gaps[0] < 0.05
+    assert gaps[2] < 0.3 * gaps[1] < 0.3 * gaps[0]
+
+
+def test_mixed_kernels_of_a_grid():
     problem, _ = random_case(mfpde.SHL(1), "rk4", "squared")
     x = problem.x[:, :1]
     block, readout = mfpde.SHL(1), [[1.0], [-0.5]]
@@ -112,9 +142,44 @@ def test_the_averaged_kernel_of_a_grid():
     rho = mfpde.GridMeasure.from_law(
         mfpde.laws.Gaussian(0.8, dim=3), DEPTH, cells=6, box=[(-3.5, 3.5)] * 3
     )
-    carried = carry(many, rho)
-    whole = Carried.mean_kernel(carried)
-    np.testing.assert_allclose(carried.mean_kernel(), whole, atol=1e-12 * whole.max())
+    carried, mixes = carry(many, rho), mixtures(2)
+    whole = Carried.mixed_kernel(carried, mixes)
+    np.testing.assert_allclose(carried.mixed_kernel(mixes), whole, atol=1e-12 * whole.max())
+
+
+@pytest.mark.parametrize("loss", ["squared", "cross_entropy"])
+def test_both_factors_have_the_trace_of_the_kernel(loss):
+    """Exactly where all data are in the sample."""
+    _, point = random_point(loss, "euler")
+    n, k = point.slope.shape
+    assert len(sample(n)) == n
+    whole = point.kernel.reshape(n, k, n, k)
+    roots = np.eye(k)[None].repeat(n, axis=0) if point.root is None else point.root
+    trace = np.einsum("iab,ibic,ica->", roots, whole, roots)
+    data, outputs = point.kronecker
+    assert np.trace(data) * np.trace(outputs) == pytest.approx(trace, rel=1e-12)
+
+
+def test_preconditioners_are_inverses():
+    rng = np.random.default_rng(3)
+    a, b = (m @ m.T for m in (rng.standard_normal((6, 4)), rng.standard_normal((3, 3))))
+    v, gamma = rng.standard_normal((6, 3)), 7.0
+    kernel = Kronecker.of(a, b)
+    found = kernel.inverse(gamma)(v)
+    system = np.eye(18) + gamma * np.kron(a, b)
+    np.testing.assert_allclose(system @ found.ravel(), v.ravel(), atol=1e-10)
+    whole = system @ np.diag(rng.uniform(1.0, 2.0, 18)) @ system  # another G, with directions
+    directions = [rng.standard_normal((6, 3)) for _ in range(5)]
+    directions.append(directions[0] + 1e-15)  # one of them twice
+    images = [(whole @ p.ravel()).reshape(6, 3) for p in directions]
+    apply = Recycled.of(kernel, directions, images).inverse(gamma)
+    target = np.eye(18) + gamma * whole
+    for p in directions:
+        np.testing.assert_allclose(apply((target @ p.ravel()).reshape(6, 3)), p, atol=1e-6)
+    matrix = np.stack([apply(e.reshape(6, 3)).ravel() for e in np.eye(18)])
+    np.testing.assert_allclose(matrix, matrix.T, atol=1e-8 * np.abs(matrix).max())
+    assert np.linalg.eigvalsh(0.5 * (matrix + matrix.T))[0] > 0.0
+    assert Recycled.of(kernel, [], []) is kernel
 
 
 def several_outputs(count=24, outputs=6, width=48):
@@ -124,17 +189,34 @@ def several_outputs(count=24, outputs=6, width=48):
     return problem, gaussian_measure(problem, DEPTH, count=width)
 
 
-def test_averaging_saves_iterations():
+def needed(flow, gamma, point, *, kronecker, solves=1):
+    krylov, counts = dual.Krylov(flow, 1e-6, kronecker=kronecker), []
+    for _ in range(solves):
+        before = krylov.products
+        assert krylov.solve(point, gamma, point.slope) is not None
+        counts.append(krylov.products - before)
+    return krylov, counts
+
+
+def test_outputs_that_share_data_save_iterations():
     problem, rho = several_outputs()
     flow = ParticleFlow(problem, rho)
     point = flow.at(rho.theta)
     gamma = 300.0 / np.linalg.eigvalsh(point.kernel)[-1]
-    needed = []
-    for averaged in (False, True):
-        krylov = dual.Krylov(flow, 1e-6, averaged=averaged)
-        assert krylov.solve(point, gamma, point.slope) is not None
-        needed.append(krylov.products)
-    assert needed[1] < 0.6 * needed[0]
+    _, (plain, *_) = needed(flow, gamma, point, kronecker=False)
+    krylov, (first, second) = needed(flow, gamma, point, kronecker=True, solves=2)
+    assert first < 0.6 * plain
+    assert second <= 2
+    assert krylov.without == pytest.approx(plain, rel=0.3)  # known without a product
+
+
+def test_one_output_is_solved_by_its_kernel():
+    """k = 1: A is K, but for evaluations that are merged."""
+    problem = sine(16)
+    rho = gaussian_measure(problem, mfpde.Depth(4, "euler"), count=48)
+    flow = ParticleFlow(problem, rho)
+    point = flow.at(rho.theta)
+    assert needed(flow, 1e4, point, kronecker=True)[1] == [1]
 
 
 def test_a_way_that_costs_more_than_another_is_given_up(monkeypatch):
@@ -142,13 +224,12 @@ def test_a_way_that_costs_more_than_another_is_given_up(monkeypatch):
     flow = ParticleFlow(problem, rho)
     point = flow.at(rho.theta)
     exact = dual.Dense(flow).solve(point, 1e3, point.slope)
-    prices = {dual.PRODUCTS: 1.0, dual.AVERAGED: 3.0, dual.FACTORISED: 4.0}
+    prices = {dual.PRODUCTS: 1.0, dual.KRONECKER: 3.0, dual.FACTORISED: 4.0}
     monkeypatch.setattr(dual, "costs", lambda *a: dict(prices))
     solver = dual.Chosen(flow, point, 1e-9, solves=1, kernels=1)
     np.testing.assert_allclose(solver.solve(point, 1e3, point.slope), exact, atol=1e-9)
     assert solver.seen.kind == dual.FACTORISED
-    assert solver.seen.products >= 3.0
-    assert solver.seen.averaged >= 4.0
+    assert solver.seen.kronecker >= 4.0
 
 
 def test_ways_change_by_their_cost_and_not_back_and_forth():
@@ -158,25 +239,18 @@ def test_ways_change_by_their_cost_and_not_back_and_forth():
     assert dual.chosen({"products": 10.0, "averaged": 9.0}, "factorised") == "averaged"
 
 
-def test_iterations_stay_below_their_bound():
-    """The condition number bounds conjugate gradients, whatever the spectrum."""
-    rng = np.random.default_rng(2)
-    values = np.geomspace(1.0, 1e-3, 200)
-    for stiffness in (1.0, 30.0, 1000.0):
-        b = rng.standard_normal((200, 1))
-        enough = dual.RELATIVE * np.linalg.norm(b)
-        _, directions, _, done = dual.conjugate_gradients(
-            lambda v: values[:, None] * v, stiffness, b, enough, None
-        )
-        assert done
-        assert len(directions) <= dual.iterations(stiffness) + 1
+def test_what_is_seen_of_one_way_tells_of_the_other():
+    seen = dual.updated(Solving("products", 4.0, 3.0), "products", 16.0, 0.0)
+    assert seen == Solving("products", 16.0, 6.0)
+    assert dual.updated(seen, "kronecker", 5.0, 40.0) == Solving("kronecker", 40.0, 5.0)
+    assert dual.updated(seen, "products", 0.0, 0.0).kronecker > 0.0
 
 
 def test_a_resumed_run_chooses_as_the_whole_one(tmp_path):
     problem, rho0 = several_outputs()
     how = {"s_end": 1e3, "rtol": 3e-2, "method": "implicit"}
     run = mfpde.solve(problem, rho0, **how)
-    assert run.stats["mean_kernels"] > 0
+    assert run.stats["preconditioners"] > 0
     path, half = tmp_path / "run.h5", run.control.steps // 2
     mfpde.solve(problem, rho0, checkpoint=path, callback=lambda r: r.control.steps == half, **how)
     resumed = mfpde.resume(path)
@@ -187,3 +261,62 @@ def test_a_resumed_run_chooses_as_the_whole_one(tmp_path):
 def test_what_does_not_fit_is_not_factorised():
     assert dual.fits(1000)
     assert not dual.fits(9000)
+
+
+def test_a_step_that_nothing_solves_is_shortened(monkeypatch):
+    """An iteration that stagnates is no answer: the step is refused, the next one shorter."""
+    monkeypatch.setattr(dual, "DENSE_ROWS", 0)
+    monkeypatch.setattr(dual, "ITERATIONS", 3)
+    problem, rho0 = several_outputs(12, 3, 16)
+    flow = ParticleFlow(problem, rho0)
+    with pytest.raises(dual.Unsolved):
+        dual.Chosen(flow, flow.at(rho0.theta), 0.0, solves=1, kernels=1).solve(
+            flow.at(rho0.theta), 1e6, flow.at(rho0.theta).slope
+        )
+    how = {"s_end": 20.0, "rtol": 3e-2, "method": "implicit"}
+    run = mfpde.solve(problem, rho0, **how)
+    monkeypatch.undo()
+    whole = mfpde.solve(problem, rho0, **how)
+    assert run.stats["rejected"] > whole.stats["rejected"]
+    assert run.control.steps > whole.control.steps
+    assert run.loss[-1] == pytest.approx(whole.loss[-1], rel=0.1)
+
+
+class Welsch(losses.Loss):
+    """ℓ = Σ_c 1 − e^{−r_c²/2}: concave where |r_c| > 1."""
+
+    name = "welsch"
+
+    def value(self, z, y):
+        return (1.0 - np.exp(-0.5 * (z - y) ** 2)).sum(axis=1)
+
+    def gradient(self, z, y):
+        return (z - y) * np.exp(-0.5 * (z - y) ** 2)
+
+    def hessian(self, z, y):
+        r2 = (z - y) ** 2
+        return ((1.0 - r2) * np.exp(-0.5 * r2))[:, :, None] * np.eye(z.shape[1])
+
+
+@pytest.mark.parametrize("way", [dual.FACTORISED, dual.PRODUCTS, dual.KRONECKER])
+def test_a_concave_loss_is_followed(way, monkeypatch):
+    """Implicit where it is convex, explicit where it is not: the order is kept."""
+    monkeypatch.setattr(losses, "LOSSES", dict(losses.LOSSES))
+    loss = losses.register(Welsch())
+    x = np.linspace(-1.0, 1.0, 10)[:, None]
+    y = 2.5 * np.sin(3 * x) * [[1.0, -0.4]]
+    problem = mfpde.Problem(
+        x, y, block=mfpde.SHL(3), embed="pad", readout="last", loss=loss, weight_decay=0.01
+    )
+    rho0 = gaussian_measure(problem, DEPTH, count=16)
+    point = ParticleFlow(problem, rho0).at(rho0.theta)
+    assert point.carried.hessian.min() < -0.1
+    np.testing.assert_allclose(point.root @ point.root, point.hessian, atol=1e-12)
+    exact = mfpde.solve(problem, rho0, s_end=6.0, method="rk45", rtol=1e-9)
+    monkeypatch.setattr(dual, "costs", lambda *a, **how: {way: 1.0})
+    errors = []
+    for rtol in (1e-2, 1e-4):
+        run = mfpde.solve(problem, rho0, s_end=6.0, method="implicit", rtol=rtol)
+        errors.append(abs(run.loss[-1] / exact.loss[-1] - 1.0))
+    assert errors[0] < 1e-2
+    assert errors[1] < 1e-4

@@ -63,11 +63,6 @@ def test_what_needs_independent_coordinates_says_so(name):
     words = r"has no independent coordinates: use rule='iid' or 'sobol'"
     with pytest.raises(TypeError, match=words):
         mfpde.ParticleMeasure.from_law(law, depth, count=4096, rule="gauss")
-    with pytest.raises(TypeError, match=words):
-        mfpde.GridMeasure.from_law(law, depth, cells=4)
-    padded = laws.Product(law, laws.Gaussian(1.0, dim=5 - law.dim)) if law.dim < 5 else law
-    with pytest.raises(TypeError, match=words):
-        mfpde.limit(sine(), padded, s_end=1.0, rtol=0.1)
 
 
 def test_a_correlated_gaussian_without_correlation_is_the_gaussian():

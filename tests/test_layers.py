@@ -12,9 +12,9 @@ PACKAGE = Path(__file__).resolve().parents[1] / "mfpde"
 
 # From the ground up; a room may import from its own floor's files and from all rooms below.
 FLOORS = [
-    ["kernels", "checks"],
+    ["kernels", "checks", "tables"],
     ["archives"],
-    ["activations", "losses", "penalty", "laws", "paths", "depth", "data"],
+    ["activations", "losses", "optimizers", "penalty", "laws", "paths", "depth", "data"],
     ["blocks"],
     ["problem", "measures"],
     ["volumes"],

@@ -165,3 +165,97 @@ def test_outputs_stand_over_their_targets():
     np.testing.assert_allclose(np.diff(segments[:, :, 1]), 0.4)
     with pytest.raises(ValueError, match="found"):
         plots.outputs(targets, found[:1])
+
+
+@pytest.mark.parametrize("rho", list(measures()), ids=lambda rho: rho.kind)
+@pytest.mark.parametrize("coordinate", [0, 2])
+def test_marginals_have_mass_one_at_every_depth_and_the_law_s_deviation(rho, coordinate):
+    mesh = plots.marginals(rho, coordinate, bins=60)
+    depths, edges = mesh.get_coordinates()[0, :, 0], mesh.get_coordinates()[:, 0, 1]
+    density = np.asarray(mesh.get_array()).T
+    assert (depths[0], depths[-1]) == (0.0, pytest.approx(1.0))
+    np.testing.assert_allclose(density @ np.diff(edges), 1.0)
+    centres = 0.5 * (edges[1:] + edges[:-1])
+    spread = np.sqrt((density * np.diff(edges)) @ centres**2)
+    np.testing.assert_allclose(spread, THREE_D.std[coordinate], rtol=0.12)
+
+
+def test_marginals_follow_the_weights_of_depth_and_leave_empty_depths_blank():
+    theta = np.zeros((9, 2, 1)) + np.linspace(0, 1, 9)[:, None, None]
+    mesh = plots.marginals(mfpde.ParticleMeasure(theta, mfpde.Depth(4, "rk4")), bins=9)
+    np.testing.assert_allclose(np.diff(mesh.get_coordinates()[0, :, 0])[:2], [1 / 24, 4 / 24])
+    where = np.asarray(mesh.get_array()).argmax(axis=0)
+    np.testing.assert_array_equal(where, np.arange(9))
+    placed = mfpde.JointMeasure(np.zeros((2, 3)), [0.1, 0.9])
+    shown = np.isfinite(np.asarray(plots.marginals(placed).get_array().filled(np.nan))).all(axis=0)
+    assert shown.tolist() == [True] + 6 * [False] + [True]
+    with pytest.raises(ValueError, match=r"coordinate must be in 0\.\.2"):
+        plots.marginals(placed, 3)
+
+
+def test_ridges_stand_on_their_depths_and_are_as_high_as_the_density():
+    rho = next(measures())
+    ridges = plots.ridges(rho, 1, overlap=2.0)
+    mesh = plots.marginals(rho, 1)
+    density = np.asarray(mesh.get_array()).T
+    rise = np.array([np.ptp(r.get_paths()[0].vertices[:, 1]) for r in ridges])
+    low = [r.get_paths()[0].vertices[:, 1].min() for r in ridges]
+    np.testing.assert_allclose(low, [0.875, 0.625, 0.375, 0.125])
+    highest = density.max(axis=1)[::-1]
+    np.testing.assert_allclose(rise, 2.0 * 0.25 * highest / highest.max())
+
+
+def test_a_plan_shows_who_goes_where():
+    theta = np.array([[[0.0, 0.0], [4.0, 0.0]], [[1.0, 0.0], [0.0, 5.0]]])
+    mu = mfpde.ParticleMeasure(theta, mfpde.Depth(2, "euler"))
+    nu = mfpde.ParticleMeasure(theta[:, ::-1] + [0.0, 0.5], mfpde.Depth(2, "euler"))
+    found = mfpde.conditional_transport(mu, nu)
+    lines, first, second = plots.transport_plan(found, (1, 0), t=0.8)
+    moved = sorted(np.asarray(lines.get_segments()).tolist())
+    assert moved == [[[0.0, 1.0], [0.5, 1.0]], [[5.0, 0.0], [5.5, 0.0]]]
+    np.testing.assert_array_equal(first.get_offsets(), theta[1][:, ::-1])
+    np.testing.assert_array_equal(second.get_offsets(), theta[1, ::-1, ::-1] + [0.5, 0.0])
+    line = mfpde.ParticleMeasure(theta[:, :, :1], mfpde.Depth(2, "euler"))
+    across = plots.transport_plan(mfpde.conditional_transport(line, line), t=0.0)[0]
+    assert sorted(np.asarray(across.get_segments()).tolist()) == [
+        [[0.0, 0.0], [0.0, 1.0]],
+        [[4.0, 0.0], [4.0, 1.0]],
+    ]
+    with pytest.raises(ValueError, match="must hold plans"):
+        plots.transport_plan(mfpde.conditional_transport(mu, nu, method="sliced"))
+
+
+def test_the_budget_adds_up_to_the_error_of_the_outputs():
+    x = np.linspace(-1, 1, 6)[:, None]
+    problem = mfpde.Problem(x, 0.5 * x, block=mfpde.SHL(1))
+    found = mfpde.limit(problem, THREE_D, s_end=1.0, rtol=3e-2, progress=False)
+    bands = plots.error_budget(found)
+    assert [band.get_label() for band in bands] == ["width", "depth", "time"]
+    top = bands[-1].get_paths()[0].vertices
+    scale = np.sqrt(np.mean(np.square(problem.y)))
+    assert top[:, 1].max() == pytest.approx(found.outputs_error.max() / scale)
+
+
+@pytest.mark.parametrize("width", ["column", 5.0])
+def test_figures_are_as_wide_as_the_journal_asks(width):
+    with plots.style(width=width) as pyplot:
+        assert pyplot.figure().get_figwidth() == {"column": 3.4}.get(width, width)
+    with pytest.raises(ValueError, match="width must be"), plots.style(width="poster"):
+        pass
+
+
+@pytest.mark.parametrize("kind", ["particles", "grid"])
+def test_a_run_moves(run, tmp_path, kind):
+    from PIL import Image
+
+    found = run
+    if kind == "grid":
+        small = mfpde.measures.Axis.uniform(-7.0, 7.0, 8)
+        grid = mfpde.GridMeasure.from_law(THREE_D, mfpde.Depth(2, "euler"), axes=[small] * 3)
+        found = mfpde.solve(run.problem, grid, s_end=0.2, progress=False)
+    path = found.animate(tmp_path / "run.gif", (0, 1), frames=3, fps=5)
+    with Image.open(path) as picture:
+        assert (picture.n_frames, picture.info["duration"]) == (3, 200)
+        assert picture.size[0] > 600
+    with pytest.raises(ValueError, match="path must be one of"):
+        found.animate(tmp_path / "run.txt")

@@ -58,10 +58,12 @@ def test_figure_draws_the_data(out):
     assert np.polyfit(np.log(x), np.log(y), 1)[0] == pytest.approx(-1.0, abs=0.15)
 
 
-def test_a_goal_that_is_missed_is_reported(capsys):
+def test_a_goal_that_is_missed_is_reported(capsys, tmp_path):
     """The exit status is that of the claims, not of the script's end."""
-    assert verdict([Claim("a", "b", True)]) == 0
-    assert verdict([Claim("a", "b", True), Claim("c", "d", False)]) == 1
+    assert verdict([Claim("a", "b", True)], tmp_path) == 0
+    assert verdict([Claim("a", "b", True), Claim("c", "d", False)], tmp_path) == 1
     capsys.readouterr()
-    assert verdict([Claim("a", "b", True), Claim("c", "d", None)]) == 0
+    assert verdict([Claim("a", "b", True), Claim("c", "d", None)], tmp_path) == 0
     assert "1 claim(s) not resolved." in capsys.readouterr().out
+    written = (tmp_path / "claims.csv").read_text().splitlines()
+    assert written == ["verdict,claim,measured", "holds,a,b", "open,c,d"]

@@ -113,7 +113,7 @@ def main(argv: list[str] | None = None) -> int:
     how = {"seed": chosen.first_seed, "device": chosen.device}
     trainers = [images.Trainer(chosen.architecture, data, way, **how) for way in ways.values()]
     losses = [paired_runs.first_loss(trainer) for trainer in trainers]
-    return study.verdict([*paired_runs.gain_claims(rows), *fair(losses, records)])
+    return study.verdict([*paired_runs.gain_claims(rows), *fair(losses, records)], chosen.out)
 
 
 if __name__ == "__main__":

@@ -58,7 +58,7 @@ def script(
         out = chosen.pop("out")
         out.mkdir(parents=True, exist_ok=True)
         smaller = quick if chosen["quick"] else {}
-        return verdict(measure(Sizes(**{**full, **smaller, **chosen}), out))
+        return verdict(measure(Sizes(**{**full, **smaller, **chosen}), out), out)
 
     return main
 
@@ -76,13 +76,15 @@ def parser(doc: str, name: str) -> argparse.ArgumentParser:
 WORDS = {True: "holds ", False: "FAILS ", None: "open  "}
 
 
-def verdict(claims: Iterable[Claim]) -> int:
-    """Print the claims; the exit status is 1 when one fails, else 0."""
-    found = []
+def verdict(claims: Iterable[Claim], out: Path) -> int:
+    """Print the claims, and write them to ``claims.csv``; the exit status is 1 when one fails."""
+    found, rows = [], []
     print()
     for claim in claims:
         found.append(None if claim.holds is None else bool(claim.holds))
+        rows.append((WORDS[found[-1]].strip(), claim.text, claim.measured))
         print(f"{WORDS[found[-1]]} {claim.text}\n       {claim.measured}")
+    write_csv(out / "claims.csv", ["verdict", "claim", "measured"], rows)
     failed, unresolved = found.count(False), found.count(None)
     parts = [f"{failed} claim(s) do not hold"] if failed else []
     parts += [f"{unresolved} claim(s) not resolved"] if unresolved else []
@@ -428,7 +430,7 @@ def _lanczos(problem: mfpde.Problem, rho: mfpde.ParticleMeasure, **how: bool) ->
     size = rho.theta.size
     start = np.random.default_rng(np.random.SeedSequence(0)).standard_normal(size)
     hessian = LinearOperator((size, size), matvec=product, dtype=float)
-    return eigsh(hessian, k=1, which="SA", tol=1e-2, v0=start, **how)
+    return eigsh(hessian, k=1, which="SA", tol=1e-3, v0=start, **how)
 
 
 def trapezoids(s: np.ndarray, values: np.ndarray) -> np.ndarray:

@@ -287,8 +287,8 @@ def find(origin: str) -> Any:
     source: Any = sys.modules.get(module)
     if source is None:
         raise ValueError(
-            f"block: the run used {origin}; import {module} first, or hand the block over as "
-            "block=..."
+            f"block: {origin} is not imported: import {module} first (from the shell by --import "
+            f"{module}, in a case file by import = {module!r}), or hand the block over as block=..."
         )
     found = source
     for part in name.split("."):

@@ -34,6 +34,10 @@ class Factor(NamedTuple):
     t: Array  # (N·C, M) ⟨q, u⟩ σ′
 
 
+class Biasless(Factor):
+    """The same where b does not move."""
+
+
 class SHL(Block):
     """Single-hidden-layer block f(x, θ) = u σ(w·x + b), θ = (u, w, b) ∈ R^{2d+1}.
 
@@ -182,10 +186,24 @@ class SHL(Block):
         weights = (scale * a).astype(out.dtype)
         data, rows = len(factors[0].x), len(out)
         hadamard = len(factors) ** 2 * (rows**2 + data**2)
+        bias = int(self.bias and not isinstance(factors[0], Biasless))
         if self.size * rows**2 <= hadamard:
-            gram.flat(factors, int(self.bias), np.sqrt(weights), out)
+            gram.flat(factors, bias, np.sqrt(weights), out)
         else:
-            gram.hadamard(factors, int(self.bias), weights, out)
+            gram.hadamard(factors, bias, weights, out)
+
+    def scaled(self, factor: Factor, root: Array) -> Factor:
+        """(s q √η_u, t x √η_w, t √η_b): √η_b enters by t, and leaves x by a division."""
+        d, root = self.dim, root.astype(factor.s.dtype)
+        last = root[2 * d] if self.bias else root.dtype.type(1)
+        kind, last = (Factor, last) if last else (Biasless, root.dtype.type(1))
+        x, q = factor.x * (root[d : 2 * d] / last), factor.q * root[:d]
+        return kind(x, q, factor.s, factor.t * last)
+
+    def merged(self, factors: list[Factor]) -> list[Factor]:
+        """One factor at the mean state, which needs one Gram product for each pair."""
+        x, q, s, t = (sum(part[1:], start=part[0]) for part in zip(*factors, strict=True))
+        return [type(factors[0])(x / len(factors), q, s / len(factors), t)]
 
     # -- passes through single blocks -----------------------------------------------------------
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from mfpde import checks
-from mfpde.cases import parts
+from mfpde.cases import parts, plugins
 from mfpde.cases.keys import check, table
 from mfpde.entropic.solve import stationary
 from mfpde.flows.solve import solve
@@ -22,7 +22,7 @@ from mfpde.problem import Problem
 
 __all__ = ["Case", "build", "read", "verbs"]
 
-SECTIONS = ("data", "block", "problem", "depth", "law", "measure")
+SECTIONS = ("data", "block", "problem", "depth", "law", "measure", "observe")
 FROM_LAW = ("limit", "train")  # verbs that start at the law itself
 
 
@@ -41,6 +41,7 @@ class Case:
     law: Law
     tables: Mapping[str, Any]
     name: str = "case"
+    observe: Mapping[str, Any] | None = None  # data (x, y) by name
 
     @cached_property
     def rho0(self) -> Any:
@@ -99,7 +100,12 @@ def _naming(source: str) -> Iterator[None]:
 
 
 def build(tables: Mapping[str, Any], folder: Path = Path()) -> Case:
-    """The case of a parsed TOML file. The measure is made when it is asked for."""
+    """The case of a parsed TOML file. The measure is made when it is asked for.
+
+    Modules that it names by ``import`` are imported, from ``folder`` first: that runs their code.
+    """
+    tables = dict(tables)
+    plugins.load(tables.pop("import", []), folder)
     known = (*SECTIONS, *verbs())
     for section in tables:
         if section not in known:
@@ -110,7 +116,9 @@ def build(tables: Mapping[str, Any], folder: Path = Path()) -> Case:
     for section in ("data", "block", "law"):
         if section not in tables:
             raise ValueError(f"the section [{section}] is missing")
-    case = Case(parts.problem(tables, folder), parts.law(tables["law"]), tables)
+    observed = parts.observed(tables, folder)
+    problem, law = parts.problem(tables, folder), parts.law(tables["law"], folder)
+    case = Case(problem, law, tables, observe=observed)
     for verb in case.verbs:
         case.arguments(verb)
     return case

@@ -9,7 +9,9 @@ from typing import Any
 from mfpde import checks
 
 # What a case file cannot hold: objects, and how a run is watched.
-ELSEWHERE = ("callback", "progress", "raise_on_failure", "observe", "start", "x_new", "comm")
+ELSEWHERE = (
+    "axes", "callback", "comm", "observe", "progress", "raise_on_failure", "start", "x_new",
+)  # fmt: skip
 
 
 def keys_of(function: Callable[..., Any], given: tuple[str, ...] = ()) -> dict[str, Any]:
@@ -40,6 +42,8 @@ def check(
     known = keys_of(function, given)
     for key in fields:
         if key not in known:
+            if key == "import":
+                raise ValueError(f"{where}: 'import' stands above the first section of the file")
             raise ValueError(
                 f"{where}: unknown key {key!r}; it may hold {', '.join(known)}"
                 + checks.nearest(key, known)

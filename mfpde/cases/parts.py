@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from mfpde import checks, data, laws
 from mfpde.blocks import BLOCKS, Block, from_spec
+from mfpde.blocks._functions import FunctionBlock
 from mfpde.cases.keys import call, check, keys_of, kind_of, table
 from mfpde.depth import Depth
 from mfpde.laws import Law
@@ -24,12 +25,26 @@ from mfpde.measures import (
 )
 from mfpde.problem import Problem
 
+
+def empirical(points: str | ArrayLike, weights: ArrayLike | None = None) -> Law:
+    """The law of points, given as rows or as a file of them."""
+    found = data.points(points) if isinstance(points, str) else points
+    return laws.Empirical(found, weights)
+
+
+def product(parts: Sequence[Law]) -> Law:
+    """Laws of consecutive groups of coordinates."""
+    return laws.Product(*parts)
+
+
 LAWS: dict[str, Callable[..., Law]] = {
     "gaussian": laws.Gaussian,
     "uniform": laws.Uniform,
     "dirac": laws.Dirac,
     "correlated": laws.Correlated,
-    "empirical": laws.Empirical,
+    "empirical": empirical,
+    "mixture": laws.Mixture,
+    "product": product,
 }
 
 
@@ -97,6 +112,36 @@ def load(
     return (x if components is None else data.principal_components(x, components)), y
 
 
+def observed(parts: Mapping[str, Any], folder: Path) -> dict[str, Any] | None:
+    """Other data (x, y) by name, of the tables [observe.NAME]."""
+    if "observe" not in parts:
+        return None
+    own = table("[data]", parts["data"])
+    for key in ("components", "one_hot"):
+        if own.get(key):
+            raise ValueError(
+                f"[observe] cannot go with {key} of [data], which depends on all data: prepare "
+                "both files beforehand"
+            )
+    tables = table("[observe]", parts["observe"])
+    return {
+        name: call(f"[observe.{name}]", load_other, fields, folder=folder)
+        for name, fields in tables.items()
+    }
+
+
+def load_other(
+    source: str,
+    *,
+    inputs: Sequence[str] | None = None,
+    targets: Sequence[str] | None = None,
+    folder: Path = Path(),
+) -> tuple[NDArray[Any], NDArray[Any]]:
+    """x and y that a run looks at but is not trained on."""
+    x, y = load(source, inputs=inputs, targets=targets, folder=folder)
+    return x, y
+
+
 def problem(parts: Mapping[str, Any], folder: Path) -> Problem:
     """The learning problem of [data], [block] and [problem]."""
     x, y = call("[data]", load, parts["data"], folder=folder)
@@ -110,26 +155,49 @@ def block(value: Any, dim: int) -> Block:
     """The block of [block]; ``dim`` where it names none."""
     fields = table("[block]", value)
     kind = kind_of("[block]", fields, BLOCKS)
-    inner, known = fields.get("block"), keys_of(BLOCKS[kind])
+    inner, known = fields.get("block"), keys_of(keys_from(kind))
     if kind == "meshed" and isinstance(inner, Mapping):  # [block.block]
         fields["block"] = {"kind": "shl", "dim": dim, **inner}
     if "dim" in known and "tokens" not in known:  # d of a token is for the file to say
         fields = {"dim": dim, **fields}
-    check("[block]", BLOCKS[kind], fields, ())
+    check("[block]", keys_from(kind), fields, ())
     try:
         return from_spec({"kind": kind, **fields})
     except (TypeError, ValueError, KeyError) as error:
         raise ValueError(f"[block]: {error}") from None
 
 
-def law(value: Any) -> Law:
+def from_function(*, origin: str, dim: int, size: int) -> None:
+    """Keys of a block from a function, "module:name", of a module that is imported."""
+
+
+def keys_from(kind: str) -> Callable[..., Any]:
+    """What has the keys of a kind of block as its parameters."""
+    return from_function if issubclass(BLOCKS[kind], FunctionBlock) else BLOCKS[kind]
+
+
+def law(value: Any, folder: Path = Path()) -> Law:
     """The product of the tables [[law]]."""
-    groups = []
-    for k, part in enumerate(value if isinstance(value, list) else [value]):
-        where = f"[[law]] {k + 1}" if isinstance(value, list) else "[law]"
-        fields = table(where, part)
-        groups.append(call(where, LAWS[kind_of(where, fields, LAWS)], fields))
-    return laws.Product(*groups)
+    if not isinstance(value, list):
+        return one_law("[law]", value, folder)
+    return laws.Product(
+        *(one_law(f"[[law]] {k}", part, folder) for k, part in enumerate(value, start=1))
+    )
+
+
+def one_law(where: str, value: Any, folder: Path) -> Law:
+    """The law of a table, whose ``parts`` are such tables; files are taken from ``folder``."""
+    fields = table(where, value)
+    kind = kind_of(where, fields, LAWS)
+    if "parts" in keys_of(LAWS[kind]) and isinstance(fields.get("parts"), list):
+        fields["parts"] = [
+            one_law(f"{where}.parts {k}", part, folder)
+            for k, part in enumerate(fields["parts"], start=1)
+        ]
+    if kind == "empirical" and isinstance(fields.get("points"), str):
+        fields["points"] = str(folder / fields["points"])
+    found: Law = call(where, LAWS[kind], fields)
+    return found
 
 
 def measure(parts: Mapping[str, Any], made: Law, size: int) -> Any:
@@ -141,6 +209,8 @@ def measure(parts: Mapping[str, Any], made: Law, size: int) -> Any:
     given: dict[str, Any] = {"law": made}
     if needs_depth(parts):
         given["depth"] = depth(parts)
+    elif "depth" in parts:
+        raise ValueError("the section [depth] must be left out: this measure has depths of its own")
     return call("[measure]", maker, fields, **given)
 
 

@@ -18,8 +18,21 @@ HEAD = """# Case files
 Every section and key that `mfpde solve`, `stationary`, `limit`, `train` and `check` read, made from
 the signatures of what they call (`python -m mfpde.cases.reference` writes this page). A key
 without a default must be there. `[block]`, `[law]` and `[measure]` have kinds: their keys are those
-of the kind. `[[law]]` may be repeated, one table for each group of coordinates. A verb needs its
+of the kind. `[[law]]` may be repeated, one table for each group of coordinates; `[[law.parts]]` are
+the laws of a mixture (all on the same coordinates) or a product. The points of an empirical law are
+rows, or a `.npy` or `.csv` file of them. A verb needs its
 own section; `[depth]` and `[measure]` are needed by `solve` and `stationary`.
+
+`import = "my_module"` (or a list), above the first section, imports modules of your own that
+register blocks, activations or losses, from the file's folder first; so does `--import my_module`
+for every command. Both run the module's code.
+
+`[observe.NAME]` is data that a run does not train on: its series `NAME_loss` and `NAME_accuracy` or
+`NAME_rmse` are recorded by every verb that takes `observe=`.
+
+Results go to `CASE.h5`, `CASE.stationary.h5`, `CASE.limit.h5` and `CASE.train.h5`, or `--out`;
+`mfpde info`, `plot` and `table` (CSV) read any of them. The exit status is 0 where the run
+succeeded and reached what it was asked for, 1 where not, 2 for bad input.
 """
 
 FIRST = """# mfpde check {name}.toml says how large this is; mfpde solve {name}.toml runs it.
@@ -52,12 +65,14 @@ class Section(NamedTuple):
 def sections() -> Iterator[Section]:
     """All sections, kind by kind."""
     yield Section("[data]", parts.load, ("folder",))
-    yield from (Section(f'[block] kind = "{kind}"', block, ()) for kind, block in BLOCKS.items())
+    for kind in BLOCKS:
+        yield Section(f'[block] kind = "{kind}"', parts.keys_from(kind), ())
     yield Section("[problem]", Problem, ("x", "y", "block"))
     yield Section("[depth]", Depth, ())
     yield from (Section(f'[law] kind = "{kind}"', law, ()) for kind, law in parts.LAWS.items())
     for kind, maker in parts.MEASURES.items():
         yield Section(f'[measure] kind = "{kind}"', maker, ("law", "depth"))
+    yield Section("[observe.NAME]", parts.load_other, ("folder",))
     for name, verb in verbs().items():
         start = "law" if name in FROM_LAW else "rho0"
         yield Section(f"[{name}]", verb, ("problem", start, "checkpoint"))
@@ -102,11 +117,44 @@ def _toml(value: Any) -> str:
         return str(value).lower()
     if isinstance(value, str):
         return f'"{value}"'
-    return f"{value:g}" if isinstance(value, int | float) else f'"{np.dtype(value)}"'
+    if isinstance(value, int):
+        return str(value)
+    return f"{value:g}" if isinstance(value, float) else f'"{np.dtype(value)}"'
+
+
+# Annotations as what a file holds, the longer ones first.
+WORDS = {
+    " | None": "",
+    "str | Sequence[str]": "text or a list of texts",
+    "int | Sequence[int]": "a whole number or a list of such",
+    "Sequence[str]": "a list of texts",
+    "Sequence[Block]": "a list of tables",
+    "Sequence[Law]": "a list of tables",
+    "Sequence[Any]": "numbers",
+    "str | Loss | Mapping[str, Any]": "text or a table",
+    "str | Optimizer | optimizers.Optimizer | Mapping[str, Any]": "text or a table",
+    "Optimizer | Mapping[str, Any]": "a table",
+    "str | Path": "text",
+    "str | ArrayLike": "text or numbers",
+    "DTypeLike": "text",
+    "ArrayLike": "numbers",
+    "Block": "a table",
+    "SHL": "a table",
+    "Save": 'a number, a list of times, or "steps"',
+    "float": "a number",
+    "int": "a whole number",
+    "str": "text",
+    "bool": "true or false",
+    "Any": "anything",
+}
 
 
 def _kind(parameter: Any) -> str:
-    return str(parameter.annotation).replace("ArrayLike", "numbers").replace(" | None", "")
+    text = str(parameter.annotation)
+    for word, meaning in WORDS.items():
+        if text == word or word.startswith(" "):
+            text = text.replace(word, meaning)
+    return text
 
 
 def _default(parameter: Any) -> str:

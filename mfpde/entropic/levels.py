@@ -7,12 +7,13 @@ of the V of the level above. The ratio of two levels follows from the iterations
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
 from mfpde.entropic.free_energy import Point
 from mfpde.entropic.result import Iterate, Stationary
+from mfpde.runs.observers import Observers
 from mfpde.runs.progress import track
 from mfpde.runs.status import Status
 
@@ -37,7 +38,16 @@ Maker = Callable[[], Method]
 class Run:
     """A method with its tolerance, and the history of what it did."""
 
-    def __init__(self, make: Maker, tol: float, max_steps: int, progress: bool | str) -> None:
+    def __init__(
+        self,
+        make: Maker,
+        tol: float,
+        max_steps: int,
+        progress: bool | str,
+        observers: Observers,
+    ) -> None:
+        self.observers = observers
+        self._observed: list[dict[str, Any]] = []
         self.make, self.tol, self.most, self.progress = make, tol, max_steps, progress
         self.history: list[Iterate] = []
         self.iterations = 0
@@ -63,13 +73,17 @@ class Run:
         free = point.free
         row = (free.factor, point.objective, point.distance)
         self.history.append(Iterate(*row, free.work["forward"], free.work["adjoint"]))
+        if self.observers:
+            self._observed.append(self.observers(free.measure(point)))
 
     def result(self, point: Point, status: Status) -> Stationary:
         rho = point.free.measure(point)
         problem = point.free.problem
         energy = problem.temperature * float(rho.depth.weights @ rho.entropy())
         energy += point.fit + rho.integrate(problem.penalty.value(rho.grid.points))
+        seen = {name: np.array([one[name] for one in self._observed]) for name in self._names}
         return Stationary(
+            problem=problem,
             final=rho,
             status=status,
             fit=point.fit,
@@ -79,7 +93,12 @@ class Run:
             residual=point.distance,
             iterations=self.iterations,
             history=tuple(self.history),
+            observed=seen,
         )
+
+    @property
+    def _names(self) -> list[str]:
+        return list(self._observed[0]) if self._observed else []
 
 
 def follow(run: Run, start: Point) -> tuple[Point, Status]:

@@ -14,10 +14,11 @@ from mfpde.entropic.free_energy import FreeEnergy
 from mfpde.entropic.levels import Run
 from mfpde.entropic.newton import Newton
 from mfpde.entropic.picard import Picard
-from mfpde.entropic.result import Stationary
+from mfpde.entropic.result import Iterate, Stationary
 from mfpde.measures.axes import Axis, Grid
 from mfpde.measures.grid import GridMeasure
 from mfpde.problem import Problem
+from mfpde.runs.observers import Observe, Observers
 from mfpde.runs.status import SolveError
 
 METHODS = ("newton", "anderson", "picard")
@@ -34,6 +35,7 @@ def stationary(
     damping: float = 0.25,
     window: int = 6,
     max_steps: int = 200,
+    observe: Observe | None = None,
     progress: bool | str = "auto",
     raise_on_failure: bool = True,
 ) -> Stationary:
@@ -49,6 +51,7 @@ def stationary(
     iteration, which diverges where τ is small). The guarded methods never raise the free energy.
     ``continuation`` starts at a multiple of τ and r at which the data hardly count and follows the
     state down, which leads to the branch connected with ν ∝ e^{−r/τ} where there are several.
+    ``observe``, as in ``mfpde.solve``, is recorded at every iterate, in ``found.observed``.
 
     Raises SolveError (its ``solution`` holds the last good state) where it does not converge,
     unless ``raise_on_failure=False``; ValueError or TypeError for bad arguments, such as a problem
@@ -57,7 +60,8 @@ def stationary(
     tol = _tolerance(tol)
     free = _free_energy(problem, rho0)
     most = checks.count("max_steps", max_steps)
-    run = Run(_maker(method, damping, window), tol, most, progress)
+    observers = Observers(problem, observe, (*Iterate._fields, "iterate", "kl", "mass", "t"))
+    run = Run(_maker(method, damping, window), tol, most, progress, observers)
     start = free.at_measure(rho0)
     if not np.isfinite(start.objective):
         raise ValueError("the loss of rho0 is not finite: scale the data or the initial law down")

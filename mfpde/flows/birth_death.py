@@ -132,6 +132,10 @@ class ReactionPoint:
         return self.moving.hessian
 
     @property
+    def root(self) -> Array | None:
+        return self.moving.root
+
+    @property
     def finite(self) -> bool:
         return self.moving.finite
 

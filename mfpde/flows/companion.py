@@ -71,6 +71,7 @@ def _run(solution: Solution, times: Any, comm: Any) -> Solution:
         loss_below=None,
         every_step=False,
         times=tuple(times[times > 0].tolist()),
+        coordinates=(),
     )
     flow = build(solution.problem, solution.initial, options, Clock(), comm)
     point = flow.at(flow.part(solution.initial.state))

@@ -13,19 +13,21 @@ iteration to the run's tolerance.
 Three ways, chosen step by step from the sizes and the iterations seen (``prices``): counts, never
 the clock, so that runs are reproducible.
 
-"products": the first solve of a step leaves its search directions P and the products GP, and with
-them, at no further product, the Nyström approximation GP (PᵀGP)⁻¹ (GP)ᵀ of G, which preconditions
-the other solves of the step. It is not carried to the next step: the kernel moves, and fresh
-directions were measured to need half as many products. Source of the form: Frangella, Tropp, Udell
-2023.
+"products": conjugate gradients as they are.
 
-"averaged": outputs share the data, so Ḡ ⊗ I with Ḡ = (1/k) Σ_c G_cc at the first solve of the step
-preconditions all of its solves: Ḡ, (N, N), takes 1/k of the work of K, and its eigenvalues serve
-every γ.
+"kronecker": outputs share the data, so A ⊗ B preconditions all solves of the step, with A (N, N)
+the kernel of a few mixed outputs at its first point, and B (k, k) the mean over some data of the
+outputs' Gram matrix: 1/k of the work of K, and the eigenvalues of both serve every γ.
 
 "factorised": K is formed.
 
-A way that has cost as much within a step as the next one would is given up for that one.
+By either of the first two, the first solve leaves its search directions P and the products GP,
+which precondition the other solves of the step besides (``Recycled``): most of these are at the
+same point. They are not carried to the next step, where they were measured to save one iteration
+in ten.
+
+A way that has cost as much within a step as the next one would is given up for that one; a step
+whose systems nothing solves is refused.
 """
 
 from __future__ import annotations
@@ -39,12 +41,12 @@ from numpy.typing import NDArray
 from mfpde import checks, losses
 from mfpde.flows import prices
 from mfpde.flows.flow import Flow, Point
-from mfpde.flows.preconditioners import Averaged, Nystrom, Preconditioner
+from mfpde.flows.preconditioners import Identity, Kronecker, Preconditioner, Recycled
 from mfpde.runs.step import Solving
 
 Array = NDArray[Any]
 
-PRODUCTS, AVERAGED, FACTORISED = KINDS = ("products", "averaged", "factorised")
+PRODUCTS, KRONECKER, FACTORISED = "products", "kronecker", "factorised"
 # Largest system that is factorised: 8192² doubles are half a gigabyte.
 DENSE_ROWS = 8192
 # Factorising holds K, the system and its factor: these may take half of the memory.
@@ -53,26 +55,30 @@ COPIES = 3
 SHARE = 1e-2
 # Largest residual beside |b|: near zero loss the tolerance alone would stop the descent.
 RELATIVE = 3e-3
-# Search directions kept for the preconditioner, and iterations before a solve gives up: the step
-# is then judged by its error estimate like any other, and shortened.
+# Search directions kept for the preconditioner, and iterations before a solve gives up: the step is
+# then refused, for a shorter one is less stiff.
 DIRECTIONS, ITERATIONS = 100, 500
 # Another way must promise this many times less work before it is taken.
 STICKINESS = 1.2
+
+
+class Unsolved(Exception):
+    """A dual system that no way solves: the step is too long."""
 
 
 class Solver(Protocol):
     """Solves dual systems at the points of one step."""
 
     def solve(self, point: Point, gamma: float, right: Array) -> Array:
-        """z (N, k) with (I + γHK) z = right."""
+        """z (N, k) with (I + γHK) z = right. Raises Unsolved."""
 
 
 def costs(flow: Flow, point: Point, solves: int, kernels: int) -> dict[str, float]:
     """Gradients that the solves of one step, at so many points, are worth by each way there is."""
     seen = flow.solving
     found = {PRODUCTS: solves * (seen.products + 1.0)}
-    if point.carried.averages and fits(flow.problem.size):
-        found[AVERAGED] = prices.mean_kernel(flow) + solves * (seen.averaged + 1.0)
+    if point.carried.mixes and fits(flow.problem.size):
+        found[KRONECKER] = prices.kronecker(flow) + solves * (seen.kronecker + 1.0)
     if fits(flow.rows):
         factors = solves * (prices.factorisation(flow) + 1.0)
         found[FACTORISED] = kernels * prices.kernel(flow) + factors
@@ -90,6 +96,19 @@ def fits(rows: int) -> bool:
     return rows <= DENSE_ROWS and COPIES * 8 * rows**2 <= checks.memory_limit() / 2
 
 
+def updated(seen: Solving, kind: str, mean: float, plain: float) -> Solving:
+    """``seen`` after a step that needed ``mean`` iterations a solve by way of ``kind``.
+
+    With A ⊗ B those without it are known to be ``plain``; without, those with it were measured to
+    grow like the root of what is seen.
+    """
+    mean = max(mean, 0.5)
+    if kind == PRODUCTS:
+        growth = float(np.sqrt(mean / seen.products))
+        return Solving(kind, mean, seen.kronecker * growth)
+    return Solving(kind, max(plain, 0.5), mean)
+
+
 class Chosen:
     """The dual systems of one step, whose displacement may err by ``allowed`` in the COT norm."""
 
@@ -98,24 +117,23 @@ class Chosen:
     ) -> None:
         self._flow, self._allowed = flow, allowed
         self._costs = costs(flow, point, solves, kernels)
-        self._begin(chosen(self._costs, flow.solving.kind))
-        self._seen: Solving = flow.solving
+        self._seen = flow.solving
+        self._begin(chosen(self._costs, self._seen.kind))
 
     @property
     def seen(self) -> Solving:
         """What the next step should know."""
         self._note()
-        return self._seen._replace(kind=self._kind)
+        return self._seen
 
     def solve(self, point: Point, gamma: float, right: Array) -> Array:
-        """z (N, k) with (I + γHK) z = right."""
-        self._gamma = gamma
-        z = self._solver.solve(point, gamma, right)
-        while z is None:
+        """z (N, k) with (I + γHK) z = right. Raises Unsolved."""
+        while (z := self._solver.solve(point, gamma, right)) is None:
             self._note()
             del self._costs[self._kind]
+            if not self._costs:
+                raise Unsolved
             self._begin(chosen(self._costs, ""))
-            z = self._solver.solve(point, gamma, right)
         return z
 
     def _begin(self, kind: str) -> None:
@@ -126,23 +144,17 @@ class Chosen:
             return
         others = [cost for name, cost in self._costs.items() if name != kind]
         budget = min(others, default=np.inf)
-        self._solver = Krylov(self._flow, self._allowed, averaged=kind == AVERAGED, budget=budget)
+        self._solver = Krylov(self._flow, self._allowed, kronecker=kind == KRONECKER, budget=budget)
 
     def _note(self) -> None:
-        """Keep what the way at work has needed; and what plain products would, at most."""
-        if self._kind == FACTORISED or not self._solver.solved:
-            return
-        mean = self._solver.products / self._solver.solved
-        self._seen = self._seen._replace(**{self._kind: mean})
-        if self._kind == AVERAGED:
-            bound = iterations(self._gamma * self._solver.largest)
-            self._seen = self._seen._replace(products=min(self._seen.products, bound))
-
-
-def iterations(stiffness: float) -> float:
-    """At most so many iterations reach ``RELATIVE`` where γ λ_max is ``stiffness``."""
-    root = float(np.sqrt(1.0 + stiffness))
-    return 0.5 * root * float(np.log(2.0 * root / RELATIVE))
+        """Keep what the way at work has needed, and what plain products would."""
+        if self._kind == FACTORISED:
+            self._seen = self._seen._replace(kind=FACTORISED)
+        elif self._solver.solved:
+            solver = self._solver
+            mean = solver.products / solver.solved
+            plain = solver.without * mean / max(solver.first, 1)
+            self._seen = updated(self._seen, self._kind, mean, plain)
 
 
 class Dense:
@@ -183,22 +195,23 @@ def _solve_general(scaled: Array, hessian: Array, right: Array) -> Array:
 
 
 class Krylov:
-    """Conjugate gradients, preconditioned by the averaged kernel or by what the first solve saw.
+    """Conjugate gradients, preconditioned by A ⊗ B or not, and by what the first solve saw.
 
-    ``solve`` returns None once ``budget`` products have not sufficed.
+    ``solve`` returns None once ``budget`` products, or ITERATIONS of a solve, have not sufficed.
     """
 
     def __init__(
-        self, flow: Flow, allowed: float, *, averaged: bool = False, budget: float = np.inf
+        self, flow: Flow, allowed: float, *, kronecker: bool = False, budget: float = np.inf
     ) -> None:
         self._flow, self._allowed = flow, allowed
-        self._averaged, self._budget = averaged, budget
+        self._kronecker, self._budget = kronecker, budget
         self._preconditioner: Preconditioner | None = None
-        self.products, self.solved, self.largest = 0, 0, 0.0
+        self.products, self.solved = 0, 0
+        self.first, self.without = 0, 0.0  # of the first solve, as it was and without A ⊗ B
 
     def solve(self, point: Point, gamma: float, right: Array) -> Array | None:
-        """z (N, k) with (I + γHK) z = right, or None beyond the budget."""
-        root = None if point.hessian is None else square_root(point.hessian)
+        """z (N, k) with (I + γHK) z = right, or None."""
+        root = point.root
 
         def product(v: Array) -> Array:
             return losses.apply(root, self._kernel_product(point, losses.apply(root, v)))
@@ -209,25 +222,26 @@ class Krylov:
         size = float(np.linalg.norm(right))
         enough = min(RELATIVE * size, 2.0 * SHARE * self._allowed / np.sqrt(gamma))
         enough = max(enough, 1e-14 * size)
-        if self._averaged and self._preconditioner is None:
-            self._preconditioner = self._mean(point, root)
+        first = self._preconditioner is None
+        base = self._preconditioner or self._start(point)
         most = min(ITERATIONS, self._budget - self.products)
-        y, directions, products, done = conjugate_gradients(
-            product, gamma, b, enough, self._preconditioner, most
-        )
+        y, p, gp, done = conjugate_gradients(product, gamma, b, enough, base, most, keep=first)
         self.solved += 1
-        if not done and most < ITERATIONS:
+        if not done:
             return None
-        if self._preconditioner is None:
-            self._preconditioner = Nystrom.of(directions, products)
+        if first:
+            self._preconditioner = Recycled.of(base, p, gp)
+            self.first = self.products
+            if isinstance(base, Kronecker):
+                self.without = without(base, gamma, b, enough)
         return y if root is None else right - losses.apply(root, y)
 
-    def _mean(self, point: Point, root: Array | None) -> Averaged:
-        mean = point.mean_kernel(root)
+    def _start(self, point: Point) -> Preconditioner:
+        if not self._kronecker:
+            return Identity()
+        data, outputs = point.kronecker
         with self._flow.clock.part("linear_algebra"):
-            found = Averaged.of(mean)
-        self.largest = float(found.values[-1])
-        return found
+            return Kronecker.of(data, outputs)
 
     def _kernel_product(self, point: Point, v: Array) -> Array:
         """K v for v (N, k)."""
@@ -238,19 +252,32 @@ class Krylov:
         return image.astype(np.float64)
 
 
+def without(kernel: Kronecker, gamma: float, b: Array, enough: float) -> float:
+    """Iterations that (I + γ A ⊗ B) y = b takes without a preconditioner: no product with K."""
+    spectrum = np.multiply.outer(kernel.values, kernel.shares)
+    turned, count = kernel.data.T @ b @ kernel.outputs, 0
+
+    def product(v: Array) -> Array:
+        nonlocal count
+        count += 1
+        return spectrum * v
+
+    conjugate_gradients(product, gamma, turned, enough, Identity(), keep=False)
+    return float(count)
+
+
 def conjugate_gradients(
     product: Callable[[Array], Array],
     gamma: float,
     b: Array,
     enough: float,
-    preconditioner: Preconditioner | None,
+    preconditioner: Preconditioner,
     most: float = ITERATIONS,
+    *,
+    keep: bool = True,
 ) -> tuple[Array, list[Array], list[Array], bool]:
     """y, up to DIRECTIONS search directions P with GP, and whether |b − (I + γG) y| <= enough."""
-
-    def improved(r: Array) -> Array:
-        return r if preconditioner is None else preconditioner.solve(gamma, r)
-
+    improved = preconditioner.inverse(gamma)
     directions: list[Array] = []
     products: list[Array] = []
     y, r = np.zeros_like(b), b
@@ -261,7 +288,7 @@ def conjugate_gradients(
             return y, directions, products, False
         count += 1
         image = product(p)
-        if preconditioner is None and len(directions) < DIRECTIONS:
+        if keep and len(directions) < DIRECTIONS:
             directions.append(p)
             products.append(image)
         stretched = p + gamma * image
@@ -271,11 +298,3 @@ def conjugate_gradients(
         rz, before = float((r * z).sum()), rz
         p = z + (rz / before) * p
     return y, directions, products, True
-
-
-def square_root(hessian: Array) -> Array:
-    """S_i, symmetric, with S_iS_i = H_i for positive semi-definite H (N, k, k)."""
-    values, vectors = np.linalg.eigh(hessian)
-    scaled = vectors * np.sqrt(np.maximum(values, 0.0))[:, None, :]
-    out: Array = scaled @ vectors.transpose(0, 2, 1)
-    return out

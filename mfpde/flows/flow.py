@@ -16,15 +16,17 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from mfpde import losses
 from mfpde.measures import Measure
 from mfpde.passes import operator_of
 from mfpde.passes.interface import Carried
+from mfpde.passes.kronecker import factors
 from mfpde.penalty import Penalty
 from mfpde.problem import Problem
 from mfpde.runs.clock import Clock
 from mfpde.runs.options import Options
 from mfpde.runs.solution import Control
-from mfpde.runs.step import Scheme, Solving
+from mfpde.runs.step import Scheme, Solving, Step
 
 Array = NDArray[Any]
 
@@ -62,6 +64,11 @@ class Flow(ABC):
         """The state of ρ_0."""
         return self.rho.state
 
+    @property
+    def fastest(self) -> float:
+        """The largest of the problem's rates."""
+        return 1.0 if self.problem.rates is None else float(self.problem.rates.max())
+
     def confinement(self, s: float) -> Penalty:
         """r(θ) at time s, the vanishing part included."""
         return self.problem.penalty.vanishing(self.vanishing_decay, s)
@@ -78,13 +85,17 @@ class Flow(ABC):
     def norm(self, change: Any) -> float:
         """Size of the error of a step, in the metric of the flow."""
 
+    def error(self, step: Step) -> float:
+        """The size of a step's own estimate of its error."""
+        return self.norm(step.error)
+
     @abstractmethod
     def size(self, point: Any) -> float:
         """What relative errors are relative to."""
 
     @abstractmethod
     def curvature(self, point: Any) -> float:
-        """A bound of D²r at the point."""
+        """A bound of √η D²r √η at the point."""
 
     @abstractmethod
     def scheme(self, options: Options) -> Scheme:
@@ -189,12 +200,12 @@ class Point(ABC):
         """B X_i(1), (N, k)."""
         return self.carried.outputs
 
-    def mean_kernel(self, root: Array | None) -> Array:
-        """The mean over outputs of the diagonal blocks of S K S, (N, N)."""
-        self.flow.clock.counts["mean_kernels"] += 1
+    @property
+    def kronecker(self) -> tuple[Array, Array]:
+        """A (N, N) and B (k, k) with S K S ≈ A ⊗ B."""
+        self.flow.clock.counts["preconditioners"] += 1
         with self.flow.clock.part("kernels"):
-            found: Array = self.carried.mean_kernel(root)
-            return found
+            return factors(self.carried, self.root)
 
     @property
     def slope(self) -> Array:
@@ -203,8 +214,21 @@ class Point(ABC):
 
     @property
     def hessian(self) -> Array | None:
-        """∂²ℓ/∂z² at the outputs, (N, k, k), or None for the identity."""
-        return self.carried.hessian
+        """∂²ℓ/∂z² ≥ 0 at the outputs, (N, k, k), or None for the identity: its convex part.
+
+        Implicit steps keep their order with any part of it: what is concave is explicit.
+        """
+        return None if self._curvature is None else self._curvature[0]
+
+    @property
+    def root(self) -> Array | None:
+        """S_i, symmetric, with S_iS_i = H_i."""
+        return None if self._curvature is None else self._curvature[1]
+
+    @cached_property
+    def _curvature(self) -> tuple[Array, Array] | None:
+        whole = self.carried.hessian
+        return None if whole is None else losses.convex_part(whole)
 
     @cached_property
     def variation(self) -> Array:

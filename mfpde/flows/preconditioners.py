@@ -2,63 +2,90 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 Array = NDArray[Any]
+Inverse = Callable[[Array], Array]
+
+# Directions whose share of the largest is below this are rounding.
+SINGULAR = 1e-12
 
 
 class Preconditioner(Protocol):
     """An approximation of G."""
 
-    def solve(self, gamma: float, v: Array) -> Array:
-        """(I + γG)⁻¹ v, (N, k), with the approximation of G."""
+    def inverse(self, gamma: float) -> Inverse:
+        """v ↦ (I + γG)⁻¹ v, (N, k), with the approximation of G."""
 
 
-class Averaged(NamedTuple):
-    """G ≈ Ḡ ⊗ I with Ḡ = (1/k) Σ_c G_cc = U diag(λ) Uᵀ, (N, N): outputs share the data."""
+class Identity(NamedTuple):
+    """G ≈ 0."""
 
-    vectors: Array
+    def inverse(self, gamma: float) -> Inverse:
+        return lambda v: v
+
+
+class Kronecker(NamedTuple):
+    """G ≈ A ⊗ B, A = U diag(λ) Uᵀ (N, N) and B = Q diag(μ) Qᵀ (k, k): outputs share the data."""
+
+    data: Array
     values: Array
+    outputs: Array
+    shares: Array
 
     @classmethod
-    def of(cls, mean: Array) -> Averaged:
-        """From Ḡ."""
-        values, vectors = np.linalg.eigh(mean.astype(np.float64))
-        return cls(vectors, np.maximum(values, 0.0))
+    def of(cls, data: Array, outputs: Array) -> Kronecker:
+        """From A and B, positive semi-definite but for rounding."""
+        (values, left), (shares, right) = (np.linalg.eigh(m) for m in (data, outputs))
+        return cls(left, np.maximum(values, 0.0), right, np.maximum(shares, 0.0))
 
-    def solve(self, gamma: float, v: Array) -> Array:
-        """(I + γ Ḡ ⊗ I)⁻¹ v."""
-        scaled = (self.vectors.T @ v) / (1.0 + gamma * self.values)[:, None]
-        found: Array = self.vectors @ scaled
-        return found
+    def inverse(self, gamma: float) -> Inverse:
+        scale = 1.0 / (1.0 + gamma * np.multiply.outer(self.values, self.shares))
+        left, right = self.data, self.outputs
+        return lambda v: left @ (scale * (left.T @ v @ right)) @ right.T
 
 
-class Nystrom(NamedTuple):
-    """G ≈ U diag(λ) Uᵀ with orthonormal columns U (N·k, r)."""
+class Recycled(NamedTuple):
+    """Another preconditioner M⁻¹, exact besides on the directions P of an earlier solve.
 
-    vectors: Array
-    values: Array
+    With GP known and A = I + γG, S = (PᵀAP)⁻¹: (I − P S PᵀA) M⁻¹ (I − A P S Pᵀ) + P S Pᵀ.
+    Source: Gratton, Sartenaer, Tshimanga 2011 (limited memory preconditioners).
+    """
+
+    base: Preconditioner
+    directions: Array  # (r, N·k)
+    images: Array
 
     @classmethod
-    def of(cls, directions: list[Array], products: list[Array]) -> Nystrom | None:
-        """From directions P and the products GP; None where there is nothing to learn."""
+    def of(
+        cls, base: Preconditioner, directions: list[Array], images: list[Array]
+    ) -> Preconditioner:
+        """From P and GP; the base itself where there is nothing to learn."""
         if not directions:
-            return None
-        p, y = (np.stack([v.ravel() for v in part], axis=1) for part in (directions, products))
-        p, y = p / np.linalg.norm(p, axis=0), y / np.linalg.norm(p, axis=0)
-        core = p.T @ y
-        values, q = np.linalg.eigh(0.5 * (core + core.T))
-        kept = values > 1e-12 * values[-1]
-        if not kept.any():
-            return None
-        u, s, _ = np.linalg.svd(y @ (q[:, kept] / np.sqrt(values[kept])), full_matrices=False)
-        return cls(u, s**2)
+            return base
+        p, g = (np.stack([v.ravel() for v in part]) for part in (directions, images))
+        sizes = np.linalg.norm(p, axis=1, keepdims=True)
+        return cls(base, p / sizes, g / sizes)
 
-    def solve(self, gamma: float, v: Array) -> Array:
-        """(I + γ U diag(λ) Uᵀ)⁻¹ v."""
-        scale = gamma * self.values / (1.0 + gamma * self.values)
-        flat: Array = v.ravel() - self.vectors @ (scale * (self.vectors.T @ v.ravel()))
-        return flat.reshape(v.shape)
+    def inverse(self, gamma: float) -> Inverse:
+        stretched = self.directions + gamma * self.images
+        core = self.directions @ stretched.T
+        scale = 1.0 / np.sqrt(np.diag(core))
+        core *= np.multiply.outer(scale, scale)
+        values, q = np.linalg.eigh(0.5 * (core + core.T))
+        kept = values > SINGULAR * values[-1]
+        turn = (q[:, kept] / np.sqrt(values[kept])).T * scale
+        p, ap, inner = turn @ self.directions, turn @ stretched, self.base.inverse(gamma)
+
+        def apply(v: Array) -> Array:
+            flat = v.ravel()
+            along = p @ flat
+            z = inner((flat - ap.T @ along).reshape(v.shape)).ravel()
+            found: Array = z + p.T @ (along - ap @ z)
+            return found.reshape(v.shape)
+
+        return apply

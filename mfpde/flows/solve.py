@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from mfpde import checks
+from mfpde.evaluate import OnGrid
 from mfpde.flows import companion
 from mfpde.flows.driver import Callback, Driver
 from mfpde.flows.flow import Flow
-from mfpde.flows.kinds import build, flow_class
+from mfpde.flows.kinds import build, schemes_of
 from mfpde.measures import Measure
+from mfpde.optimizers import Optimizer
 from mfpde.problem import Problem
 from mfpde.runs.atomic import PathLike
 from mfpde.runs.checkpoint import Checkpoint
@@ -37,7 +41,10 @@ def solve(
     loss_below: float | None = None,
     reaction: float = 0.0,
     vanishing_decay: float = 0.0,
+    rates: ArrayLike | None = None,
+    optimizer: Optimizer | Mapping[str, Any] | None = None,
     save: Save = None,
+    coordinates: str | Sequence[str] | None = None,
     observe: Observe | None = None,
     callback: Callback | None = None,
     checkpoint: PathLike | None = None,
@@ -57,8 +64,9 @@ def solve(
     steps that never leave the stability interval); "implicit" (extrapolated linearly implicit Euler
     in the COT metric: no stability limit, error control, order 2 to 4 from rtol; solves systems of
     size N·k, factorised or by conjugate gradients, as costs less); "auto" begins with
-    "rk45", at a tenth of the tolerance, and goes over to "implicit" and back as stiffness comes and
-    goes, judged by counts of operations: ``message`` says where, ``stats["switches"]`` how often.
+    "rk45", at a twentieth of the tolerance, and goes over to "implicit" and back as stiffness comes
+    and goes, judged by counts of operations: ``message`` says where, ``stats["switches"]`` how
+    often, and where |grad E| grew so much that errors made before may be far above rtol.
     Local errors are kept below atol + rtol·|θ| in the COT norm, and adaptive methods never accept
     a step in which the energy rises.
 
@@ -75,9 +83,13 @@ def solve(
     ``loss_below``; one that reaches ``s_end`` first has the status GOAL_MISSED and is returned.
     With ``s_end=inf`` it also ends where the loss has come to rest (AT_REST). ``save``: None (ρ_0),
     a number of equal intervals, an array of times, or "steps": the states in ``states``;
-    ``Solution.at`` reaches any other s. ``observe`` names what else is recorded at every step, in
-    ``sol.observed``: other data ``{"test": (x, y)}``, whose series "test_loss" and "test_accuracy"
-    or "test_rmse" are those of ``mfpde.scores``, or functions of (problem, measure), which return
+    ``Solution.at`` reaches any other s. ``coordinates``, names out of ``block.coordinates``, are
+    those that saved states hold, all by default; resuming and ``at`` do not need the others, since
+    a run keeps some whole states to start from again.
+
+    ``observe`` names what else is recorded at every step, in ``sol.observed``: other data
+    ``{"test": (x, y)}``, whose series "test_loss" and "test_accuracy" or "test_rmse" are those of
+    ``mfpde.scores``, or functions of (problem, measure), which return
     a number or an array; a run file holds series and data, not functions.
     ``callback(solution)`` runs after each accepted step and stops the run by returning True.
     ``checkpoint`` is a run file brought up to date every
@@ -98,6 +110,15 @@ def solve(
     ``vanishing_decay`` = c > 0 adds c e^{−s} ∫∫ |θ|² dρ to what is descended (c = 1 in Ding et al.
     2021): ``sol.energy`` holds the sum, which never rises; ``sol.loss``, E alone, may.
 
+    ``rates`` replace those of the problem for this run and all that is read of it: ``sol.problem``
+    is ``problem.under(rates)``. The flow is then ∂_s ρ_t = ∇_θ·(ρ_t η∘∇_θ V).
+
+    ``optimizer``, a ``HeavyBall`` or an ``AdamFlow`` of ``mfpde.optimizers``, moves particles by
+    averages of their gradients: the limit of networks trained by it. Methods are "gd" (its own
+    steps, those of a network), "heun", "rk4" (with ``step``) and "rk45" ("auto"); the state is
+    (θ, averages), (1 + slots, K, M, p), ``gradient_norm2`` is |grad E|² as ever, and ``sol.energy``
+    what falls, if anything is known to: E + (τ/2)∫∫ |√η∘m|² dρ of the heavy ball, while E may rise.
+
     ``comm``, a communicator of mpi4py such as ``MPI.COMM_WORLD``, runs on several processes: each
     calls ``solve`` with the same arguments, particles are dealt to the ranks, and all get the same
     solution; the first one writes files and shows progress (docs/mpi.md).
@@ -107,8 +128,9 @@ def solve(
     first step, for a ``checkpoint`` that cannot be written.
     Source: Ding et al. 2021; Barboni et al. 2024.
     """
+    problem = problem.under(rates)
     options = Options.check(
-        flow_class(rho0).schemes,
+        schemes_of(rho0, optimizer),
         s_end=s_end,
         method=method,
         rtol=rtol,
@@ -116,11 +138,19 @@ def solve(
         step=step,
         loss_below=loss_below,
         save=save,
+        coordinates=coordinates,
+        known=problem.block.coordinates,
         vanishing_decay=vanishing_decay,
         reaction=reaction,
         max_steps=max_steps,
         global_error=global_error,
+        optimizer=optimizer,
     )
+    if options.coordinates and isinstance(rho0, OnGrid):
+        raise ValueError(
+            "coordinates must be None on a grid, whose states are masses: observe functions such "
+            "as lambda problem, rho: rho.marginal(0).masses"
+        )
     if global_error and options.reaction:
         raise ValueError("global_error needs reaction=0")
     observers = Observers(problem, observe)

@@ -6,23 +6,32 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mfpde.depth import Depth
-from mfpde.laws import DepthLaw, Law, at_depth
+from mfpde.laws import Coupled, DepthLaw, Law, at_depth
 from mfpde.limits.sizes import DEPTH_STEPS
+from mfpde.measures import quadrature
 
 Array = NDArray[np.float64]
 Flags = NDArray[np.bool_]
+Pieces = tuple[tuple[int, int], ...]
 
 EVEN, RANDOM = 256, 256
 # Interpolation error of the law, RMS over depth and relative to its size, that counts as seen.
 RESOLVED = 0.05
 LEVELS = np.array([0.1, 0.3, 0.5, 0.7, 0.9])
+# Points that show the quantiles of coordinates that hang together; the same at all depths.
+SAMPLE, SEED = 256, np.random.SeedSequence(20240602)
 
 
 class LawInDepth:
     """A law with what it does over depth: which coordinates it never fixes, and how it varies.
 
     The law is evaluated at 257 even and 256 random depths (always the same ones), each coordinate
-    by itself. Features narrower than about 1/500 of the depth escape it.
+    by itself; of coordinates that hang together their covariances too. Features narrower than
+    about 1/500 of the depth escape it.
+
+    ``pieces`` has the sheets and coordinates of each of the law's pieces, None where these are not
+    the same at all depths; ``random`` and ``smooth`` tell of the coordinates of all pieces which
+    are not fixed, and which have a smooth density, at some depth.
     """
 
     def __init__(self, law: Law | DepthLaw, size: int) -> None:
@@ -37,9 +46,28 @@ class LawInDepth:
                     f"law must be on R^{size}, the parameters of the block; at t = {t:g} it is on "
                     f"R^{one.dim}"
                 )
-        self.random: Flags = np.any([[m.random for m in one.marginals] for one in found], axis=0)
-        self.smooth: Flags = np.any([[m.smooth for m in one.marginals] for one in found], axis=0)
         self.constant = isinstance(law, Law)
+        pieces = [one.pieces for one in found]
+        shapes = {tuple((len(p.shares), len(p.marginals)) for p in each) for each in pieces}
+        lines = [[m for piece in each for m in piece.marginals] for each in pieces]
+        self.pieces: Pieces | None = shapes.pop() if len(shapes) == 1 else None
+        if self.pieces is None:
+            lines = lines[:1]
+        self.random: Flags = np.any([[m.random for m in each] for each in lines], axis=0)
+        self.smooth: Flags = np.any([[m.smooth for m in each] for each in lines], axis=0)
+        self._coupled = any(isinstance(one, Coupled) for one in found)
+
+    @property
+    def widest(self) -> int:
+        """Random coordinates of the piece that has most."""
+        assert self.pieces is not None
+        parts = np.split(self.random, np.cumsum([n for _, n in self.pieces])[:-1])
+        return max(int(part.sum()) for part in parts)
+
+    @property
+    def sheets(self) -> int:
+        """Particles of a tensor rule of one node in every coordinate."""
+        return sum(sheets for sheets, _ in self.pieces or ())
 
     def least_steps(self) -> int:
         """The fewest rk4 steps whose nodes show what the law does between them.
@@ -69,9 +97,15 @@ class LawInDepth:
         return float(np.max(off[size > 0] / size[size > 0], initial=0.0))
 
     def _quantiles(self, depths: Array) -> Array:
-        """Quantiles of every coordinate, (depths, p, levels)."""
-        v = np.repeat(LEVELS[:, None], self.random.size, axis=1)
-        return np.stack([at_depth(self.law, float(t)).quantiles(v).T for t in depths])
+        """Quantiles of every coordinate, (depths, p, levels), and covariances beside them."""
+        laws = [at_depth(self.law, float(t)) for t in depths]
+        if not self._coupled:
+            v = np.repeat(LEVELS[:, None], laws[0].dim, axis=1)
+            return np.stack([law.quantiles(v).T for law in laws])
+        points = [quadrature.points(law, SAMPLE, "sobol", SEED)[0] for law in laws]
+        quantiles = np.quantile(np.stack(points), LEVELS, axis=1).transpose(1, 2, 0)
+        covariances = np.stack([law.covariance for law in laws]).reshape(len(laws), -1, 1)
+        return np.concatenate([quantiles, np.repeat(covariances, LEVELS.size, axis=2)], axis=1)
 
 
 def _parabolas(nodes: Array, depths: Array, steps: int) -> Array:

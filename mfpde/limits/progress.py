@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from mfpde.runs.progress import shown
+from mfpde.runs.progress import bar, shown
 
 
 class Display:
@@ -20,10 +20,8 @@ class Display:
 
     def __enter__(self) -> Display:
         if self._show:
-            from tqdm import tqdm
-
             layout = "{desc}: {percentage:3.0f}%|{bar}| {elapsed} {postfix}"
-            self._bar = tqdm(total=1.0, desc="limit", bar_format=layout, leave=False)
+            self._bar = bar(total=1.0, desc="limit", bar_format=layout, leave=False)
         return self
 
     def __exit__(self, *_: object) -> None:

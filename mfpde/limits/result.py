@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from mfpde import checks
+from mfpde import checks, tables
 from mfpde.evaluate import predict
 from mfpde.limits import file
 from mfpde.limits.gaps import Yardstick, total
@@ -18,6 +18,7 @@ from mfpde.limits.scrambled import Spread
 from mfpde.limits.sizes import Sizes
 from mfpde.limits.study import Run
 from mfpde.measures.particles import ParticleMeasure
+from mfpde.optimizers import Optimizer
 from mfpde.problem import Problem
 from mfpde.runs.status import Status
 
@@ -51,7 +52,8 @@ class Limit:
     ``final`` is ρ at the last time: the particles of all scrambles pooled, where there are
     several (its loss differs from ``loss[-1]`` by less than the error). ``sizes`` is the
     discretisation, ``work`` the particles × depth nodes × gradients of all runs, ``seconds`` their
-    wall time, ``status`` and ``message`` say how the search ended.
+    wall time, ``status`` and ``message`` say how the search ended; ``optimizer`` is what moved the
+    particles, None for the gradient flow.
     """
 
     problem: Problem = field(repr=False)
@@ -66,6 +68,7 @@ class Limit:
     runs: tuple[Run, ...] = field(repr=False)
     parts: dict[str, Part | Spread] = field(repr=False)
     yardstick: Yardstick = field(repr=False)
+    optimizer: Optimizer | None = None
 
     @property
     def success(self) -> bool:
@@ -155,6 +158,17 @@ class Limit:
         from mfpde.limits.picture import draw
 
         return draw(self)
+
+    def _repr_html_(self) -> str:
+        """A small table and the loss as a sparkline, for notebooks."""
+        rows = {
+            "status": f"{self.status.name}: {self.message}",
+            f"E({self.s[-1]:g})": f"{self.loss[-1]:.6e} ± {self.loss_error[-1]:.1e}",
+            "outputs": f"± {self.outputs_error[-1]:.1e}",
+            "error by part": ", ".join(f"{k} {v:.1e}" for k, v in self.errors.items()),
+            "size": f"{self.sizes.points} particles, {self.sizes.depth_steps} steps in depth",
+        }
+        return tables.card("Limit", rows, tables.sparkline(self.loss, label="loss over time"))
 
     def __repr__(self) -> str:
         parts = ", ".join(f"{name} {value:.1e}" for name, value in self.errors.items())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,6 +38,9 @@ Array = NDArray[np.float64]
 # the other one on; between them where scrambles would take more points than a tensor rule does.
 SURELY_TENSOR, NEVER_TENSOR = 3, 6
 MANY = 30_000
+# Tensor rules for laws of at most so many random coordinates in all their pieces, and so many
+# particles where each has one node (more atoms of an empirical law are sampled).
+MOST_LINES, MOST_SHEETS = 12, 4096
 # Shares of the tolerance that depth and time may use; width has the rest.
 DEPTH_SHARE, TIME_SHARE = 1 / 8, 1 / 8
 # Few particles speak for many where their results differ by no more than this (relative).
@@ -74,17 +77,13 @@ def candidates(study: Study, view: LawInDepth, rtol: float) -> Iterator[Candidat
 
     Raises Stopped when the budget is spent or the user asks.
     """
-    free, kinks = int(view.random.sum()), not study.problem.block.smooth
-    few: Points = Scramble(256, 0, tied=True)
-    if free <= SURELY_TENSOR and not kinks:
-        few = tensor.anchor(view.random)
+    sure, possible = _tensorial(study, view)
+    few: Points = tensor.anchor(view) if sure else Scramble(256, 0, tied=True)
     start, steps = float(f"{min(1e-3, rtol / 3.0):.2e}"), view.least_steps()
     first = _first(study, few, steps, start)
     yield first
     settled = _settle(study, few, steps, start, rtol)
-    tensorial = not kinks and (
-        free <= SURELY_TENSOR or (free < NEVER_TENSOR and _points_needed(study, first, rtol) > MANY)
-    )
+    tensorial = sure or (possible and _points_needed(study, first, rtol) > MANY)
     for _ in range(3):
         share = _width_share(study, settled, rtol)
         best = _by_tensor(study, settled, view, share) if tensorial else None
@@ -97,6 +96,16 @@ def candidates(study: Study, view: LawInDepth, rtol: float) -> Iterator[Candidat
         if closer is None:
             return
         settled = _settle(study, closer, settled.depth_steps, settled.rtol, rtol)
+
+
+def _tensorial(study: Study, view: LawInDepth) -> tuple[bool, bool]:
+    """Whether tensor rules are surely the better way, and whether they may be."""
+    if view.pieces is None or view.sheets > MOST_SHEETS:
+        return False, False
+    if view.widest == 0:
+        return True, True
+    smooth = not study.kinked and view.random.sum() <= MOST_LINES
+    return smooth and view.widest <= SURELY_TENSOR, smooth and view.widest < NEVER_TENSOR
 
 
 def _settle(study: Study, light: Points, steps: int, start: float, rtol: float) -> Settled:
@@ -118,7 +127,7 @@ def _first(study: Study, points: Points, steps: int, rtol: float) -> Candidate:
     settled = Settled(points, steps, rtol, depth_part(study, points, steps, rtol), time)
     if not isinstance(points, Tensor):
         return _of_scrambles(settled, *scrambled.assess(study, scrambled.TRIAL, steps, rtol))
-    fewer = Tensor(tuple(max(n - 1, 1) for n in points.orders), points.rules)
+    fewer = replace(points, orders=tuple(max(n - 1, 1) for n in points.orders))
     spec = Spec(points, steps, rtol)
     width = part(study, [(spec, spec._replace(points=fewer), 1.0)])
     return _of_run(study, spec, settled, width)
@@ -134,7 +143,7 @@ def _of_run(study: Study, spec: Spec, settled: Settled, width: Part) -> Candidat
 
 def _by_tensor(study: Study, settled: Settled, view: LawInDepth, share: float) -> Candidate | None:
     """The tensor rule of an error within ``share``; None where scrambles are the cheaper way."""
-    base = tensor.anchor(view.random)
+    base = tensor.anchor(view)
     runs = Lines(study, base, settled.depth_steps, settled.rtol)
     aim, found = 0.8 * share, None
     for _ in range(4):

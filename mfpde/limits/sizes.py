@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -14,29 +14,52 @@ DEPTH_STEPS = (1, 2, 3, 5, 8, 13, 21, 34, 55, 89, 144, 233)
 # Nodes in one coordinate; both parities, for rules whose error depends on it.
 ORDERS = (2, 3, 4, 5, 6, 7, 8, 10, 12, 15, 18, 22, 27, 33, 40, 50, 64)
 
+# Tensor rules of more pieces than this are shown by their number of particles.
+MANY_PIECES = 4
+
 # The most particles of one depth node, all scrambles together.
 MOST_PARTICLES = 131072
 
 
 @dataclass(frozen=True)
 class Tensor:
-    """A tensor rule: ``orders[i]`` nodes of ``rules[i]`` in coordinate i."""
+    """Tensor rules, ``orders[i]`` nodes of ``rules[i]`` in coordinate i, one for each piece.
+
+    ``pieces`` says of each piece of the law how many sheets and how many coordinates it has;
+    coordinates are numbered piece after piece.
+    """
 
     orders: tuple[int, ...]
     rules: tuple[str, ...]
+    pieces: tuple[tuple[int, int], ...]
+
+    @property
+    def grids(self) -> list[tuple[int, tuple[int, ...]]]:
+        """Of each piece, its sheets and the orders of its coordinates."""
+        ends = np.cumsum([0, *(coordinates for _, coordinates in self.pieces)])
+        return [
+            (sheets, self.orders[a:b])
+            for (sheets, _), a, b in zip(self.pieces, ends, ends[1:], strict=False)
+        ]
 
     @property
     def total(self) -> int:
-        return int(np.prod(self.orders))
+        return sum(sheets * int(np.prod(orders)) for sheets, orders in self.grids)
 
     def with_line(self, i: int, order: int, rule: str) -> Tensor:
         """The same rule with another one in coordinate i."""
         orders, rules = list(self.orders), list(self.rules)
         orders[i], rules[i] = order, rule
-        return Tensor(tuple(orders), tuple(rules))
+        return replace(self, orders=tuple(orders), rules=tuple(rules))
 
     def __str__(self) -> str:
-        return " x ".join(str(n) for n in self.orders if n > 1) or "1"
+        if len(self.pieces) > MANY_PIECES:
+            return str(self.total)
+        texts = []
+        for sheets, orders in self.grids:
+            factors = [n for n in (sheets, *orders) if n > 1]
+            texts.append(" x ".join(map(str, factors)) or "1")
+        return " + ".join(texts)
 
 
 @dataclass(frozen=True)

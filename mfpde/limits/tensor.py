@@ -7,17 +7,18 @@ What the coordinates do to each other is seen by one run with all orders changed
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from mfpde.limits.gaps import geometric
+from mfpde.limits.law_in_depth import LawInDepth
 from mfpde.limits.parts import Part, part
 from mfpde.limits.sizes import ORDERS, Spec, Tensor
 from mfpde.limits.study import Study
 
-# Orders of the other coordinates while one is looked at, by the number of random coordinates.
+# Orders of the other coordinates while one is looked at, by the random ones of a piece.
 ANCHORS = {1: 4, 2: 4, 3: 3, 4: 3}
 BOLD_ANCHOR = 2
 # A coordinate's orders are tried up to that of a tensor rule of this many particles with all equal.
@@ -42,10 +43,12 @@ class Line:
         return self.errors[j] + self.tail
 
 
-def anchor(random: NDArray[np.bool_]) -> Tensor:
+def anchor(view: LawInDepth) -> Tensor:
     """The small rule that lines start from."""
-    order = ANCHORS.get(int(random.sum()), BOLD_ANCHOR)
-    return Tensor(tuple(order if one else 1 for one in random), ("gauss",) * random.size)
+    assert view.pieces is not None
+    order = ANCHORS.get(view.widest, BOLD_ANCHOR)
+    orders = tuple(order if one else 1 for one in view.random)
+    return Tensor(orders, ("gauss",) * len(orders), view.pieces)
 
 
 class Lines:
@@ -64,8 +67,9 @@ class Lines:
 
     def explore(self, i: int, rules: tuple[str, ...], wanted: float) -> Line | None:
         """The first rule with an order whose error is within ``wanted``; None if there is none."""
-        free = sum(order > 1 for order in self.base.orders)
-        allowed = [n for n in ORDERS if n <= LARGEST ** (1.0 / free)]
+        sheets, orders = next(grid for n, grid in self._numbered() if i < n)
+        free = sum(order > 1 for order in orders)
+        allowed = [n for n in ORDERS if n <= (LARGEST / sheets) ** (1.0 / free)]
         for k in range(BEYOND + 1, len(allowed)):
             ladder = tuple(allowed[: k + 1])
             self.study.announce(f"width, coordinate {i}, {ladder[-1]} nodes")
@@ -74,6 +78,13 @@ class Lines:
             if best.bound(-BEYOND) <= wanted:
                 return best
         return None
+
+    def _numbered(self) -> Iterator[tuple[int, tuple[int, tuple[int, ...]]]]:
+        """Each piece's sheets and orders, after the number of coordinates up to its end."""
+        at = 0
+        for sheets, orders in self.base.grids:
+            at += len(orders)
+            yield at, (sheets, orders)
 
     def _line(self, i: int, rule: str, ladder: tuple[int, ...]) -> Line:
         reference = self.along(i, ladder[-1], rule)

@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from mfpde import checks
+from mfpde import checks, tables
 from mfpde.depth import Depth
 from mfpde.laws import DepthLaw, Law, at_depth
 from mfpde.measures.axes import Axis, Grid
@@ -60,10 +60,11 @@ class GridMeasure:
         mean ± 5 standard deviations (see ``mfpde.measures.deposit.default_box``), with
         ``spacing`` "uniform" or "sinh" (finest at the law's mean). Gaussian coordinates are
         sampled at the centres, uniform ones give exact cell masses, fixed ones are shared by the
-        two nearest centres.
+        two nearest centres. Correlated Gaussians are sampled at the centres, or at parts of cells
+        that are too wide; components of mixtures are added, points deposited.
 
         Raises ValueError for a bad box, or one that leaves out more than 1e-3 of the law; warns
-        when wall cells hold more than 1e-3.
+        when wall cells hold more than 1e-3. Raises TypeError for a singular covariance.
         """
         slices = [at_depth(law, float(t)) for t in depth.nodes]
         dims = {part.dim for part in slices}
@@ -262,6 +263,16 @@ class GridMeasure:
                 f"t = {self.depth.nodes[worst]:g}: use a larger box",
                 stacklevel=4,
             )
+
+    def _repr_html_(self) -> str:
+        """A small table, for notebooks."""
+        rows = {
+            "grid": self.grid,
+            "depth": self.depth,
+            "mean of θ over depth": self.depth.weights @ self.mean(),
+            "mass in wall cells": f"at most {self.wall_mass().max():.2g}",
+        }
+        return tables.card("GridMeasure", rows)
 
     def __repr__(self) -> str:
         return f"GridMeasure({self.grid!r} at {self.levels} depths of {self.depth})"

@@ -8,7 +8,7 @@ from typing import Any, ClassVar, NamedTuple, Self
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from mfpde import checks, laws
+from mfpde import checks, laws, tables
 from mfpde.depth import Depth
 from mfpde.kernels.depth_average import inversions
 from mfpde.laws import DepthLaw, Law, at_depth
@@ -169,6 +169,16 @@ class PlacedBlocks(ABC):
         rank = np.empty(self.count, dtype=np.int64)
         rank[other.ordered().order] = np.arange(self.count)
         return int(inversions(rank[self.ordered().order]))
+
+    def _repr_html_(self) -> str:
+        """A small table, for notebooks."""
+        rows = {
+            "blocks": f"{self.count} in R^{self.dim} × [0, 1]",
+            "mean of θ": self.theta.mean(axis=0),
+            "depths": f"{self.t.min():.3g} to {self.t.max():.3g}, mean {self.t.mean():.3g}",
+            "price of depth β": self.beta,
+        }
+        return tables.card(type(self).__name__, rows)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.count} blocks in R^{self.dim} x [0, 1])"

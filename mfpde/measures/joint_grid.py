@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from mfpde import checks
+from mfpde import checks, tables
 from mfpde.depth import Depth
 from mfpde.laws import DepthLaw, Law, Uniform
 from mfpde.measures.axes import FEWEST, Axis, Grid
@@ -153,6 +153,16 @@ class JointGrid:
         """∫ g dρ for g at the centres, (n_t, n1, ..., np) or (n1, ..., np)."""
         rows = (self.masses * values).reshape(self.levels, -1).sum(axis=1)
         return float(rows.sum())
+
+    def _repr_html_(self) -> str:
+        """A small table, for notebooks."""
+        rows = {
+            "grid": self.grid,
+            "cells in depth": self.levels,
+            "mean of θ": self.masses.sum(axis=0).ravel() @ self.grid.points.reshape(-1, self.dim),
+            "price of depth β": self.beta,
+        }
+        return tables.card("JointGrid", rows)
 
     def __repr__(self) -> str:
         return f"JointGrid({self.grid!r} x {len(self.masses)} cells in depth)"

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
-from mfpde import checks
+from mfpde import checks, tables
 from mfpde.depth import Depth
 from mfpde.laws import DepthLaw, Law, at_depth
 from mfpde.measures import network, quadrature
@@ -147,9 +147,10 @@ class ParticleMeasure:
     def with_state(self, state: Array) -> ParticleMeasure:
         """The same weights at other positions θ (K, M, p), or (θ, a) (K, M, p + 1) with its own.
 
-        Transport moves particles, never mass; with birth–death weights move as well.
+        Transport moves particles, never mass; with birth–death weights move as well. Of (θ, m, …)
+        (n, K, M, p), as an optimiser moves them, θ is taken.
         """
-        theta, weights = _split(state, self.dim)
+        theta, weights = _split(state if state.ndim == 3 else state[0], self.dim)
         weights = self.weights if weights is None else weights
         return ParticleMeasure(theta, self.depth, weights, dtype=self.dtype)
 
@@ -163,9 +164,13 @@ class ParticleMeasure:
     ) -> tuple[dict[str, Any], dict[str, Any]]:
         """Positions at the saved times and weights, for ``Solution.to_xarray``."""
         names = ("saved_s", "t", "particle", "coordinate")
-        theta, moving = _split(states, self.dim)
+        averages = states[:, 1:] if states.ndim == 5 else None
+        positions = states if averages is None else states[:, 0]
+        theta, moving = _split(positions, len(coordinates))
         weights = (names[1:3], self.weights) if moving is None else (names[:3], moving)
-        variables = {"theta": (names, theta), "weights": weights}
+        variables: dict[str, Any] = {"theta": (names, theta), "weights": weights}
+        if averages is not None:
+            variables["averages"] = (("saved_s", "average", *names[1:]), averages)
         return variables, {"t": self.depth.nodes, "coordinate": list(coordinates)}
 
     @classmethod
@@ -173,7 +178,7 @@ class ParticleMeasure:
         cls, config: dict[str, Any], arrays: dict[str, Array], state: Array
     ) -> ParticleMeasure:
         """The measure of a run file."""
-        theta, weights = _split(state, config["dim"])
+        theta, weights = _split(state if state.ndim == 3 else state[0], config["dim"])
         weights = arrays["weights"] if weights is None else weights
         return cls(theta, Depth(**config["depth"]), weights, dtype=config["dtype"])
 
@@ -194,6 +199,18 @@ class ParticleMeasure:
     def integrate(self, values: Array) -> float:
         """∫∫ g ρ_t(dθ) dt for values g(t_k, θ_kj), shape (K, M), summed in fixed order."""
         return float(self.depth.weights @ (self.weights * values).sum(axis=1))
+
+    def _repr_html_(self) -> str:
+        """A small table, for notebooks."""
+        mean = self.depth.weights @ self.mean()
+        square = np.einsum("k,kpp->p", self.depth.weights, self.second_moment())
+        rows = {
+            "particles": f"{self.count} in R^{self.dim} at each of {self.levels} depths",
+            "depth": self.depth,
+            "mean of θ over depth": mean,
+            "its deviation": np.sqrt(np.maximum(square - mean**2, 0.0)),
+        }
+        return tables.card(type(self).__name__, rows)
 
     def __repr__(self) -> str:
         k, m, p = self.theta.shape

@@ -38,6 +38,7 @@ def over_depth(
         raise ValueError(f"law must have one dimension at every depth; it has {sorted(dims)}")
     free = np.any([random_coordinates(one) for one in found], axis=0)
     if rule != "iid" and rule != "sobol" and not isinstance(count, Sequence):
+        _independent(found)
         count = equal_orders(free, count)
     sets = []
     for k, one in enumerate(found):
@@ -67,20 +68,28 @@ def points(
     the same for uniform coordinates, trapezoidal for Gaussian ones, which converges faster for
     integrands with poles, like tanh. A sequence of the last two names is a rule per coordinate.
     Tensor rules take the largest equal orders with M <= count, or the orders of a sequence
-    ``count``, one per coordinate. Coordinates outside ``free`` (p,), by default those that the law
-    fixes, cost nothing in any rule.
+    ``count``, one per coordinate of the law's pieces. Coordinates outside ``free`` (p,), by
+    default those that the law fixes, cost nothing in any rule.
 
     Raises ValueError for an unknown rule, or for a tensor rule with too small a count.
     """
     free = random_coordinates(law) if free is None else free
     if not isinstance(rule, str) or checks.choice("rule", rule, RULES) in TENSOR_RULES:
-        orders = count if isinstance(count, Sequence) else equal_orders(free, count)
-        return tensor(law, orders, rule)
+        if not isinstance(count, Sequence):
+            _independent([law])
+            count = equal_orders(free, count)
+        return tensor(law, count, rule)
     count = checks.count("count", count)
     v = np.full((count, law.dim), 0.5)
     if free.any():
         v[:, free] = _uniform(int(free.sum()), count, rule, seed)
     return law.quantiles(v), np.full(count, 1.0 / count)
+
+
+def _independent(laws: Sequence[Law]) -> None:
+    """Raises TypeError for a law of coordinates that hang together."""
+    for law in laws:
+        law.marginals  # noqa: B018  which such a law refuses
 
 
 def paths(
@@ -101,7 +110,7 @@ def paths(
 
     count, mix = checks.count("count", count), mixing(path, nodes)
     laws = [at_depth(law, float(t)) for t in nodes]
-    free = [i for i in range(laws[0].dim) if any(one.marginals[i].random for one in laws)]
+    free = [i for i in range(laws[0].dim) if any(one.random[i] for one in laws)]
     v = np.full((len(nodes), count, laws[0].dim), 0.5)
     if free:
         stream = np.random.SeedSequence(seed, spawn_key=(0,))
@@ -143,17 +152,40 @@ def equal_orders(free: NDArray[np.bool_], count: int) -> tuple[int, ...]:
 def tensor(
     law: Law, orders: Sequence[int], rule: str | Sequence[str] = "gauss"
 ) -> tuple[Array, Array]:
-    """Tensor rule with ``orders[i]`` nodes in coordinate i: θ (M, p), weights (M,)."""
-    names = (rule,) * law.dim if isinstance(rule, str) else tuple(rule)
+    """Tensor rules with ``orders[i]`` nodes in coordinate i: θ (M, p), weights (M,).
+
+    Coordinates are those of the law's pieces, one piece after the other.
+    """
+    pieces = law.pieces
+    count = sum(len(piece.marginals) for piece in pieces)
+    names = (rule,) * count if isinstance(rule, str) else tuple(rule)
     for what, given in (("count", orders), ("rule", names)):
-        if len(given) != law.dim:
-            raise ValueError(f"{what} must have {law.dim} entries; given {len(given)}")
-    rules = [_line(*one) for one in zip(law.marginals, orders, names, strict=True)]
-    nodes = np.meshgrid(*(x for x, _ in rules), indexing="ij")
+        if len(given) != count:
+            raise ValueError(f"{what} must have {count} entries; given {len(given)}")
+    points, weights, at = [], [], 0
+    for piece in pieces:
+        own = slice(at, at + len(piece.marginals))
+        z, w = _product(piece.marginals, orders[own], names[own])
+        sheets = piece.place(z)
+        points.append(sheets.reshape(-1, sheets.shape[2]))
+        weights.append(np.multiply.outer(piece.shares, w).ravel())
+        at = own.stop
+    found = np.concatenate(weights)
+    return np.concatenate(points), found / found.sum()
+
+
+def _product(
+    marginals: Sequence[Marginal], orders: Sequence[int], names: Sequence[str]
+) -> tuple[Array, Array]:
+    """The product of lines, nodes (m, r) and weights (m,); of none, one node of no coordinates."""
+    rules = [_line(*one) for one in zip(marginals, orders, names, strict=True)]
     weights = np.ones(1)
     for _, w in rules:
         weights = np.multiply.outer(weights, w)
-    return np.stack([x.ravel() for x in nodes], axis=1), weights.ravel() / weights.sum()
+    if not rules:
+        return np.empty((1, 0)), weights
+    nodes = np.meshgrid(*(x for x, _ in rules), indexing="ij")
+    return np.stack([x.ravel() for x in nodes], axis=1), weights.ravel()
 
 
 def _line(marginal: Marginal, order: int, rule: str) -> tuple[Array, Array]:

@@ -71,6 +71,12 @@ class SharedBlock(Block):
         pull, factor = self.block.sensitivity(x, theta, a, q)
         return self.ranks.sum(pull), factor
 
+    def scaled(self, factor: Any, root: Array) -> Any:
+        return self.block.scaled(factor, root)
+
+    def merged(self, factors: list[Any]) -> list[Any]:
+        return self.block.merged(factors)
+
     def gram(self, factors: list[Any], a: Array, scale: float, out: Array) -> None:
         """This rank's part: ``ParticleOperator.total`` adds up the kernel."""
         self.block.gram(factors, a, scale, out)

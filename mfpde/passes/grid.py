@@ -7,6 +7,7 @@ from functools import cached_property
 import numpy as np
 
 from mfpde.kernels.pools import serial_blas
+from mfpde.measures.axes import Axis
 from mfpde.measures.grid import GridMeasure
 from mfpde.passes import mobility, propagate
 from mfpde.passes.cell_sums import on_grid
@@ -27,6 +28,19 @@ class GridOperator(Operator):
     def __init__(self, problem: Problem, rho: GridMeasure) -> None:
         super().__init__(problem, rho)
         self.sums = on_grid(problem.block, rho.grid)
+        self.axes: tuple[Axis, ...] = self._measured(rho.grid.axes)
+
+    def _measured(self, axes: tuple[Axis, ...]) -> tuple[Axis, ...]:
+        """The axes of θ in the metric of the flow, coordinates in units of √η.
+
+        Raises ValueError for a rate of 0: cells infinitely far apart.
+        """
+        if self.rates is None:
+            return axes
+        if not np.all(self.rates > 0.0):
+            raise ValueError("rates must be > 0 on a grid; use a ParticleMeasure for rates of 0")
+        pairs = zip(axes, np.sqrt(self.rates), strict=True)
+        return tuple(Axis(axis.edges / root) for axis, root in pairs)
 
     def layers(self, masses: Array) -> Layers:
         """What the passes read."""
@@ -42,7 +56,7 @@ class GridCarried(LayeredCarried):
     """Data carried through cells; a first variation is g (K, C), V = Rᵀg at the centres."""
 
     operator: GridOperator
-    averages = True
+    mixes = True
 
     @cached_property
     def variation(self) -> Array:
@@ -68,7 +82,7 @@ class GridCarried(LayeredCarried):
         return self._by_node(back.gradient)
 
     def velocity(self, pulled: Array) -> Array:
-        """−∇·(ρ∇φ) by coefficient, (K, C)."""
+        """−∇·(ρ η∘∇φ) by coefficient, (K, C)."""
         return self.mobility.apply(pulled)
 
     @serial_blas()
@@ -84,7 +98,7 @@ class GridCarried(LayeredCarried):
     @cached_property
     def mobility(self) -> Mobility:
         """−∇·(ρ_t ∇ ·) in terms of coefficients."""
-        return mobility.mobility(self.operator.sums, self.state)
+        return mobility.mobility(self.operator.sums, self.state, self.operator.axes)
 
     @cached_property
     def kernel(self) -> Array:
@@ -92,8 +106,9 @@ class GridCarried(LayeredCarried):
         readout = self.operator.problem.readout
         return mobility.tangent_kernel(self.layers, self.passed, readout, self.mobility)
 
-    def mean_kernel(self, root: Array | None = None) -> Array:
-        return mobility.mean_kernel(self.layers, self.passed, self.read(root), self.mobility)
+    def mixed_kernel(self, mixes: Array, root: Array | None = None) -> Array:
+        readout = self.read(mixes, root)
+        return mobility.mixed_kernel(self.layers, self.passed, readout, self.mobility)
 
     def _by_node(self, gradient: Array) -> Array:
         out: Array = gradient[:, 0] / self.depth.weights[:, None]
@@ -115,7 +130,8 @@ class JointGridOperator(GridOperator):
     def __init__(self, problem: Problem, rho: GridMeasure) -> None:
         super().__init__(problem, rho)
         self.cells = rho.levels
-        self.axes = rho.joint_axes  # type: ignore[attr-defined]
+        depth, *_ = rho.joint_axes  # type: ignore[attr-defined]
+        self.axes = (depth, *self.axes)
 
     def layers(self, masses: Array) -> Layers:
         return self.sums.layers(self.rho.depth, self.cells * masses)
@@ -129,10 +145,10 @@ class JointGridOperator(GridOperator):
 
 
 class JointGridCarried(GridCarried):
-    """Data carried through cells in (t, θ), in the metric |dθ|² + β²|dt|²."""
+    """Data carried through cells in (t, θ), in the metric |dθ|² + β²|dt|², rates included."""
 
     operator: JointGridOperator
-    averages = False
+    mixes = False
 
     def velocity(self, pulled: Array) -> Array:
         sums = self.operator.sums
@@ -154,7 +170,7 @@ class JointGridCarried(GridCarried):
         found = np.stack(columns)
         return 0.5 * (found + found.T)
 
-    mean_kernel = Carried.mean_kernel  # mass that moves in depth couples the nodes
+    mixed_kernel = Carried.mixed_kernel  # mass that moves in depth couples the nodes
 
 
 class JointGridInBlocks(InBlocks, JointGridCarried):

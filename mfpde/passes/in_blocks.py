@@ -39,7 +39,7 @@ def fits(operator: Operator, layers: Layers, start: Array | None) -> bool:
 class InBlocks(LayeredCarried):
     """Data carried in blocks of ``length``; ``one`` is what carries a block."""
 
-    averages = False  # the averaged kernel takes the states of all data too
+    mixes = False  # a mixed kernel takes the states of all data too
     one: ClassVar[type[LayeredCarried]]
     length: int
 

@@ -11,8 +11,9 @@ In particular, with J the derivative of the outputs in ρ and the metric of the 
     pull(v) = the first variation of ⟨v, outputs⟩,      velocity(pull(v)) = J*v,
     push(velocity) = J velocity,                        K v = J J*v = push(velocity(pull(v))),
 
-where particles represent a first variation by its gradient at the particles (which is the velocity
-already) and grids by its values (whose velocity is −∇·(ρ∇·) of them).
+where particles represent a first variation by its gradient ∇φ at the particles (whose velocity is
+η∘∇φ, η the rates of the problem), blocks placed in depth by that velocity itself, and grids by
+its values (whose velocity is −∇·(ρ η∘∇·) of them).
 """
 
 from __future__ import annotations
@@ -56,6 +57,7 @@ class Operator(ABC):
             )
         self.problem, self.rho = problem, rho
         self.start = problem.start()
+        self.rates: Array | None = problem.rates
         self.block_bytes: float = BLOCK
         self.memory = checks.memory_for("memory", problem.memory)
 
@@ -63,6 +65,10 @@ class Operator(ABC):
     def levels(self) -> int:
         """How many depths V is taken at."""
         return int(self.rho.levels)
+
+    def lifted(self, slope: Array) -> Array:
+        """A gradient by coordinates of the state as one in the metric of the flow: η∘∇r."""
+        return slope if self.rates is None else self.rates * slope
 
     @abstractmethod
     def carry(self, state: Array, start: Array | None = None, *, keep: bool = True) -> Carried:
@@ -78,7 +84,7 @@ class Carried(ABC):
 
     operator: Operator
     state: Array
-    averages: ClassVar[bool] = False  # whether ``mean_kernel`` is cheaper than ``kernel``
+    mixes: ClassVar[bool] = False  # whether ``mixed_kernel`` is cheaper than ``kernel``
 
     @property
     @abstractmethod
@@ -167,23 +173,23 @@ class Carried(ABC):
 
     @abstractmethod
     def inner(self, left: Array, right: Array) -> float:
-        """∫∫ ⟨∇φ, ∇ψ⟩ dρ of two first variations, reduced in fixed order."""
+        """∫∫ ⟨∇φ, η∘∇ψ⟩ dρ of two first variations, reduced in fixed order."""
 
     @property
     @abstractmethod
     def kernel(self) -> Array:
         """The tangent kernel K = J J* of the outputs, (N·k, N·k), row i·k + c for output c of i."""
 
-    def mean_kernel(self, root: Array | None = None) -> Array:
-        """(1/k) Σ_c (S K S)_cc, (N, N), for S_i (N, k, k), the identity where none is given.
+    def mixed_kernel(self, mixes: Array, root: Array | None = None) -> Array:
+        """Σ_a m_aᵀ S K S m_a, (N, N), for mixtures m_a of the outputs, (q, k), and S_i (N, k, k).
 
-        Measures that ``average`` do this without K, for 1/k of its work.
+        S is the identity where none is given. Measures that ``mix`` do this without K, for q/k of
+        its work.
         """
         n, k = self.outputs.shape
-        roots = np.broadcast_to(np.eye(k), (n, k, k)) if root is None else root
+        rows = np.broadcast_to(mixes, (n, *mixes.shape)) if root is None else mixes @ root
         blocks = self.kernel.reshape(n, k, n, k)
-        summed = np.einsum("iac,icjd,jda->ij", roots, blocks, roots, optimize=True)
-        return np.asarray(summed / k)
+        return np.asarray(np.einsum("iac,icjd,jad->ij", rows, blocks, rows, optimize=True))
 
     def kernel_product(self, v: Array) -> Array:
         """K v for v (N, k), without K."""

@@ -45,10 +45,10 @@ class LayeredCarried(Carried):
         return cotangent
 
     @serial_blas()
-    def read(self, root: Array | None) -> Array:
-        """The readout, (k, d), or what S_i (N, k, k) make of it for every datum, (N, k, d)."""
+    def read(self, mixes: Array, root: Array | None) -> Array:
+        """Mixtures (q, k) of the outputs as readouts: (q, d), or (N, q, d) after S_i (N, k, k)."""
         readout = self.operator.problem.readout
-        return readout if root is None else np.asarray(root @ readout)
+        return np.asarray((mixes if root is None else mixes @ root) @ readout)
 
     @cached_property
     def back(self) -> Adjoint:

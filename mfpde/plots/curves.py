@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from mfpde import checks
-from mfpde.plots.style import axes_for, curve, new_figure, time_axis
+from mfpde.plots.style import axes_for, curve, new_figure, style, time_axis
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -46,6 +46,7 @@ class Spectra(Protocol):
     def eigenvalues(self) -> Array: ...
 
 
+@style()
 def training(solution: Any) -> Figure:
     """Loss and |grad E|² over training time, side by side.
 
@@ -79,6 +80,7 @@ def _observed(ax: Axes, s: Array, series: Mapping[str, Array]) -> None:
     ax.legend()
 
 
+@style()
 def trained(run: Any) -> Figure:
     """Loss of every network of a ``Training`` over training time, and what was observed."""
     others = {name: values for name, values in run.observed.items() if values.ndim == 2}

@@ -48,8 +48,8 @@ def particles(
         raise TypeError(
             f"particles draws a ParticleMeasure; a {type(rho).__name__} is drawn by plots.density"
         )
-    i, j = pair = _pair(coordinates, rho.dim)
-    k = _level(rho.depth.nodes, t)
+    i, j = pair = pair_of(coordinates, rho.dim)
+    k = level_at(rho.depth.nodes, t)
     kept = np.unique(np.linspace(0, rho.count - 1, min(most, rho.count)).astype(int))
     times = np.unique(np.append(run.saved_s, run.s[-1]))
     paths = np.stack([run.at(float(s)).theta[k, kept][:, pair] for s in times], axis=1)
@@ -85,7 +85,7 @@ def density(
     Raises TypeError for what is no measure, ValueError for coordinates that θ does not have and
     where a joint grid has no mass at t.
     """
-    i, j = pair = _pair(coordinates, checks.instance("rho", rho, *MEASURES.values()).dim)
+    i, j = pair = pair_of(coordinates, checks.instance("rho", rho, *MEASURES.values()).dim)
     if isinstance(rho, GridMeasure | JointGrid):
         x, y, values = _of_cells(rho, pair, t)
     else:
@@ -100,7 +100,7 @@ def density(
 def _of_cells(rho: Any, pair: list[int], t: float | None) -> tuple[Array, Array, Array]:
     """Edges of both axes, and the density (n_i, n_j)."""
     masses = rho.masses
-    share = rho.depth.weights if t is None else np.eye(len(masses))[_level(rho.depth.nodes, t)]
+    share = rho.depth.weights if t is None else np.eye(len(masses))[level_at(rho.depth.nodes, t)]
     level = np.tensordot(share, masses, axes=1)
     if level.sum() <= 0.0:  # a joint grid may have moved all mass elsewhere
         raise ValueError(f"t must be a depth with mass; there is none at t = {t}")
@@ -119,14 +119,15 @@ def _of_atoms(rho: Any, pair: list[int], t: float | None, bins: int) -> tuple[Ar
         theta = rho.theta.reshape(-1, rho.dim)
         mass = (rho.depth.weights[:, None] * rho.weights).ravel()
     else:
-        k = _level(rho.depth.nodes, t)
+        k = level_at(rho.depth.nodes, t)
         theta, mass = rho.theta[k], rho.weights[k]
     first, second = theta[:, pair].T
     values, x, y = np.histogram2d(first, second, bins=bins, weights=mass, density=True)
     return x, y, values
 
 
-def _pair(coordinates: tuple[int, int], dim: int) -> list[int]:
+def pair_of(coordinates: tuple[int, int], dim: int) -> list[int]:
+    """Two different coordinates of θ, checked."""
     pair = [checks.whole("coordinates", one) for one in coordinates]
     if len(pair) != 2 or pair[0] == pair[1] or not all(0 <= one < dim for one in pair):
         raise ValueError(
@@ -135,7 +136,7 @@ def _pair(coordinates: tuple[int, int], dim: int) -> list[int]:
     return pair
 
 
-def _level(nodes: Array, t: float) -> int:
+def level_at(nodes: Array, t: float) -> int:
     """The depth node next to ``t``."""
     if not 0.0 <= checks.number("t", t) <= 1.0:
         raise ValueError(f"t must be in [0, 1]; given {t!r}")

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from mfpde import checks
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
@@ -22,6 +24,7 @@ DECADES = 1e-7  # of the last time: earlier ones share the linear part
 
 # Width of a text column of a two-column and of a one-column paper, in inches.
 COLUMN, PAGE = 3.4, 6.8
+WIDTHS = {"column": COLUMN, "page": PAGE}
 
 
 @functools.cache
@@ -42,12 +45,24 @@ def _styled() -> type[Figure]:
 
 
 @contextmanager
-def style() -> Iterator[Any]:
-    """matplotlib.pyplot under the package's style."""
+def style(width: str | float | None = None) -> Iterator[Any]:
+    """matplotlib.pyplot under the package's style.
+
+    Figures made within are ``width`` wide: "column" (3.4 in) or "page" (6.8 in) of a journal, or
+    inches; pyplot's own width by default. Raises ValueError for other widths.
+    """
     import matplotlib.pyplot as plt
 
     with plt.style.context(str(STYLE)):
+        if width is not None:
+            plt.rcParams["figure.figsize"] = (_inches(width), 2.4)
         yield plt
+
+
+def _inches(width: str | float) -> float:
+    if isinstance(width, str):
+        return WIDTHS[checks.choice("width", width, tuple(WIDTHS))]
+    return checks.positive("width", width)
 
 
 def save(figure: Figure, folder: str | Path, name: str) -> list[Path]:
@@ -91,12 +106,19 @@ def time_axis(axes: Axes, s: np.ndarray) -> None:
     """Training time from 0, logarithmic where it spans decades."""
     from matplotlib.ticker import NullLocator
 
-    positive = s[s > 0]
-    if not positive.size:
+    if not np.any(s > 0):
         return
-    first, last = float(positive[0]), float(positive[-1])
-    if last > SPAN * first:
-        linear = 10.0 ** np.ceil(np.log10(max(first, DECADES * last)))
+    linear = scale_of_time(s)
+    if linear is not None:
         axes.set_xscale("symlog", linthresh=linear)
         axes.xaxis.set_minor_locator(NullLocator())
-    axes.set_xlim(0.0, last)  # after the scale, which would take in as much negative time
+    axes.set_xlim(0.0, float(s.max()))  # after the scale, which would take in negative time too
+
+
+def scale_of_time(s: np.ndarray) -> float | None:
+    """Where decades of s begin on its axis; None where the axis is linear."""
+    positive = s[s > 0]
+    if not positive.size or positive[-1] <= SPAN * positive[0]:
+        return None
+    first, last = float(positive[0]), float(positive[-1])
+    return float(10.0 ** np.ceil(np.log10(max(first, DECADES * last))))

@@ -1,7 +1,7 @@
 """Finite-width ResNets, trained by a code path of their own."""
 
 from mfpde.resnet import observables
-from mfpde.resnet._train import TrainingError, resume, train, train_shapes
+from mfpde.resnet._train import TrainingError, load, resume, train, train_shapes
 from mfpde.resnet.observables import Snapshot
 from mfpde.resnet.optimizers import SGD, Adam, GradientDescent, Langevin, Momentum
 from mfpde.resnet.result import Training
@@ -15,6 +15,7 @@ __all__ = [
     "Snapshot",
     "Training",
     "TrainingError",
+    "load",
     "observables",
     "resume",
     "train",

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mfpde import checks, plots
+from mfpde import checks, plots, tables
 from mfpde.depth import Depth
 from mfpde.measures.particles import ParticleMeasure
 from mfpde.runs import run_file, stored_problem
@@ -154,6 +154,20 @@ class Training:
             variables[name] = (("seed", "s", *more), values)
         coordinates = {"seed": list(self.seeds), "s": self.s, "saved_s": self.saved_s}
         return xarray.Dataset(variables, coordinates, {"status": self.status.name})
+
+    def _repr_html_(self) -> str:
+        """A small table, for notebooks."""
+        seeds, layers, width, _ = self.theta.shape
+        last = self.loss[:, -1]
+        rows = {
+            "status": f"{self.status.name}: {self.status.text}",
+            "networks": f"{seeds} of L = {layers} layers and width M = {width}",
+            "s": self.s[-1],
+            "loss": f"{last.min():.3e} to {last.max():.3e}",
+            "engine": self.engine,
+        }
+        middle = np.median(self.loss, axis=0)
+        return tables.card("Training", rows, tables.sparkline(middle, label="median loss"))
 
     def __repr__(self) -> str:
         count, layers, width, _ = self.theta.shape

@@ -17,6 +17,7 @@ from mfpde.resnet.run import Records, Run, State
 from mfpde.runs import run_file, stored_problem
 from mfpde.runs.atomic import PathLike
 from mfpde.runs.run_file import Record
+from mfpde.runs.status import Status
 
 FORMAT = "mfpde training"
 SERIES = ("s", "loss", "saved_s", "saved")
@@ -65,6 +66,7 @@ class Stored:
         self.plan = _plan(config["plan"])
         self.seeds = tuple(fixed["seeds"])
         self.engine, self.dtype = str(fixed["engine"]), str(fixed["dtype"])
+        self.status = Status[config["status"]]
         self.n, self.last = int(config["n"]), int(config["last"])
         self.initial, self.theta = arrays["initial"], arrays["theta"]
         self.slots = [arrays[f"slots/{k}"] for k in range(self.plan.optimizer.slots)]
@@ -107,8 +109,7 @@ class Stored:
 
 def _plan(values: dict[str, Any]) -> Plan:
     name, fields = values.pop("optimizer")
-    for key in ("rates", "saves"):
-        values[key] = tuple(values[key])
+    values["saves"] = tuple(values["saves"])
     return Plan(optimizer=OPTIMIZERS[name](**fields), **values)
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import inspect
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -22,6 +23,8 @@ TAKEN = (
     "coordinate", "particle", "block",
 )  # fmt: skip
 
+SCORES = ("loss", "accuracy", "rmse")  # what ``mfpde.scores`` may give
+
 
 class Observers:
     """What ``observe`` asks for; called with a measure, the values of all its series by name.
@@ -33,13 +36,18 @@ class Observers:
     Raises ValueError or TypeError, which names the entry, for anything else.
     """
 
-    def __init__(self, problem: Problem, observe: Observe | None) -> None:
+    def __init__(
+        self, problem: Problem, observe: Observe | None, taken: Sequence[str] = TAKEN
+    ) -> None:
         self.problem = problem
         self.data: dict[str, Problem] = {}
         self.functions: dict[str, Callable[..., Any]] = {}
         self._shapes: dict[str, tuple[int, ...]] = {}
         for name, what in (observe or {}).items():
-            self._add(_name(name, problem), what)
+            self._add(_name(name, (*taken, *problem.block.coordinates)), what)
+        for name in self.data:
+            if both := {f"{name}_{score}" for score in SCORES} & set(self.functions):
+                raise ValueError(f"observe[{name!r}] has a series {min(both)!r} of its own already")
 
     def _add(self, name: str, what: Any) -> None:
         if isinstance(what, tuple | list) and len(what) in (2, 3):
@@ -48,6 +56,7 @@ class Observers:
             except (TypeError, ValueError) as error:
                 raise type(error)(f"observe[{name!r}]: {error}") from None
         elif callable(what):
+            _check_arguments(name, what)
             self.functions[name] = what
         else:
             raise TypeError(
@@ -63,12 +72,17 @@ class Observers:
         for name, other in self.data.items():
             found |= {f"{name}_{score}": value for score, value in scores_of(other, rho).items()}
         for name, function in self.functions.items():
-            found[name] = self._value(name, function(self.problem, rho))
+            try:
+                value = function(self.problem, rho)
+            except Exception as error:
+                error.add_note(f"raised by observe[{name!r}]")
+                raise
+            found[name] = self._value(name, value)
         return found
 
     def _value(self, name: str, value: Any) -> Any:
         try:
-            array = np.array(value, dtype=np.float64)
+            array = np.array(checks.numeric(name, value), dtype=np.float64)
         except (TypeError, ValueError):
             raise TypeError(
                 f"observe[{name!r}] must return a number or an array of numbers; it returned "
@@ -118,12 +132,22 @@ class Observers:
         self.functions = {name: given[name] for name in self.functions}
 
 
+def _check_arguments(name: str, function: Callable[..., Any]) -> None:
+    try:
+        inspect.signature(function).bind(None, None)
+    except TypeError as error:
+        raise TypeError(
+            f"observe[{name!r}] must be a function of (problem, measure): {error}"
+        ) from None
+    except ValueError:  # a function of C that does not tell
+        return
+
+
 def _missing(problem: Problem, rho: Any) -> Any:
     raise ValueError("observe: a function of the run was not handed over")
 
 
-def _name(name: Any, problem: Problem) -> str:
-    taken = (*TAKEN, *problem.block.coordinates)
+def _name(name: Any, taken: Sequence[str]) -> str:
     if not isinstance(name, str) or not name.isidentifier() or name in taken:
         raise ValueError(
             f"observe must have names that are Python identifiers and none of {', '.join(taken)}; "

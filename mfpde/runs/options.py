@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from mfpde import checks
+from mfpde.optimizers import named, spec_of
 from mfpde.runs.step import Scheme
 
 FASTEST = 1e6  # rate of birth and death beside a transport of rate 1
@@ -20,7 +21,10 @@ Save = None | str | int | Sequence[float]
 
 @dataclass(frozen=True)
 class Options:
-    """Checked options of one run; ``times`` are the save times in (0, s_end]."""
+    """Checked options of one run; ``times`` are the save times in (0, s_end].
+
+    ``coordinates`` are the names of those that saved states hold, () for all.
+    """
 
     s_end: float
     method: str
@@ -30,10 +34,12 @@ class Options:
     loss_below: float | None
     every_step: bool
     times: tuple[float, ...]
+    coordinates: tuple[str, ...]
     vanishing_decay: float
     reaction: float
     max_steps: int
     global_error: bool
+    optimizer: dict[str, Any] | None = None
 
     @classmethod
     def check(
@@ -47,10 +53,13 @@ class Options:
         step: Any,
         loss_below: Any,
         save: Save,
+        coordinates: Any,
+        known: Sequence[str],
         vanishing_decay: Any,
         reaction: Any,
         max_steps: Any,
         global_error: bool,
+        optimizer: Any = None,
     ) -> Options:
         """Options, or one error that names the argument."""
         checks.choice("method", method, ("auto", *schemes))
@@ -72,10 +81,12 @@ class Options:
             loss_below=None if loss_below is None else checks.positive("loss_below", loss_below),
             every_step=isinstance(save, str),
             times=_times(save, end),
+            coordinates=_coordinates(coordinates, known, save),
             vanishing_decay=checks.positive("vanishing_decay", vanishing_decay, zero=True),
             reaction=_reaction(reaction),
             max_steps=checks.count("max_steps", max_steps),
             global_error=bool(global_error),
+            optimizer=None if optimizer is None else spec_of(named(optimizer)),
         )
 
 
@@ -120,11 +131,27 @@ def _tolerance(rtol: Any) -> float:
     return value
 
 
+def _coordinates(names: Any, known: Sequence[str], save: Save) -> tuple[str, ...]:
+    if names is None:
+        return ()
+    if save is None:
+        raise ValueError("coordinates says what save=... keeps of a state: give save as well")
+    found = (names,) if isinstance(names, str) else tuple(names)
+    for name in found:
+        checks.choice("coordinates", name, known)
+    if not found or len(set(found)) < len(found):
+        raise ValueError(f"coordinates must name each coordinate once; given {list(found)}")
+    return found
+
+
 def _times(save: Save, s_end: float) -> tuple[float, ...]:
     if save is None:
         return ()
     if isinstance(save, str):
-        checks.choice("save", save, ("steps",))
+        if save != "steps":
+            raise ValueError(
+                f"save must be a number of times, a list of times, 'steps' or None; given {save!r}"
+            )
         return ()
     if isinstance(save, (int, np.integer)) and not isinstance(save, bool):
         if not np.isfinite(s_end):

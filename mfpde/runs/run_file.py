@@ -10,7 +10,8 @@ that nothing opens.
 Once the parts that follow hold as many bytes as the first, and when a run ends, all of it is
 written anew as one part beside the file and renamed over it: h5py and other HDF5 programs, which
 see the first part only, see a whole run, of a finished run all of it, and all writing together is
-at most about four times what there is to keep.
+at most about four times what there is to keep. Long series of states are packed when a run ends
+(``mfpde.runs.packed``), not at its checkpoints, which should cost little.
 
 A file may come from a stranger: no link but plain ones, no storage outside the file, no object but
 plain arrays is read, and no array larger than its bytes in the file can hold.
@@ -21,7 +22,7 @@ from __future__ import annotations
 import io
 import json
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -31,13 +32,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mfpde import checks
-from mfpde.runs import sealed
+from mfpde.runs import packed, sealed
 from mfpde.runs.atomic import PathLike, replacing
 
 if TYPE_CHECKING:
     import h5py
 
-SCHEMA = 3
+SCHEMA = 4
 # No filter of HDF5 makes an array more than about a thousand times smaller.
 DENSEST = 1100
 # Groups of a run file hold arrays or groups of arrays.
@@ -100,7 +101,7 @@ class RunFile:
                 self._note(record)
                 return
         with replacing(self.path) as file:
-            write_whole(record, file)
+            write_whole(record, file, pack=whole)
         self._note(record)
         self._first = self.path.stat().st_size
 
@@ -137,9 +138,7 @@ def load(path: PathLike, kind: str) -> Record:
     Raises FileNotFoundError for a missing file, ValueError, which names it, for one that is torn,
     damaged, of another format or schema, or that holds what no run file does.
     """
-    source = Path(path)
-    if not source.is_file():
-        raise FileNotFoundError(f"path: no run file at {source}")
+    source = _existing(path)
     with naming(source), source.open("rb") as file:
         found = list(sealed.parts(file)) if _is_sealed(file) else []
         if not found:
@@ -149,6 +148,25 @@ def load(path: PathLike, kind: str) -> Record:
             body = io.BytesIO(os.pread(file.fileno(), part.length, part.start))
             _extend(record, _first(body, part, kind))
     return record
+
+
+def format_of(path: PathLike) -> str:
+    """What a run file at ``path`` says it is. Raises as ``load``."""
+    import h5py
+
+    source = _existing(path)
+    with naming(source), source.open("rb") as file:
+        if not _is_sealed(file) or next(sealed.parts(file), None) is None:
+            raise ValueError(_foreign(file, "mfpde"))
+        with h5py.File(file, "r") as image:
+            return str(image.attrs.get("format"))
+
+
+def _existing(path: PathLike) -> Path:
+    source = Path(path)
+    if not source.is_file():
+        raise FileNotFoundError(f"path: no run file at {source}")
+    return source
 
 
 @contextmanager
@@ -165,13 +183,13 @@ def naming(source: Path) -> Iterator[None]:
         raise ValueError(f"path: {source}: {text or type(error).__name__}") from error
 
 
-def write_whole(record: Record, file: BinaryIO) -> None:
-    """A record as one sealed part."""
+def write_whole(record: Record, file: BinaryIO, *, pack: bool = False) -> None:
+    """A record as one sealed part, whose long series are packed on request."""
     import h5py
 
     sink = _Sink(file.fileno())
     with h5py.File(sink, "w", libver=FORMATS, userblock_size=sealed.HEADER) as image:
-        _fill(image, record, {})
+        _fill(image, record, {}, packed.write if pack else _as_it_is)
     sink.check()
     length = os.fstat(file.fileno()).st_size - sealed.HEADER
     digest = sealed.body_digest(file, sealed.Part(sealed.HEADER, length))
@@ -189,12 +207,21 @@ def _image(record: Record, kept: Mapping[str, int]) -> bytes:
 
     with io.BytesIO() as memory:
         with h5py.File(memory, "w", libver=FORMATS) as image:
-            _fill(image, record, kept)
+            _fill(image, record, kept, _as_it_is)
         body = memory.getvalue()
     return sealed.header(len(body), hashlib.blake2b(body, digest_size=32).hexdigest()) + body
 
 
-def _fill(image: h5py.File, record: Record, kept: Mapping[str, int]) -> None:
+def _as_it_is(group: h5py.Group, name: str, rows: Array) -> None:
+    group[name] = rows
+
+
+def _fill(
+    image: h5py.File,
+    record: Record,
+    kept: Mapping[str, int],
+    store: Callable[[h5py.Group, str, Array], None],
+) -> None:
     whole = not kept
     image.attrs.update(format=record.format, schema=SCHEMA)
     config = {"config": record.config, **({"fixed": record.fixed} if whole else {})}
@@ -204,7 +231,7 @@ def _fill(image: h5py.File, record: Record, kept: Mapping[str, int]) -> None:
     for name, values in record.rows.items():
         new = values[kept.get(name, 0) :]
         if whole or len(new):
-            image["rows/" + name] = np.array(new)
+            store(image, "rows/" + name, np.array(new))
 
 
 class _Sink(io.RawIOBase):
@@ -324,7 +351,7 @@ def _arrays(image: h5py.File, room: int) -> dict[str, Array]:
         raise ValueError(f"it claims {claimed} bytes, more than this machine's memory")
     for where, item in found:
         _check_dataset(item, where, room)
-    return {where: item[()] for where, item in found}
+    return {where: packed.read(item) for where, item in found}
 
 
 def _datasets(group: h5py.Group, path: str) -> Iterator[tuple[str, h5py.Dataset]]:
@@ -349,5 +376,7 @@ def _check_dataset(item: h5py.Dataset, where: str, room: int) -> None:
         raise ValueError(f"{where} is not an array of numbers inside the file")
     stored = item.id.get_storage_size()
     densest = DENSEST if item.chunks else 1
+    if any(part > full for part, full in zip(item.chunks or (), item.shape, strict=False)):
+        raise ValueError(f"{where} has chunks {item.chunks} larger than itself, {item.shape}")
     if stored > room or item.nbytes > max(densest * stored, 64):
         raise ValueError(f"{where} claims {item.nbytes} bytes, of which the file holds {stored}")

@@ -18,7 +18,7 @@ from collections.abc import Iterator
 from typing import BinaryIO, NamedTuple
 
 HEADER = 512
-NAME = b"mfpde part, schema 3"
+NAME = b"mfpde part, schema 4"
 CHUNK = 1 << 20
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from mfpde import checks, plots
+from mfpde import checks, plots, tables
 from mfpde.measures import MEASURES, Measure
 from mfpde.problem import Problem
 from mfpde.runs import run_file, stored_problem
@@ -59,6 +59,8 @@ class Control:
     method: str = ""  # the scheme at work, where "auto" changes it along the run
     worth: float = 0.0  # gradients that the other method would have saved of late
     switches: int = 0
+    lowest: float = 0.0  # |grad E| at its smallest so far, 0 before the start
+    rise: float = 1.0  # |grad E| over its smallest value before, at most so far
     drift: float = 0.0  # error of the loss by fixed steps so far, relative, as estimated
     chosen: bool = False  # whether a fixed step is the default one
     solving: Solving = field(default_factory=Solving)  # dual systems so far
@@ -74,6 +76,10 @@ class Control:
         return cls(**{**plain, "solving": Solving(*plain["solving"])}, state=state, watch=watch)
 
 
+# Growth of |grad E| beyond which a run says so. Errors of E in runs by "auto" at rtol 1e-3 to 1e-6
+# were at most 7 rtol where it had grown up to 16-fold, 18 where it had grown 60-fold.
+MAGNIFIED = 30.0
+
 PLAIN = [name for name in Control.__dataclass_fields__ if name not in ("state", "watch")]
 
 
@@ -83,7 +89,8 @@ class Solution:
     ``s``, ``loss``, ``energy``, ``gradient_norm2`` (|grad E|²_COT) and ``step`` are series over
     the accepted steps, (n,); ``final`` is the last measure, ``at(s)`` one in between, ``saved_s``
     the saved times (``states`` what moves: θ of particles, (θ, a) with a reaction, masses of a
-    grid, (θ, t) of blocks); ``observed`` what ``observe`` asked for, (n, …) by name;
+    grid, (θ, t) of blocks; of θ only what ``coordinates`` named);
+    ``observed`` what ``observe`` asked for, (n, …) by name;
     ``errors``, where ``global_error`` asked for them, what E and θ err by there;
     ``success``, ``status`` and ``message`` say how it ended; ``stats`` holds counts (gradients,
     tangents, kernels, factorisations, products with K, steps, rejected) and the split of wall time.
@@ -134,8 +141,24 @@ class Solution:
         return self._series[name][-count:]
 
     def save_state(self, s: float, state: NDArray[Any]) -> None:
+        """Keep what was asked for of a whole state."""
         self._saved_s.append(float(s))
-        self.states.append(state)
+        self.states.append(self._chosen(state))
+
+    def _chosen(self, state: NDArray[Any]) -> NDArray[Any]:
+        """The coordinates that are saved, and what moves beside θ: weights, places in depth."""
+        names, known = self.options.coordinates, self.problem.block.coordinates
+        if not names:
+            return state
+        beside = range(len(known), state.shape[-1])
+        return state[..., [*(known.index(name) for name in names), *beside]]
+
+    @property
+    def _whole_states(self) -> dict[float, NDArray[Any]]:
+        """The saved states by s, where they are whole."""
+        if self.options.coordinates:
+            return {}
+        return dict(zip(self._saved_s, self.states, strict=True))
 
     def mark(self, state: Callable[[], NDArray[Any]]) -> None:
         """Keep the present control to start from again: of all steps, one in every ``stride``.
@@ -212,7 +235,7 @@ class Solution:
     @property
     def initial(self) -> Any:
         """ρ_0."""
-        return self._rho.with_state(self.states[0])
+        return self._rho.with_state(self._marks[0][1].state)  # the first one is never dropped
 
     @property
     def final(self) -> Any:
@@ -233,6 +256,11 @@ class Solution:
             parts.append(f"Whole run: error of the loss estimated at most at {at_most}.")
         elif self.error is not None:
             parts.append(f"Fixed steps: error of the loss estimated at {self.error:.1e} of it.")
+        elif self.control.rise > MAGNIFIED:
+            parts.append(
+                f"|grad E| grew {self.control.rise:.0f}-fold on the way, which magnifies errors "
+                "made before: they may be far above rtol; global_error=True estimates how far."
+            )
         return " ".join(part for part in parts if part)
 
     @property
@@ -251,7 +279,8 @@ class Solution:
     def at(self, s: float) -> Any:
         """ρ_s, at any s of the run.
 
-        At saved times and at the end it is the state that was kept. Elsewhere the run is taken up
+        At the end and at saved times (of runs that save all coordinates) it is the state that was
+        kept. Elsewhere the run is taken up
         at the nearest earlier of at most 64 states that it keeps to start from again, goes its
         own steps, and makes a shorter last one to s: at an accepted step that is what the run
         passed through, bit for bit at the same thread count, and between two steps it is as
@@ -266,9 +295,8 @@ class Solution:
             raise ValueError(f"s must be in [0, {last:g}], the run's range; given {s!r}")
         if s == last:
             return self.final
-        k = int(np.searchsorted(self._saved_s, s))
-        if k < len(self._saved_s) and self._saved_s[k] == s:
-            return self._rho.with_state(self.states[k])
+        if s in (whole := self._whole_states):
+            return self._rho.with_state(whole[s])
         mark = [mark for _, mark in self._marks if mark.s <= s][-1]
         return self._rho.with_state(type(self).replay(self, mark, float(s)))
 
@@ -330,15 +358,14 @@ class Solution:
 
     def _unsaved(self) -> dict[str, NDArray[Any]]:
         """The present state, where it is not the last of the saved ones."""
-        saved = self._saved_s and self._saved_s[-1] == self.control.s
-        return {} if saved else {"measure/state": self.control.state}
+        return {} if self.control.s in self._whole_states else {"measure/state": self.control.state}
 
     def _estimated(self) -> dict[str, NDArray[Any]]:
         found = {} if self.errors is None else self.errors._asdict()
         return {"errors/" + name: values for name, values in found.items()}
 
     def _marks_as_rows(self) -> dict[str, Thinned]:
-        saved = set(self._saved_s)  # their states are in the file already
+        saved = self._whole_states  # which are in the file already
         own = [(k, mark) for k, mark in self._marks if mark.s not in saved]
         rows: dict[str, list[tuple[int, Any]]] = {
             "plain": [(k, json.dumps(mark.plain()).encode()) for k, mark in self._marks],
@@ -351,8 +378,23 @@ class Solution:
         """Loss, gradient norm, what was observed over training time, as a matplotlib figure."""
         return plots.training(self)
 
+    def animate(
+        self,
+        path: PathLike,
+        coordinates: tuple[int, int] = (0, 1),
+        *,
+        t: float = 0.5,
+        frames: int = plots.FRAMES,
+        fps: int = plots.RATE,
+    ) -> Path:
+        """Write the run as a moving picture (.gif, .webp, .png, .mp4); see ``plots.animate``."""
+        return plots.animate(self, path, coordinates, t=t, frames=frames, fps=fps)
+
     def to_xarray(self) -> Any:
-        """Series and saved states as an ``xarray.Dataset`` (needs the extra ``xarray``)."""
+        """Series and saved states as an ``xarray.Dataset`` (needs the extra ``xarray``).
+
+        Of θ it holds the coordinates that were saved.
+        """
         try:
             import xarray
         except ImportError:
@@ -360,9 +402,23 @@ class Solution:
         series: dict[str, Any] = {name: ("s", getattr(self, name)) for name in SERIES[1:]}
         for name, values in self.observed.items():
             series[name] = (("s", *(f"{name}_{k}" for k in range(values.ndim - 1))), values)
-        variables, axes = self._rho.labelled(np.array(self.states), self.problem.block.coordinates)
+        names = self.options.coordinates or self.problem.block.coordinates
+        variables, axes = self._rho.labelled(np.array(self.states), names)
         coordinates = {"s": self.s, "saved_s": self.saved_s, **axes}
         return xarray.Dataset({**series, **variables}, coordinates, {"status": self.status.name})
+
+    def _repr_html_(self) -> str:
+        """A small table and the loss as a sparkline, for notebooks."""
+        if not self._series["s"]:
+            return tables.card("Solution", {"status": "not started"})
+        rows = {
+            "status": f"{self.status.name}: {self.status.text}",
+            "s": self.s[-1],
+            "loss": self.loss[-1],
+            "|grad E|²": self.gradient_norm2[-1],
+            "steps": f"{self.control.steps} of {self.options.method}",
+        }
+        return tables.card("Solution", rows, tables.sparkline(self.loss, label="loss over steps"))
 
     def __repr__(self) -> str:
         if not self._series["s"]:
@@ -378,7 +434,9 @@ def _read(kind: type[Solution], found: Record, block: Any) -> Solution:
     config, arrays = found.config, found.arrays
     problem = stored_problem.read(found.fixed, arrays, block)
     rows, measure = found.rows, dict(found.fixed["measure"])
-    saved = dict(zip(rows["states/s"], rows["states/values"], strict=True))
+    options = _options(found.fixed["options"])
+    whole = not options.coordinates
+    saved = dict(zip(rows["states/s"], rows["states/values"], strict=True)) if whole else {}
     s = config["control"]["s"]
     state = saved[s] if s in saved else arrays["measure/state"]
     fixed = {
@@ -387,8 +445,6 @@ def _read(kind: type[Solution], found: Record, block: Any) -> Solution:
         if name.startswith("measure/fixed/")
     }
     rho = MEASURES[measure.pop("kind")].from_spec(measure, fixed, state)
-    options = found.fixed["options"]
-    options = Options(**{**options, "times": tuple(options["times"])})
     control = Control.of(config["control"], state, arrays["control/watch"])
     observers = Observers.read(problem, found.fixed["observe"], arrays)
     solution = kind(problem, rho, options, control, config["note"], observers)
@@ -399,8 +455,7 @@ def _read(kind: type[Solution], found: Record, block: Any) -> Solution:
     }
     for row in zip(*(rows["series/" + name] for name in SERIES), strict=True):
         solution.record(*row)
-    for one in zip(rows["states/s"], rows["states/values"], strict=True):
-        solution.save_state(*one)
+    solution._saved_s, solution.states = list(rows["states/s"]), list(rows["states/values"])
     for mark in _marks(rows, saved):
         solution._keep_mark(mark)
     if "errors/s" in arrays:
@@ -408,6 +463,11 @@ def _read(kind: type[Solution], found: Record, block: Any) -> Solution:
     solution.close(Status[config["status"]], config["stats"])
     _check(solution)
     return solution
+
+
+def _options(told: dict[str, Any]) -> Options:
+    lists = {name: tuple(told[name]) for name in ("times", "coordinates")}
+    return Options(**{**told, **lists})
 
 
 def _marks(rows: Mapping[str, Sequence[Any]], saved: Mapping[Any, Any]) -> Iterator[Control]:
@@ -429,6 +489,11 @@ def _check(solution: Solution) -> None:
             raise ValueError(f"no run goes on from s = {one.s}, h = {one.h}, rate {one.rate}")
         if one.state.shape != control.state.shape or not np.all(np.isfinite(one.state)):
             raise ValueError(f"the state at s = {one.s:g} is not finite, or of another shape")
+    chosen = solution._chosen(control.state).shape
+    if {state.shape for state in solution.states} - {chosen}:
+        raise ValueError(f"the saved states are not all of the shape {chosen}")
+    if len(solution.states) != len(solution._saved_s):
+        raise ValueError(f"{len(solution.states)} states at {len(solution._saved_s)} times")
     order = [s, solution.saved_s, np.array([mark.s for mark in marks])]
     if any(np.any(~(np.diff(values) > 0)) or values[:1] != 0.0 for values in order):
         raise ValueError("training times do not rise from 0")

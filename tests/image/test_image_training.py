@@ -213,5 +213,5 @@ def test_gains_have_the_intervals_of_a_paired_test():
     assert paired_runs.paired_gain(variant[:3], plain[:3]).pairs == 3
     lonely = paired_runs.paired_gain([91.0], [90.0])
     assert (lonely.mean, lonely.found, lonely.interval[1]) == (1.0, "not resolved", math.inf)
-    with pytest.raises(ValueError, match=r"plain must have shape \(2\)"):
+    with pytest.raises(ValueError, match=r"plain must have shape \(2,\)"):
         paired_runs.paired_gain([1.0, 2.0], [1.0])

@@ -88,7 +88,7 @@ def test_bad_input():
     for kind in (mfpde.JointMeasure, mfpde.OrderedBlocks):
         with pytest.raises(ValueError, match=r"t must lie in \[0, 1\]; given 0.1 to 1.3"):
             kind(theta, [*t[:2], 1.3])
-        with pytest.raises(ValueError, match=r"t must have shape \(3\)"):
+        with pytest.raises(ValueError, match=r"t must have shape \(3,\)"):
             kind(theta, t[:2])
         with pytest.raises(ValueError, match="theta must not be empty"):
             kind(np.zeros((0, 5)), [])

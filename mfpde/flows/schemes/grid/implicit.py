@@ -33,6 +33,13 @@ def step(flow: Cells, point: CellsPoint, h: float, *, rtol: float = 0.0, atol: f
     """One step of order 2."""
     allowed = atol + rtol * flow.size(point)
     solver = dual.Chosen(flow, point, allowed, solves=3, kernels=2)
+    try:
+        return _second_order(flow, point, h, solver)
+    except dual.Unsolved:
+        return Step(point, refused=True, solving=solver.seen)
+
+
+def _second_order(flow: Cells, point: CellsPoint, h: float, solver: dual.Chosen) -> Step:
     whole = predicted(flow, point, h, solver)
     first = predicted(flow, point, 0.5 * h, solver)
     middle = drifted(flow, point, first, 0.5 * h)
