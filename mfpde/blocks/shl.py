@@ -187,10 +187,8 @@ class SHL(Block):
         data, rows = len(factors[0].x), len(out)
         hadamard = len(factors) ** 2 * (rows**2 + data**2)
         bias = int(self.bias and not isinstance(factors[0], Biasless))
-        if self.size * rows**2 <= hadamard:
-            gram.flat(factors, bias, np.sqrt(weights), out)
-        else:
-            gram.hadamard(factors, bias, weights, out)
+        product = gram.flat if self.size * rows**2 <= hadamard else gram.hadamard
+        product(factors, bias, weights, out)
 
     def scaled(self, factor: Factor, root: Array) -> Factor:
         """(s q √η_u, t x √η_w, t √η_b): √η_b enters by t, and leaves x by a division."""

@@ -24,8 +24,9 @@ ROWS, WIDEST = 192, 512  # of a tile: it stays in cache between BLAS and the Had
 COLUMNS = 1 << 22  # entries of a slice of J
 
 
-def flat(factors, bias, root, out):
-    """By J itself, in slices of particles; factors hold (x, q, s, t), ``root`` is √weights."""
+def flat(factors, bias, weights, out):
+    """By J itself, in slices of particles; factors hold (x, q, s, t)."""
+    root = np.sqrt(weights)
     x, q, s, _ = factors[0]
     d, rows, m = x.shape[1], len(q), s.shape[1]
     p = 2 * d + bias
