@@ -64,8 +64,9 @@ def solve(
     steps that never leave the stability interval); "implicit" (extrapolated linearly implicit Euler
     in the COT metric: no stability limit, error control, order 2 to 4 from rtol; solves systems of
     size N·k, factorised or by conjugate gradients, as costs less); "auto" begins with
-    "rk45", at a tenth of the tolerance, and goes over to "implicit" and back as stiffness comes and
-    goes, judged by counts of operations: ``message`` says where, ``stats["switches"]`` how often.
+    "rk45", at a twentieth of the tolerance, and goes over to "implicit" and back as stiffness comes
+    and goes, judged by counts of operations: ``message`` says where, ``stats["switches"]`` how
+    often, and where |grad E| grew so much that errors made before may be far above rtol.
     Local errors are kept below atol + rtol·|θ| in the COT norm, and adaptive methods never accept
     a step in which the energy rises.
 
