@@ -48,7 +48,7 @@ def draw(data: Path) -> Figure:
             at = 0.6 * limit[name][limit["alpha"] >= 8][0]
             guide(axes, lazy, at, slope, f"slope ${slope}$")
         guide(right, lazy, 2.0 * networks["outputs"].min(), 1, "slope $1$")
-        labels = ("change of weights", "change of features", "output error of networks")
+        labels = ("change of weights", "change of features, outputs", "output error of networks")
         for axes, label in zip((left, middle, right), labels, strict=True):
             axes.set(xscale="log", yscale="log", xlabel=r"scale $\alpha$", ylabel=label)
             axes.legend(fontsize=6)
