@@ -21,9 +21,9 @@ from mpi4py import MPI
 
 import mfpde
 from mfpde.passes.distributed import DistributedOperator, SharedBlock
-from mfpde.passes.in_blocks import ALIVE, AT_ONCE
 from mfpde.passes.particles import ParticleOperator
 from mfpde.passes.ranks import GROUPED_FROM, Ranks, group_size
+from mfpde.passes.room import ALIVE, AT_ONCE
 
 DATA, DIM, LAYERS, WIDTH = 2000, 50, 4, 512
 LARGE = {"data": 60_000, "layers": 100, "particles": 10**7}

@@ -25,6 +25,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mfpde import checks
+from mfpde.passes import room
+from mfpde.passes.propagate import Layers
 from mfpde.penalty import Penalty
 from mfpde.problem import Problem
 
@@ -57,6 +59,11 @@ class Operator(ABC):
         self.start = problem.start()
         self.block_bytes: float = BLOCK
         self.memory = checks.memory_for("memory", problem.memory)
+
+    def at_once(self, layers: Layers, start: Array | None) -> bool:
+        """Whether all data are carried at once, and not in blocks."""
+        data, dim = (self.start if start is None else start).shape
+        return room.fits(self.memory, layers, data, dim)
 
     @property
     def levels(self) -> int:
