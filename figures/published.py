@@ -17,6 +17,7 @@ from matplotlib.image import imread, imsave
 MEASURED = ROOT / "docs" / "measured"
 PAGE = ROOT / "docs" / "validation.md"
 WIDEST = 900  # pixels of a figure on the page
+SHEET = "contact_sheet.png"
 
 INTRODUCTION = """# Validation
 
@@ -30,8 +31,10 @@ head, and on the site's page of validation scripts.
 
 
 def publish(out: Path) -> None:
-    """Take claims and figures from ``out``, where they are, and write the page."""
+    """Take claims, figures and the sheet from ``out``, where they are, and write the page."""
     MEASURED.mkdir(exist_ok=True)
+    if (out / SHEET).is_file():
+        _shrink(out / SHEET, MEASURED / SHEET, 2 * WIDEST)
     for claims in sorted(out.glob("*/claims.csv")):
         name = claims.parent.name
         shutil.copyfile(claims, MEASURED / f"{name}.csv")
@@ -44,7 +47,9 @@ def publish(out: Path) -> None:
 def page() -> str:
     """docs/validation.md, from ``docs/measured`` and the scripts."""
     scripts = sorted(path for path in (ROOT / "validation").glob("*.py") if _is_script(path))
-    return "\n".join([INTRODUCTION, *(_section(path) for path in scripts)])
+    sheet = f"![All figures, by the names of their scripts](measured/{SHEET})\n"
+    shown = [sheet] if (MEASURED / SHEET).is_file() else []
+    return "\n".join([INTRODUCTION, *shown, *(_section(path) for path in scripts)])
 
 
 def _section(path: Path) -> str:
@@ -58,7 +63,7 @@ def _section(path: Path) -> str:
     table = [f"| {' | '.join(row)} |" for row in rows]
     lines += [table[0], "|---|---|---|", *table[1:], ""]
     if (MEASURED / f"{name}.png").is_file():
-        lines += [f"![{_title(path)}](measured/{name}.png)", ""]
+        lines += [f"![{_title(path)}](measured/{name}.png)", "", f"*{_caption(name)}*", ""]
     return "\n".join(lines)
 
 
@@ -76,10 +81,16 @@ def _title(path: Path) -> str:
     return " ".join(doc.partition("\n\n")[0].split()).rstrip(".")
 
 
-def _shrink(picture: Path, to: Path) -> None:
-    """A copy of at most WIDEST pixels, by means over squares of whole pixels."""
+def _caption(name: str) -> str:
+    """What is seen, as the figure's script says it."""
+    said = _title(ROOT / "figures" / f"{name}.py").removeprefix("Figure: ")
+    return said[0].upper() + said[1:] + "."
+
+
+def _shrink(picture: Path, to: Path, widest: int = WIDEST) -> None:
+    """A copy of at most so many pixels, by means over squares of whole pixels."""
     image = imread(picture)
-    k = -(-image.shape[1] // WIDEST)
+    k = -(-image.shape[1] // widest)
     height, width = (size // k * k for size in image.shape[:2])
     cut = image[:height, :width].reshape(height // k, k, width // k, k, -1)
     imsave(to, cut.mean(axis=(1, 3)))

@@ -3,7 +3,7 @@
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from mfpde import activations, blocks, data, entropic, laws, losses, paths
+from mfpde import activations, blocks, data, entropic, laws, losses, optimizers, paths
 from mfpde.blocks import (
     SHL,
     Attention,
@@ -84,6 +84,7 @@ __all__ = [
     "limit",
     "loss",
     "losses",
+    "optimizers",
     "paths",
     "plots",
     "predict",

@@ -82,9 +82,39 @@ def _csv(path: Path, inputs: Any, targets: Any) -> tuple[NDArray[Any], NDArray[A
                 + ", ".join(header)
                 + checks.nearest(name, header)
             )
-    columns = [header.index(name) for name in (*inputs, *targets)]
     if not inputs:
         raise ValueError(f"data: {path.name} has no column but {', '.join(header)} to be inputs")
+    table = _columns(path, header, [*inputs, *targets])
+    x, y = table[:, : len(inputs)], table[:, len(inputs) :]
+    return x, _labels(y[:, 0]) if len(targets) == 1 else y
+
+
+@checks.typed
+def points(source: str | os.PathLike[str]) -> Array:
+    """Points (n, p), such as trained parameters: an ``.npy`` of this shape, or a ``.csv``.
+
+    A column of the ``.csv``, whose first line names them, is a coordinate. Raises
+    FileNotFoundError or ValueError that say what is wrong with the file.
+    """
+    path = Path(source)
+    if not path.is_file():
+        raise FileNotFoundError(f"points: no file at {path}")
+    if path.suffix == ".csv":
+        header = _header(path)
+        found = _columns(path, header, header)
+    elif path.suffix == ".npy":
+        try:
+            found = np.load(path, allow_pickle=False)
+        except (ValueError, OSError, EOFError) as error:
+            raise ValueError(f"points: {path.name} is not a readable .npy ({error})") from None
+    else:
+        raise ValueError(f"points must be a .npy or .csv file; given {path.name}")
+    return checks.array(f"points of {path.name}", found, ("n", "p"))
+
+
+def _columns(path: Path, header: list[str], names: list[str]) -> Array:
+    """The columns of these names, (n, len(names))."""
+    columns = [header.index(name) for name in names]
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of files without rows: refused below
@@ -93,8 +123,7 @@ def _csv(path: Path, inputs: Any, targets: Any) -> tuple[NDArray[Any], NDArray[A
         raise ValueError(f"data: {path.name} has an entry that is not a number ({error})") from None
     if not table.size:
         raise ValueError(f"data: {path.name} holds no rows after its header {', '.join(header)}")
-    x, y = table[:, : len(inputs)], table[:, len(inputs) :]
-    return x, _labels(y[:, 0]) if len(targets) == 1 else y
+    return table
 
 
 def _labels(y: Array) -> NDArray[Any]:

@@ -74,7 +74,8 @@ def gradient(problem: Problem, rho: Measure) -> Array:
     """∇_θ V(t_k, θ_kj) at the particles, (K, M, p): the COT gradient of the discrete E_h, exactly.
 
     Equals (1/(ω_k a_kj)) ∂E_h/∂θ_kj (for Euler and equal weights the factor is L·M); a particle
-    without weight gets the limit of that ratio. Source: Barboni et al. 2024.
+    without weight gets the limit of that ratio. Its flow moves a particle by −η∘∇V, η the problem's
+    rates. Source: Barboni et al. 2024.
 
     For blocks placed in depth: minus the velocity of (θ_j, t_j) in their flow, (n, p + 1).
 
@@ -89,7 +90,8 @@ def gradient(problem: Problem, rho: Measure) -> Array:
     if not problem.penalty:
         return found
     if isinstance(rho, PlacedBlocks):
-        found[:, :-1] += problem.penalty.gradient(rho.theta)
+        slope = problem.penalty.gradient(rho.theta)
+        found[:, :-1] += slope if problem.rates is None else problem.rates * slope
         return found
     return found + problem.penalty.gradient(rho.state)
 

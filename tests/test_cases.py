@@ -125,3 +125,62 @@ def test_a_new_case_file_runs(tmp_path, monkeypatch, capsys):
     shown = [line[2:] for line in lines if re.match(r"# \w+ = +[^# ]", line)]
     assert len(shown) > 15
     assert all(tomllib.loads(line) for line in shown)  # a default may be uncommented as it stands
+
+
+MIXED = """
+[[law]]
+kind = "mixture"
+weights = [0.25, 0.75]
+[[law.parts]]
+kind = "correlated"
+covariance = [[1.0, 0.5], [0.5, 1.0]]
+[[law.parts]]
+kind = "product"
+parts = [{kind = "dirac", value = [2.0]}, {kind = "uniform", low = [-1.0], high = [1.0]}]
+[[law]]
+kind = "empirical"
+points = "points.csv"
+"""
+
+
+def test_laws_of_parts(write):
+    """The same law in Python: equal points, masses, moments."""
+    path = write("")
+    text = Path(path).read_text()
+    Path(path).write_text(text[: text.index("[law]")] + MIXED)
+    law, folder = cases.read(path).law, Path(path).parent
+    rows = np.loadtxt(folder / "points.csv", delimiter=",", skiprows=1)
+    laws = mfpde.laws
+    mixture = laws.Mixture(
+        [
+            laws.Correlated([[1.0, 0.5], [0.5, 1.0]]),
+            laws.Product(laws.Dirac([2.0]), laws.Uniform([-1.0], [1.0])),
+        ],
+        [0.25, 0.75],
+    )
+    same = laws.Product(mixture, laws.Empirical(rows))
+    v = np.random.default_rng(0).random((50, 4))
+    np.testing.assert_array_equal(law.quantiles(v), same.quantiles(v))
+    np.save(folder / "points.npy", rows)
+    again = cases.read(path, ["law.1.points=points.npy"]).law
+    np.testing.assert_array_equal(again.quantiles(v), same.quantiles(v))
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ("law.0.parts.1.kind=normal", r"\[\[law\]\] 1\.parts 2: kind must be one of 'gaussian'"),
+        ("law.0.parts.0.covariance=[[1.0]]", r"\[\[law\]\] 1: parts must be one or more laws on"),
+        ("law.0.parts=5", r"\[\[law\]\] 1: parts must be a list; given 5"),
+        ("law.0.weights=[1.0, 2.0]", r"\[\[law\]\] 1: weights must be >= 0 and sum to 1"),
+        ("law.1.points=none.npy", r"\[\[law\]\] 2: points: no file at"),
+        ("law.1.points=case.toml", r"\[\[law\]\] 2: points must be a \.npy or \.csv file"),
+        ("law.1.kind=mixture", r"\[\[law\]\] 2: unknown key 'points'; it may hold parts, weights"),
+    ],
+)
+def test_wrong_parts_of_laws_are_named(change, words, write, capsys):
+    path = write("")
+    text = Path(path).read_text()
+    Path(path).write_text(text[: text.index("[law]")] + MIXED)
+    assert cli.main(["check", path, "--set", change]) == 2
+    assert re.search(words, capsys.readouterr().err)

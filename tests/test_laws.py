@@ -63,8 +63,6 @@ def test_what_needs_independent_coordinates_says_so(name):
     words = r"has no independent coordinates: use rule='iid' or 'sobol'"
     with pytest.raises(TypeError, match=words):
         mfpde.ParticleMeasure.from_law(law, depth, count=4096, rule="gauss")
-    with pytest.raises(TypeError, match=words):
-        mfpde.GridMeasure.from_law(law, depth, cells=4)
 
 
 def test_a_correlated_gaussian_without_correlation_is_the_gaussian():

@@ -31,6 +31,10 @@ class Factor(NamedTuple):
     t: Array  # (N·C, M) ⟨q, u⟩ σ′
 
 
+class Biasless(Factor):
+    """The same where b does not move."""
+
+
 class SHL(Block):
     """Single-hidden-layer block f(x, θ) = u σ(w·x + b), θ = (u, w, b) ∈ R^{2d+1}.
 
@@ -170,12 +174,20 @@ class SHL(Block):
         data, rows = len(factors[0].x), len(out)
         hadamard = len(factors) ** 2 * (rows**2 + data**2)
         product = gram.flat if self.size * rows**2 <= hadamard else gram.hadamard
-        product(scaled, int(self.bias), out)
+        product(scaled, int(self.bias and not isinstance(factors[0], Biasless)), out)
+
+    def scaled(self, factor: Factor, root: Array) -> Factor:
+        """(s q √η_u, t x √η_w, t √η_b): √η_b enters by t, and leaves x by a division."""
+        d, root = self.dim, root.astype(factor.s.dtype)
+        last = root[2 * d] if self.bias else root.dtype.type(1)
+        kind, last = (Factor, last) if last else (Biasless, root.dtype.type(1))
+        x, q = factor.x * (root[d : 2 * d] / last), factor.q * root[:d]
+        return kind(x, q, factor.s, factor.t * last)
 
     def merged(self, factors: list[Factor]) -> list[Factor]:
         """One factor at the mean state, which needs one Gram product for each pair."""
         x, q, s, t = (sum(part[1:], start=part[0]) for part in zip(*factors, strict=True))
-        return [Factor(x / len(factors), q, s / len(factors), t)]
+        return [type(factors[0])(x / len(factors), q, s / len(factors), t)]
 
     # -- passes through single blocks -----------------------------------------------------------
 

@@ -117,7 +117,7 @@ def build(tables: Mapping[str, Any], folder: Path = Path()) -> Case:
         if section not in tables:
             raise ValueError(f"the section [{section}] is missing")
     observed = parts.observed(tables, folder)
-    problem, law = parts.problem(tables, folder), parts.law(tables["law"])
+    problem, law = parts.problem(tables, folder), parts.law(tables["law"], folder)
     case = Case(problem, law, tables, observe=observed)
     for verb in case.verbs:
         case.arguments(verb)

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from mfpde import checks, data, laws
 from mfpde.blocks import BLOCKS, Block, from_spec
@@ -25,12 +25,26 @@ from mfpde.measures import (
 )
 from mfpde.problem import Problem
 
+
+def empirical(points: str | ArrayLike, weights: ArrayLike | None = None) -> Law:
+    """The law of points, given as rows or as a file of them."""
+    found = data.points(points) if isinstance(points, str) else points
+    return laws.Empirical(found, weights)
+
+
+def product(parts: Sequence[Law]) -> Law:
+    """Laws of consecutive groups of coordinates."""
+    return laws.Product(*parts)
+
+
 LAWS: dict[str, Callable[..., Law]] = {
     "gaussian": laws.Gaussian,
     "uniform": laws.Uniform,
     "dirac": laws.Dirac,
     "correlated": laws.Correlated,
-    "empirical": laws.Empirical,
+    "empirical": empirical,
+    "mixture": laws.Mixture,
+    "product": product,
 }
 
 
@@ -162,14 +176,28 @@ def keys_from(kind: str) -> Callable[..., Any]:
     return from_function if issubclass(BLOCKS[kind], FunctionBlock) else BLOCKS[kind]
 
 
-def law(value: Any) -> Law:
+def law(value: Any, folder: Path = Path()) -> Law:
     """The product of the tables [[law]]."""
-    groups = []
-    for k, part in enumerate(value if isinstance(value, list) else [value]):
-        where = f"[[law]] {k + 1}" if isinstance(value, list) else "[law]"
-        fields = table(where, part)
-        groups.append(call(where, LAWS[kind_of(where, fields, LAWS)], fields))
-    return laws.Product(*groups)
+    if not isinstance(value, list):
+        return one_law("[law]", value, folder)
+    return laws.Product(
+        *(one_law(f"[[law]] {k}", part, folder) for k, part in enumerate(value, start=1))
+    )
+
+
+def one_law(where: str, value: Any, folder: Path) -> Law:
+    """The law of a table, whose ``parts`` are such tables; files are taken from ``folder``."""
+    fields = table(where, value)
+    kind = kind_of(where, fields, LAWS)
+    if "parts" in keys_of(LAWS[kind]) and isinstance(fields.get("parts"), list):
+        fields["parts"] = [
+            one_law(f"{where}.parts {k}", part, folder)
+            for k, part in enumerate(fields["parts"], start=1)
+        ]
+    if kind == "empirical" and isinstance(fields.get("points"), str):
+        fields["points"] = str(folder / fields["points"])
+    found: Law = call(where, LAWS[kind], fields)
+    return found
 
 
 def measure(parts: Mapping[str, Any], made: Law, size: int) -> Any:

@@ -18,7 +18,9 @@ HEAD = """# Case files
 Every section and key that `mfpde solve`, `stationary`, `limit`, `train` and `check` read, made from
 the signatures of what they call (`python -m mfpde.cases.reference` writes this page). A key
 without a default must be there. `[block]`, `[law]` and `[measure]` have kinds: their keys are those
-of the kind. `[[law]]` may be repeated, one table for each group of coordinates. A verb needs its
+of the kind. `[[law]]` may be repeated, one table for each group of coordinates; `[[law.parts]]` are
+the laws of a mixture (all on the same coordinates) or a product. The points of an empirical law are
+rows, or a `.npy` or `.csv` file of them. A verb needs its
 own section; `[depth]` and `[measure]` are needed by `solve` and `stationary`.
 
 `import = "my_module"` (or a list), above the first section, imports modules of your own that
@@ -127,9 +129,11 @@ WORDS = {
     "int | Sequence[int]": "a whole number or a list of such",
     "Sequence[str]": "a list of texts",
     "Sequence[Block]": "a list of tables",
+    "Sequence[Law]": "a list of tables",
     "Sequence[Any]": "numbers",
     "str | Loss | Mapping[str, Any]": "text or a table",
-    "str | Optimizer": "text",
+    "str | Optimizer | optimizers.Optimizer | Mapping[str, Any]": "text or a table",
+    "Optimizer | Mapping[str, Any]": "a table",
     "str | Path": "text",
     "str | ArrayLike": "text or numbers",
     "DTypeLike": "text",

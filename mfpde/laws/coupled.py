@@ -17,8 +17,8 @@ Array = NDArray[np.float64]
 class Coupled(Law):
     """A law whose coordinates hang together: the image of (0, 1)^p under a map of all of v.
 
-    It serves every rule of points, "iid" and "sobol". Tensor rules by one count, and grids, build
-    on independent coordinates and refuse it, since ``marginals`` does.
+    It serves every rule of points, "iid" and "sobol", grids and ``mfpde.limit``. Tensor rules by
+    one count build on independent coordinates and refuse it, since ``marginals`` does.
     """
 
     def __init__(
@@ -29,8 +29,7 @@ class Coupled(Law):
     @property
     def marginals(self) -> tuple[Marginal, ...]:  # type: ignore[override]
         raise TypeError(
-            f"law {self._text} has no independent coordinates: use rule='iid' or 'sobol' (and "
-            "GridMeasure.from_particles for a grid)"
+            f"law {self._text} has no independent coordinates: use rule='iid' or 'sobol'"
         )
 
     @property
@@ -76,6 +75,23 @@ class CorrelatedLaw(Coupled):
         z: tuple[Marginal, ...] = (NormalMarginal(0.0, 1.0),) * wide.shape[1]
         return (Piece(np.ones(1), z, lambda v: (self._mean + v @ wide.T)[None]),)
 
+    @property
+    def conditional_std(self) -> Array:
+        """Standard deviation of each coordinate given all others, (p,); 0 in a singular law."""
+        axes, lengths = self._axes()
+        if lengths.min() <= 1e-7 * lengths.max():
+            return np.zeros(self.dim)
+        found: Array = 1.0 / np.sqrt(np.square(axes / lengths).sum(axis=1))
+        return found
+
+    def density(self, theta: Array) -> Array:
+        axes, lengths = self._axes()
+        if lengths.min() <= 1e-7 * lengths.max():
+            raise TypeError(f"law {self._text} has no density: its covariance is singular")
+        z = (theta - self._mean) @ (axes / lengths)
+        found: Array = np.exp(-0.5 * np.square(z).sum(axis=1))
+        return found / np.prod(lengths * np.sqrt(2 * np.pi))
+
 
 class EmpiricalLaw(Coupled):
     def __init__(self, points: Array, weights: Array, text: str) -> None:
@@ -87,6 +103,14 @@ class EmpiricalLaw(Coupled):
 
     def quantiles(self, v: Array) -> Array:
         return self._points[np.searchsorted(self._ends, v[:, 0], side="right")]
+
+    @property
+    def points(self) -> tuple[Array, Array]:
+        """The points (n, p) and their masses (n,)."""
+        return self._points, self._weights
+
+    def density(self, theta: Array) -> Array:
+        raise TypeError(f"law {self._text} has no density: it is one of points")
 
     @property
     def pieces(self) -> tuple[Piece, ...]:
@@ -118,6 +142,15 @@ class MixtureLaw(Coupled):
         return out
 
     @property
+    def parts(self) -> list[tuple[float, Law]]:
+        """The components with their shares."""
+        return list(zip(np.diff(self._ends).tolist(), self._laws, strict=True))
+
+    def density(self, theta: Array) -> Array:
+        found: Array = np.sum([share * law.density(theta) for share, law in self.parts], axis=0)
+        return found
+
+    @property
     def pieces(self) -> tuple[Piece, ...]:
         """Those of the components, each with its share."""
         shares = np.diff(self._ends)
@@ -142,6 +175,18 @@ class GroupsLaw(Coupled):
         ends = np.cumsum([law.dim for law in self._laws])[:-1]
         parts = zip(self._laws, np.split(v, ends, axis=1), strict=True)
         return np.concatenate([law.quantiles(own) for law, own in parts], axis=1)
+
+    @property
+    def groups(self) -> list[tuple[Law, slice]]:
+        """The laws of the groups and which coordinates are theirs."""
+        stops = np.cumsum([law.dim for law in self._laws]).tolist()
+        return [
+            (law, slice(stop - law.dim, stop)) for law, stop in zip(self._laws, stops, strict=True)
+        ]
+
+    def density(self, theta: Array) -> Array:
+        found: Array = np.prod([law.density(theta[:, own]) for law, own in self.groups], axis=0)
+        return found
 
     @property
     def pieces(self) -> tuple[Piece, ...]:

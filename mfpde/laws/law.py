@@ -64,6 +64,16 @@ class Law:
         columns = [m.ppf(v[:, i]) for i, m in enumerate(self.marginals)]
         return np.stack(columns, axis=1)
 
+    def density(self, theta: Array) -> Array:
+        """The density at θ (n, p), shape (n,).
+
+        Raises TypeError for a law that has none: one that fixes a coordinate, or of points.
+        """
+        found = np.ones(len(theta))
+        for i, marginal in enumerate(self.marginals):
+            found *= marginal.density(theta[:, i])
+        return found
+
     @property
     def pieces(self) -> tuple[Piece, ...]:
         """The law as a sum of images of independent coordinates; here it is itself the one."""

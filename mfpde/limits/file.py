@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from mfpde import optimizers
 from mfpde.depth import Depth
 from mfpde.limits.gaps import Gap, Yardstick
 from mfpde.limits.parts import Pair, Part
@@ -34,6 +35,7 @@ def save(found: Any, path: PathLike) -> None:
     problem, arrays = stored_problem.write(found.problem)
     config = {
         "rtol": found.rtol,
+        "optimizer": None if found.optimizer is None else optimizers.spec_of(found.optimizer),
         "points": {"kind": found.sizes.rule, **vars(found.sizes.points)},
         "sizes": found.sizes[1:],
         "yardstick": [found.yardstick.outputs, found.yardstick.loss],
@@ -109,6 +111,7 @@ def _read(kind: Any, found: Record, block: Any) -> Any:
         runs=tuple(runs[i] for i in config["runs"]),
         parts=parts,
         yardstick=Yardstick(*config["yardstick"]),
+        optimizer=None if config["optimizer"] is None else optimizers.named(config["optimizer"]),
     )
 
 

@@ -18,6 +18,7 @@ from mfpde.limits.scrambled import Spread
 from mfpde.limits.sizes import Sizes
 from mfpde.limits.study import Run
 from mfpde.measures.particles import ParticleMeasure
+from mfpde.optimizers import Optimizer
 from mfpde.problem import Problem
 from mfpde.runs.status import Status
 
@@ -51,7 +52,8 @@ class Limit:
     ``final`` is ρ at the last time: the particles of all scrambles pooled, where there are
     several (its loss differs from ``loss[-1]`` by less than the error). ``sizes`` is the
     discretisation, ``work`` the particles × depth nodes × gradients of all runs, ``seconds`` their
-    wall time, ``status`` and ``message`` say how the search ended.
+    wall time, ``status`` and ``message`` say how the search ended; ``optimizer`` is what moved the
+    particles, None for the gradient flow.
     """
 
     problem: Problem = field(repr=False)
@@ -66,6 +68,7 @@ class Limit:
     runs: tuple[Run, ...] = field(repr=False)
     parts: dict[str, Part | Spread] = field(repr=False)
     yardstick: Yardstick = field(repr=False)
+    optimizer: Optimizer | None = None
 
     @property
     def success(self) -> bool:

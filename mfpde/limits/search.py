@@ -104,7 +104,7 @@ def _tensorial(study: Study, view: LawInDepth) -> tuple[bool, bool]:
         return False, False
     if view.widest == 0:
         return True, True
-    smooth = study.problem.block.smooth and view.random.sum() <= MOST_LINES
+    smooth = not study.kinked and view.random.sum() <= MOST_LINES
     return smooth and view.widest <= SURELY_TENSOR, smooth and view.widest < NEVER_TENSOR
 
 

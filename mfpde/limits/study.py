@@ -18,6 +18,7 @@ from mfpde.limits.progress import Display
 from mfpde.limits.sizes import Spec, Tensor
 from mfpde.measures import quadrature
 from mfpde.measures.particles import ParticleMeasure
+from mfpde.optimizers import AdamFlow, Optimizer
 from mfpde.problem import Problem
 from mfpde.runs.interrupt import Interruptible
 from mfpde.runs.solution import Solution
@@ -55,12 +56,14 @@ class Study:
         s: Array,
         *,
         method: str,
+        optimizer: Optimizer | None,
         seed: int,
         max_work: float,
         max_seconds: float,
         display: Display,
     ) -> None:
         self.problem, self.law, self.s, self.method, self.seed = problem, law, s, method, seed
+        self.optimizer = optimizer
         self.max_work, self.max_seconds = max_work, max_seconds
         self.display, self.interrupt = display, Interruptible()
         self.work = 0
@@ -69,6 +72,11 @@ class Study:
         self._scale = float(np.sqrt(np.mean(np.square(problem.y)))) or 1.0
         self._gradients = 0
         self._pace = self._largest = 0.0
+
+    @property
+    def kinked(self) -> bool:
+        """Whether the flow of a particle has kinks in its start: relu's, or Adam's where ∇V = 0."""
+        return not self.problem.block.smooth or isinstance(self.optimizer, AdamFlow)
 
     @property
     def seconds(self) -> float:
@@ -143,6 +151,7 @@ class Study:
             rho0,
             s_end=float(self.s[-1]),
             method=self.method,
+            optimizer=self.optimizer,
             rtol=spec.rtol,
             save=self.s[1:].tolist(),
             callback=self._watch,

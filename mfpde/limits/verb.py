@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from mfpde import checks
 from mfpde.depth import Depth
@@ -17,6 +19,7 @@ from mfpde.limits.result import Limit
 from mfpde.limits.search import Candidate, candidates
 from mfpde.limits.study import Stopped, Study
 from mfpde.measures.particles import ParticleMeasure
+from mfpde.optimizers import Optimizer, named
 from mfpde.problem import Problem
 from mfpde.runs.status import Status
 
@@ -36,6 +39,8 @@ def limit(
     times: int = 16,
     method: str = "auto",
     loss_below: float | None = None,
+    rates: ArrayLike | None = None,
+    optimizer: Optimizer | Mapping[str, Any] | None = None,
     max_seconds: float | None = None,
     max_work: float | None = None,
     progress: bool | str = "auto",
@@ -60,6 +65,10 @@ def limit(
     LOSS_REACHED where loss and error together are below it. A ``progress`` line names the part
     under refinement, the error so far and what is left.
 
+    ``rates`` replace those of the problem: ``result.problem`` is ``problem.under(rates)``.
+
+    ``optimizer`` as in ``solve``: the limit of networks trained by it.
+
     A callable law must be continuous in t but for a few jumps, without features narrower than
     1/500. A block of your own is taken to be smooth.
     Raises ValueError for bad arguments, for a law that depth cannot resolve, and where a budget
@@ -71,13 +80,16 @@ def limit(
     if not 1e-10 <= checks.positive("rtol", rtol) <= 0.1:
         raise ValueError(f"rtol must be in [1e-10, 0.1]; given {rtol!r}")
     problem.refuse_entropy()
+    problem = problem.under(rates)
+    optimizer = None if optimizer is None else named(optimizer)
     view = LawInDepth(law, problem.block.size)
     display = Display(progress, rtol)
     study = Study(
         problem,
         law,
-        _times(problem, view, method, s_end, loss_below, times),
+        _times(problem, view, method, optimizer, s_end, loss_below, times),
         method=method,
+        optimizer=optimizer,
         seed=seed,
         max_work=_budget("max_work", max_work),
         max_seconds=_budget("max_seconds", max_seconds),
@@ -96,6 +108,7 @@ def _times(
     problem: Problem,
     view: LawInDepth,
     method: str,
+    optimizer: Optimizer | None,
     s_end: float,
     loss_below: float | None,
     times: int,
@@ -109,7 +122,7 @@ def _times(
     )
     goal, rtol = 0.5 * checks.positive("loss_below", loss_below), 1e-3
     run = solve(problem, rho0, s_end=s_end, method=method, rtol=rtol, loss_below=goal,
-                progress=False, raise_on_failure=False)  # fmt: skip
+                optimizer=optimizer, progress=False, raise_on_failure=False)  # fmt: skip
     if run.s[-1] == 0.0:
         raise ValueError(
             f"loss_below must be below twice the loss at s = 0, {run.loss[0]:.6g}; given "
@@ -155,4 +168,5 @@ def _result(study: Study, best: Candidate, status: Status, rtol: float) -> Limit
         best.runs,
         best.parts,
         study.yardstick,
+        study.optimizer,
     )

@@ -60,10 +60,11 @@ class GridMeasure:
         mean ± 5 standard deviations (see ``mfpde.measures.deposit.default_box``), with
         ``spacing`` "uniform" or "sinh" (finest at the law's mean). Gaussian coordinates are
         sampled at the centres, uniform ones give exact cell masses, fixed ones are shared by the
-        two nearest centres.
+        two nearest centres. Correlated Gaussians are sampled at the centres, or at parts of cells
+        that are too wide; components of mixtures are added, points deposited.
 
         Raises ValueError for a bad box, or one that leaves out more than 1e-3 of the law; warns
-        when wall cells hold more than 1e-3.
+        when wall cells hold more than 1e-3. Raises TypeError for a singular covariance.
         """
         slices = [at_depth(law, float(t)) for t in depth.nodes]
         dims = {part.dim for part in slices}

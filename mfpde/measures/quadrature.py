@@ -110,7 +110,7 @@ def paths(
 
     count, mix = checks.count("count", count), mixing(path, nodes)
     laws = [at_depth(law, float(t)) for t in nodes]
-    free = [i for i in range(laws[0].dim) if any(one.marginals[i].random for one in laws)]
+    free = [i for i in range(laws[0].dim) if any(one.random[i] for one in laws)]
     v = np.full((len(nodes), count, laws[0].dim), 0.5)
     if free:
         stream = np.random.SeedSequence(seed, spawn_key=(0,))

@@ -12,7 +12,7 @@ other points, and the penalty: its *rows*.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -33,57 +33,61 @@ SWEEP = 1 << 27
 DEPTHS = (4, 16)
 # Of the largest change of a weight that keeps it positive.
 AMPLITUDE = 0.5
+# Parts of the points whose differences estimate the error of a covariance.
+PARTS = 8
 
 
 class Rows:
     """What is observed: outputs at the data, at ``x_new``, and ∫∫ r dρ where there is a penalty."""
 
     def __init__(self, problem: Problem, x_new: Array | None) -> None:
-        self.problem = problem
+        self.problem, self.x_new = problem, x_new
         self.others = None if x_new is None else problem.start(x_new)
         self.data = problem.size * problem.outputs
         self.new = 0 if self.others is None else len(self.others) * problem.outputs
         self.count = self.data + self.new + bool(problem.penalty)
 
-    def values(self, rho: ParticleMeasure, x_new: Array | None) -> Array:
+    def values(self, rho: ParticleMeasure) -> Array:
         """All rows for one measure, (rows,)."""
         parts = [predict(self.problem, rho).ravel()]
-        if x_new is not None:
-            parts.append(predict(self.problem, rho, x_new).ravel())
+        if self.x_new is not None:
+            parts.append(predict(self.problem, rho, self.x_new).ravel())
         if self.problem.penalty:
             parts.append(np.array([rho.integrate(self.problem.penalty.value(rho.theta))]))
         return np.concatenate(parts)
 
-    def seeds(self, point: Linearised, which: slice) -> Seeds:
-        """The seeds of the rows first, …, last − 1."""
-        k, parts = self.problem.outputs, []
-        rows = np.arange(self.count)[which]
-        own, new = rows[rows < self.data], rows[(rows >= self.data) & (rows < self.data + self.new)]
-        if own.size:
-            v = np.eye(self.data)[own].reshape(len(own), -1, k)
-            parts.append(trajectory.of_outputs(point, v))
-        if new.size and self.others is not None:
-            v = np.eye(self.new)[new - self.data].reshape(len(new), -1, k)
-            parts.append(trajectory.of_others(point, self.others, v))
-        if rows.size and rows[-1] >= self.data + self.new:
-            parts.append(trajectory.of_penalty(point))
-        return Seeds(*(np.concatenate(each) for each in zip(*parts, strict=True)))
+    def seeds(self, point: Linearised, combinations: Array) -> Seeds:
+        """The seeds of combinations (r, rows) of the rows."""
+        count, k = len(combinations), self.problem.outputs
+        own, new, last = np.split(combinations, [self.data, self.data + self.new], axis=1)
+        parts = [trajectory.of_outputs(point, own.reshape(count, -1, k))]
+        if self.others is not None:
+            parts.append(trajectory.of_others(point, self.others, new.reshape(count, -1, k)))
+        if last.size:
+            parts.append(trajectory.scaled(trajectory.of_penalty(point), last[:, 0]))
+        return Seeds(*(sum(each[1:], each[0]) for each in zip(*parts, strict=True)))
+
+    def slope(self, values: Array) -> Array:
+        """∂E/∂rows where they have these values, (rows,)."""
+        problem, found = self.problem, np.zeros(self.count)
+        outputs = values[: self.data].reshape(problem.y.shape)
+        found[: self.data] = (problem.loss_gradient(outputs) / problem.size).ravel()
+        if problem.penalty:
+            found[-1] = 1.0
+        return found
 
 
-class Covariance(NamedTuple):
-    """Of √n times the fluctuations, at one time: a factor A (rows, r) with C = A Aᵀ.
+class Fluctuations(NamedTuple):
+    """√n times the fluctuations of the rows at one time: C_∞ = lift · core · liftᵀ.
 
-    ``error`` is the relative error of the root mean square deviation, by halves of the particles
-    or by the number of probes.
+    ``lift`` (rows, q), ``core`` (q, q), and ``shallow`` (q, q) the core of DEPTHS[0] Euler layers;
+    ``error`` is the relative error of the root mean square deviation.
     """
 
-    factor: Array
+    lift: Array
+    core: Array
+    shallow: Array
     error: float
-
-    @property
-    def trace(self) -> float:
-        """Σ_i C_ii."""
-        return float(np.square(self.factor).sum())
 
 
 class Probes(NamedTuple):
@@ -91,34 +95,41 @@ class Probes(NamedTuple):
 
     first: Array
     second: Array
-    rho0: ParticleMeasure
 
 
-def influences(run: Trajectory, rows: Rows | None, marks: Sequence[int]) -> list[Array]:
-    """Influence functions G_s(t_k, θ_kj) of all rows at the marks, T arrays (rows, K, M).
+class Core(NamedTuple):
+    """The covariance (r, r) of r combinations of rows, and the relative error of its root."""
 
-    Without rows: those of the loss, (1, K, M).
-    """
-    if rows is None:
-        pulled = run.adjoint({n: trajectory.of_loss(run.at(n)) for n in marks}).influence
-        return [one[None] for one in pulled[::-1]]
+    matrix: Array
+    error: float
+
+
+# -- influence functions ----------------------------------------------------------------------
+
+
+def influences(
+    run: Trajectory, rows: Rows, marks: Sequence[int], combinations: Sequence[Array]
+) -> list[Array]:
+    """Influence functions G_s(t_k, θ_kj) of combinations (r, rows) at the marks, (r, K, M) each."""
     one = run.rho0.theta.nbytes * len(marks)
     some = max(int(SWEEP // one), 1)
     found: list[list[Array]] = [[] for _ in marks]
-    for first in range(0, rows.count, some):
-        which = slice(first, min(first + some, rows.count))
-        pulled = run.adjoint({n: rows.seeds(run.at(n), which) for n in marks}).influence
-        size = which.stop - which.start
-        for place, m in enumerate(np.argsort(marks)[::-1]):
-            found[m].append(pulled[place * size : (place + 1) * size])
+    for first in range(0, max(len(each) for each in combinations), some):
+        parts = [each[first : first + some] for each in combinations]
+        seeds = {n: rows.seeds(run.at(n), v) for n, v in zip(marks, parts, strict=True) if len(v)}
+        pulled = run.adjoint(seeds).influence
+        for m in np.argsort(marks)[::-1]:
+            found[m].append(pulled[: len(parts[m])])
+            pulled = pulled[len(parts[m]) :]
     return [np.concatenate(parts) for parts in found]
 
 
-def covariance(g: Array, rho0: ParticleMeasure, shared: bool) -> Covariance:
-    """C of the fluctuations from influence functions g (rows, K, M).
+def covariance(g: Array, rho0: ParticleMeasure, shared: bool) -> Core:
+    """The covariance of √n times the fluctuations, from influence functions g (r, K, M).
 
     Independent layers: ∫ Cov_{ρ_0,t}(G(t, ·)) dt; ``shared`` weights over depth (tied layers, or
-    paths): Cov ∫ G dt.
+    paths): Cov ∫ G dt. The error is that of the mean of eighths of the points: runs of a sequence
+    are spread as evenly as the whole, so the whole is no worse.
     """
     omega, a = rho0.depth.weights, rho0.weights
     if shared:
@@ -126,23 +137,68 @@ def covariance(g: Array, rho0: ParticleMeasure, shared: bool) -> Covariance:
     mean = np.einsum("rkm,km->rk", g, a)
     centred = (g - mean[:, :, None]) * np.sqrt(omega[:, None] * a)
     flat = centred.reshape(len(g), -1)
-    halves = centred.reshape(len(g), a.shape[0], -1)
-    m = halves.shape[2] // 2
-    parts = [float(np.square(h).sum()) for h in (halves[:, :, :m], halves[:, :, m : 2 * m])]
-    total = max(sum(parts), np.finfo(float).tiny)
-    return Covariance(root(flat @ flat.T), 0.25 * abs(parts[0] - parts[1]) / total)
+    each = np.square(centred).sum(axis=(0, 1))
+    parts = np.array([part.sum() for part in np.array_split(each, PARTS)])
+    total = max(float(parts.sum()), np.finfo(float).tiny)
+    error = 0.5 * float(parts.std(ddof=1)) * np.sqrt(PARTS) / total
+    return Core(flat @ flat.T, error)
 
 
-def with_variance(factor: Array, slope: Array, variance: float) -> Array:
-    """A factor of C + (v − gᵀCg) e eᵀ, e = Cg/(gᵀCg): ⟨g, F⟩ then has the variance v exactly."""
-    along = factor.T @ slope
-    known = float(along @ along)
-    if known <= 0.0:
-        return factor
-    e = along / np.sqrt(known)
-    stretch = np.sqrt(variance / known) - 1.0
-    found: Array = factor + stretch * np.outer(factor @ e, e)
+# -- random perturbations ---------------------------------------------------------------------
+
+
+def leading(first: Array, slope: Array, count: int) -> Array:
+    """Orthonormal combinations (r, rows), r <= ``count``, that hold most of the fluctuations.
+
+    That of the loss to first order, ``slope`` (rows,), and the largest principal directions of
+    ⟨g, ζ⟩ (R, rows); all rows where they are that few.
+    """
+    if first.shape[1] <= count:
+        return np.eye(first.shape[1])
+    directions = np.linalg.svd(first, full_matrices=False)[2][: count - 1]
+    size = max(float(np.linalg.norm(slope)), np.finfo(float).tiny)
+    q, r = np.linalg.qr(np.concatenate([slope[None] / size, directions]).T)
+    found: Array = q[:, np.abs(np.diag(r)) > 1e-8].T
     return found
+
+
+def fluctuations(first: Array, combinations: Array, core: Core, shallow: Core) -> Fluctuations:
+    """All rows from R probes (R, rows) and from the covariance of r combinations (r, rows).
+
+    What the combinations y = Uf do not hold of the rows is Ay + e: A by regression on the probes,
+    Cov(e) from what it leaves, of which ``shallow`` layers are taken to have as much beside.
+    """
+    count, r = len(first), len(combinations)
+    y = first @ combinations.T
+    rest = first - y @ combinations
+    change = np.linalg.lstsq(y, rest, rcond=1e-6)[0]
+    left = (rest - y @ change) / np.sqrt(max(count - r, 1))
+    lift = np.concatenate([(combinations + change).T, left.T], axis=1)
+    missed = float(np.square(left).sum())
+    held = float(np.einsum("ab,bc,ac->", lift[:, :r], core.matrix, lift[:, :r]))
+    part = missed / max(held + missed, np.finfo(float).tiny)
+    error = float(np.hypot((1 - part) * core.error, part * np.sqrt(0.5 / max(count - r, 1))))
+    ratio = np.trace(shallow.matrix) / max(np.trace(core.matrix), np.finfo(float).tiny)
+    cores = [_beside(c.matrix, scale, count) for c, scale in ((core, 1.0), (shallow, ratio))]
+    return Fluctuations(lift, cores[0], cores[1], error)
+
+
+def _beside(core: Array, scale: float, count: int) -> Array:
+    """The block diagonal of a core and ``scale`` times the identity."""
+    r = len(core)
+    found = scale * np.eye(r + count)
+    found[:r, :r] = core
+    return found
+
+
+def from_probes(first: Array, shallow: Array) -> Fluctuations:
+    """From ⟨g, ζ⟩ along R probes (R, rows) alone, and along the same probes of shallow layers."""
+    count = len(first)
+    squares, low = np.square(first).sum(axis=1), np.square(shallow).sum()
+    mean = max(float(squares.mean()), np.finfo(float).tiny)
+    error = 0.5 * float(squares.std(ddof=1)) / mean / np.sqrt(count)
+    core = np.eye(count)
+    return Fluctuations(first.T / np.sqrt(count), core, core * low / (count * mean), error)
 
 
 def perturbations(
@@ -163,39 +219,29 @@ def perturbations(
 
 
 def probe(
-    run: Trajectory, rows: Rows, x_new: Array | None, marks: Sequence[int], shared: bool,
-    count: int, seed: int,
+    run: Trajectory, rows: Rows, marks: Sequence[int], shared: bool, count: int, seed: int,
+    tick: Callable[[], None],
 ) -> Probes:  # fmt: skip
     """First and second derivatives along ``count`` random ζ, by symmetric differences of runs."""
-    rho0 = run.rho0
-    base = along(run, rows, x_new, marks)
+    base, rho0 = along(run, rows, marks), run.rho0
     zeta, e = perturbations(rho0, shared, count, seed)
     first, second = [], []
     for one in zeta:
         plus, minus = (
-            along(
-                Trajectory(
-                    rows.problem,
-                    ParticleMeasure(rho0.theta, rho0.depth, rho0.weights + sign * e * one),
-                    run.method,
-                    run.s,
-                ),
-                rows,
-                x_new,
-                marks,
-            )
-            for sign in (1.0, -1.0)
+            along(run.beside(rho0.weights + sign * e * one), rows, marks) for sign in (1.0, -1.0)
         )
         first.append((plus - minus) / (2 * e))
         second.append(0.5 * (plus - 2 * base + minus) / e**2)
-    return Probes(np.stack(first, axis=1), np.stack(second, axis=1), rho0)
+        tick()
+    return Probes(np.stack(first, axis=1), np.stack(second, axis=1))
 
 
-def along(run: Trajectory, rows: Rows, x_new: Array | None, marks: Sequence[int]) -> Array:
+def along(run: Trajectory, rows: Rows, marks: Sequence[int]) -> Array:
     """The rows at the marks of a run, (T, rows)."""
-    return np.stack(
-        [rows.values(run.rho0.with_state(run.at(n).layers.theta), x_new) for n in marks]
-    )
+    return np.stack([rows.values(run.rho0.with_state(run.at(n).layers.theta)) for n in marks])
+
+
+# -- depth -------------------------------------------------------------------------------------
 
 
 def depth_terms(limit: Array, euler: Sequence[Array]) -> tuple[Array, Array]:
@@ -204,15 +250,6 @@ def depth_terms(limit: Array, euler: Sequence[Array]) -> tuple[Array, Array]:
     at_low, at_high = (low * (euler[0] - limit), high * (euler[1] - limit))
     b = (at_low - at_high) / (1 / low - 1 / high)
     return at_low - b / low, b
-
-
-def from_probes(first: Array) -> Covariance:
-    """C from ⟨g, ζ⟩ along R probes (R, rows): its trace is known to √(2/R) over its rank."""
-    count = len(first)
-    squares = np.square(first).sum(axis=1)
-    mean = max(float(squares.mean()), np.finfo(float).tiny)
-    error = 0.5 * float(squares.std(ddof=1)) / mean / np.sqrt(count)
-    return Covariance(first.T / np.sqrt(count), error)
 
 
 def root(c: Array) -> Array:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -18,38 +19,45 @@ class Size(NamedTuple):
     width: int
 
 
-def size_for(found: Any, loss: float, probability: float, layers: int | None) -> Size:
-    """See ``FiniteSize.size_for``."""
+# P(E <= loss) of networks of so many layers and such a width.
+Chance = Callable[[float, int, int], float]
+
+
+def size_for(
+    found: Any, chance: Chance, loss: float, probability: float, layers: int | None, limit: float
+) -> Size:
+    """See ``FiniteSize.size_for``; sizes with a validity of ``limit`` or more are left out."""
+
+    def width_at(depth: int) -> int | None:
+        """The least width that is enough at this depth, by bisection; None where none is."""
+        if chance(loss, depth, WIDEST) < probability:
+            return None
+        # Validity goes down like 1/√M.
+        low = max(int(np.ceil(np.square(found.validity(depth, 1).max() / limit))), 1)
+        high = low
+        while chance(loss, depth, high) < probability:
+            low, high = high, 2 * high
+        while high - low > 1:
+            middle = (low + high) // 2
+            enough = chance(loss, depth, middle) >= probability
+            low, high = (low, middle) if enough else (middle, high)
+        return high
+
     if layers is not None:
-        width = _width(found, loss, probability, layers)
+        width = width_at(layers)
         if width is None:
             raise ValueError(_unreached(found, loss, layers))
         return Size(layers, width)
     sizes, depth, fewest = [], SHALLOWEST, np.inf
     # Deeper than the fewest blocks so far allow, no network can be better.
     while depth <= min(DEEPEST, EXCESS * fewest):
-        if (width := _width(found, loss, probability, depth)) is not None:
+        if (width := width_at(depth)) is not None:
             sizes.append(Size(depth, width))
             fewest = min(fewest, depth * width)
         depth += max(depth // 4, 1)
     if not sizes:
         raise ValueError(_unreached(found, loss, DEEPEST))
     return next(size for size in sizes if size.layers * size.width <= EXCESS * fewest)
-
-
-def _width(found: Any, loss: float, probability: float, layers: int) -> int | None:
-    """The least width that is enough at this depth, by bisection; None where none is."""
-    if found.probability(loss, layers, WIDEST) < probability:
-        return None
-    low = max(int(np.ceil(found.least_blocks / found.blocks(layers, 1))), 1)
-    high = low
-    while found.probability(loss, layers, high) < probability:
-        low, high = high, 2 * high
-    while high - low > 1:
-        middle = (low + high) // 2
-        enough = found.probability(loss, layers, middle) >= probability
-        low, high = (low, middle) if enough else (middle, high)
-    return high
 
 
 def _unreached(found: Any, loss: float, layers: int) -> str:

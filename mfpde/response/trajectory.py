@@ -28,6 +28,7 @@ from mfpde.passes import operator_of
 from mfpde.passes.second_order import Directions
 from mfpde.problem import Problem
 from mfpde.response.linearised import Linearised
+from mfpde.runs.status import Status
 
 Array = NDArray[np.float64]
 
@@ -69,14 +70,23 @@ class Pulled(NamedTuple):
 class Trajectory:
     """The discrete run of ``rho0`` through the times ``s`` (n + 1,), which contain the marks."""
 
-    def __init__(self, problem: Problem, rho0: ParticleMeasure, method: str, s: Array) -> None:
-        self.problem, self.method, self.s = problem, method, s
+    def __init__(
+        self,
+        problem: Problem,
+        rho0: ParticleMeasure,
+        method: str,
+        s: Array,
+        marks: Sequence[float] = (),
+    ) -> None:
+        """States at ``marks`` are kept whole: all else is computed again where it is needed."""
+        self.problem, self.method, self.s, self.marks = problem, method, s, tuple(marks)
         self.rho0 = rho0
         self._layers = operator_of(problem, rho0).layers(rho0.theta)
         self._start = problem.start()
         self._rows, self._b = METHODS[method]
         self._mass = (rho0.depth.weights[:, None] * rho0.weights)[:, :, None]
         self.every = max(int(np.ceil(np.sqrt(len(s) - 1))), 1)
+        self._marked: dict[int, Array] = dict.fromkeys(map(self.index, marks), rho0.theta)
         self._kept = list(self._checkpoints())
 
     @property
@@ -88,8 +98,15 @@ class Trajectory:
         """The step after which the run is at a mark."""
         return int(np.abs(self.s - time).argmin())
 
+    def beside(self, weights: Array) -> Trajectory:
+        """The same steps from other weights (K, M)."""
+        rho0 = ParticleMeasure(self.rho0.theta, self.rho0.depth, weights)
+        return Trajectory(self.problem, rho0, self.method, self.s, self.marks)
+
     def at(self, n: int) -> Linearised:
         """The linearised flow after n steps."""
+        if n in self._marked:
+            return self._point(self._marked[n])
         base = n - n % self.every
         theta = self._kept[base // self.every]
         for k in range(base, n):
@@ -181,6 +198,8 @@ class Trajectory:
             if n % self.every == 0:
                 yield theta
             theta = self._advance(theta, n)
+            if n + 1 in self._marked:
+                self._marked[n + 1] = theta
         yield theta
         self.final = theta
 
@@ -213,7 +232,18 @@ def record(
         save=sorted(marks) if method != "rk45" else None,
         progress=False,
     )
-    return Trajectory(problem, rho0, method, cut(run.s, marks))
+    if run.status is Status.INTERRUPTED:
+        raise KeyboardInterrupt
+    return Trajectory(problem, rho0, method, cut(run.s, marks), marks)
+
+
+def descended(
+    problem: Problem, rho0: ParticleMeasure, marks: Sequence[float], step: float
+) -> Trajectory:
+    """Gradient descent as networks take it, with marks at whole steps: nothing is judged."""
+    end = float(max(marks))
+    s = np.linspace(0.0, end, round(end / step) + 1)
+    return Trajectory(problem, rho0, "gd", cut(s, marks), marks)
 
 
 def cut(s: Array, marks: Sequence[float]) -> Array:
@@ -267,6 +297,11 @@ def of_loss(point: Linearised) -> Seeds:
         found.displacement[...] += problem.penalty.gradient(theta)
         found.potential[...] += problem.penalty.value(theta)
     return found
+
+
+def scaled(seeds: Seeds, factors: Array) -> Seeds:
+    """``factors`` (C,) times the seed of one observable."""
+    return Seeds(*(np.multiply.outer(factors, each[0]) for each in seeds))
 
 
 def of_penalty(point: Linearised) -> Seeds:

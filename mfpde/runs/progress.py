@@ -91,3 +91,30 @@ class Progress:
         if self._goal and self._first and 0 < loss < self._first and self._first > self._goal:
             done = max(done, np.log(self._first / loss) / np.log(self._first / self._goal))
         return float(min(max(done, 0.0), 1.0))
+
+
+class Stagewise:
+    """One line for work in stages of unknown length: which is under way, and what is done."""
+
+    def __init__(self, label: str, progress: bool | str) -> None:
+        self._show, self._label = shown(progress), label
+        self._bar: Any = None
+
+    def __enter__(self) -> Stagewise:
+        if self._show:
+            from tqdm import tqdm
+
+            self._bar = tqdm(
+                desc=self._label, bar_format="{desc}: {elapsed} {postfix}", leave=False
+            )
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._bar is not None:
+            self._bar.close()
+
+    def show(self, stage: str, done: dict[str, float]) -> None:
+        """The stage at work, and the work done in each, in runs."""
+        if self._bar is not None:
+            told = ", ".join(f"{name} {value:.2f}" for name, value in done.items() if value)
+            self._bar.set_postfix_str(f"{stage} (work in runs: {told})")

@@ -86,6 +86,14 @@ class Status(Enum):
         "max_seconds or max_work is spent: the best result so far is kept.",
     )
 
+    PREDICTED = (True, "The deviations are accurate to a tenth, and some sizes can be trusted.")
+    STRAINED = (
+        False,
+        "The expansion about the limit holds for no size at which the limit is known well enough, "
+        "or its deviations are not accurate to a tenth: take more particles, or probes, or an "
+        "earlier time.",
+    )
+
     CONVERGED = (True, "The state is its own Gibbs state to tol in total variation.")
     NOT_CONVERGED = (
         False,

@@ -144,9 +144,11 @@ def constants(problem: Problem, rho: ParticleMeasure) -> Constants:
     """Measure the constants of ρ_0 (in float64), rounding margin included.
 
     Raises TypeError for other blocks than SHL and Linear, ValueError for another loss than
-    squared, a weight decay, a depth integrator other than Euler, or an activation that is not C¹.
+    squared, a weight decay, rates, a depth integrator other than Euler, or an activation that is
+    not C¹.
     """
     require_squared(problem, "certificate")
+    problem.refuse_rates("certificate")
     if rho.depth.method != "euler":
         raise ValueError(f"certificate needs Euler depth; given {rho.depth.method!r}")
     exact = ParticleMeasure(rho.theta, rho.depth, rho.weights, dtype=np.float64)

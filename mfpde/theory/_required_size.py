@@ -143,8 +143,9 @@ def _interval(found: FiniteSize, epsilon: float, eta: float, layers: int) -> tup
         moved = replace(
             found,
             spread=factor * found.spread,  # the strain of the expansion stays what it is
-            factors=tuple(factor * each for each in found.factors),
-            shallow=None if found.shallow is None else tuple(factor * f for f in found.shallow),
+            fluctuations=tuple(
+                each._replace(lift=factor * each.lift) for each in found.fluctuations
+            ),
         )
         ends.append(_width(moved, max(epsilon - sign * of_loss, 1e-300), eta, layers))
     return ends[0], ends[1]

@@ -1,16 +1,21 @@
 """Finite networks predicted from the limit, against networks that are trained here."""
 
+import signal
+import warnings
+
 import numpy as np
 import pytest
 
 import mfpde
 from mfpde import laws, paths
-from mfpde.response import expansion
+from mfpde.response import expansion, stages
+from mfpde.runs.status import Status
 
 LAW = laws.Gaussian([1.0, 1.0, 1.5, 1.5, 1.0])
 X = np.linspace(-1, 1, 6)[:, None]
 STEP, S_END = 0.25, 2.0
-HOW = {"s_end": S_END, "step": STEP, "times": 2, "particles": 256, "depth_steps": 2}
+HOW = {"s_end": S_END, "step": STEP, "times": 2, "particles": 512, "depth_steps": 2}
+HOW |= {"progress": False}
 
 
 def problem(loss="squared", decay=0.0):
@@ -29,7 +34,9 @@ def trained(given, layers, width, coupling, seeds):
 def found():
     kinds = {"independent": "independent", "tied": "tied", "paths": paths.Smooth(0.3)}
     return {
-        name: mfpde.finite_size(problem(), LAW, coupling=kind, x_new=X[:2] + 0.1, **HOW)
+        name: mfpde.finite_size(
+            problem(), LAW, coupling=kind, x_new=X[:2] + 0.1, directions=8, **HOW
+        )
         for name, kind in kinds.items()
     }
 
@@ -75,6 +82,7 @@ def test_influence_functions_are_derivatives_of_runs(found):
         both = [mfpde.predict(problem(), end.final, x) for x in (None, X[:2] + 0.1)]
         return np.concatenate(both)[:, 0]
 
+    assert np.array_equal(one.combinations[-1], np.eye(8))
     g = one.influence[-1][:, k]
     want = (outputs(e) - outputs(-e)) / (2 * e) / rho0.depth.weights[k]
     np.testing.assert_allclose(g[:, j] - g @ rho0.weights[k], want, rtol=1e-5, atol=1e-6)
@@ -99,15 +107,22 @@ def test_penalties_and_cross_entropy(loss):
     assert one.loss_mean(8, 64)[-1] == pytest.approx(losses.mean(), rel=0.01)
 
 
-def test_probes_agree_with_influence_functions(found):
-    one = mfpde.finite_size(problem(), LAW, probes=400, **HOW)
-    assert one.influence is None
-    rows = found["independent"]
-    got, want = (np.sqrt(np.square(r.outputs_std(64, 8)).mean(axis=(1, 2))) for r in (one, rows))
-    np.testing.assert_allclose(got, want, rtol=0.1)
-    slope = one.mean(10**6, 10**6)[-1] - problem().y
-    deviation = [np.linalg.norm(r.factors[-1][:6].T @ slope[:, 0]) for r in (one, rows)]
-    assert deviation[0] == pytest.approx(deviation[1], rel=0.05)
+@pytest.mark.parametrize("coupling", ["independent", "tied"])
+def test_directions_and_probes_stand_for_all_rows(coupling):
+    """With 120 outputs: six directions beside the influence function of every output."""
+    x = np.linspace(-1, 1, 60)[:, None]
+    y = np.concatenate([np.sin(3 * x), np.cos(2 * x)], axis=1)
+    given = mfpde.Problem(x, y, block=mfpde.SHL(3, "gelu"), weight_decay=0.02)
+    law = laws.Uniform(-2.0, 2.0, dim=7)
+    how = HOW | {"times": 1, "coupling": coupling, "particles": 128}
+    some, every = (mfpde.finite_size(given, law, directions=r, **how) for r in (6, 121))
+    assert some.combinations[0].shape == (6, 121)
+    assert len(every.influence[0]) == 121
+    got, want = (one.outputs_std(64, 64) for one in (some, every))
+    assert np.sqrt(np.mean(np.square(got / want - 1))) <= 0.08
+    assert np.sqrt(np.square(got).mean() / np.square(want).mean()) == pytest.approx(1.0, abs=0.06)
+    widths = [np.diff(one.loss_band(64, 64), axis=1)[-1, 0] for one in (some, every)]
+    assert widths[0] == pytest.approx(widths[1], rel=0.06)
 
 
 def test_the_second_order_mean_is_the_trace_of_the_second_derivative():
@@ -116,8 +131,8 @@ def test_the_second_order_mean_is_the_trace_of_the_second_derivative():
     rho0 = mfpde.ParticleMeasure.from_law(LAW, depth, count=12)
     run = mfpde.response.trajectory.record(given, rho0, [1.0], method="gd", step=0.25)
     rows, at = expansion.Rows(given, None), [run.index(1.0)]
-    got = expansion.probe(run, rows, None, at, True, 600, 0).second.mean(axis=1)[0]
-    base, e, trace = expansion.along(run, rows, None, at)[0], 1e-3, 0.0
+    got = expansion.probe(run, rows, at, True, 600, 0, lambda: None).second.mean(axis=1)[0]
+    base, e, trace = expansion.along(run, rows, at)[0], 1e-3, 0.0
     for j in range(12):
         zeta = np.sqrt(1 / 12) * (np.eye(12)[j] - 1 / 12)
         ends = [
@@ -139,7 +154,7 @@ def test_the_second_order_mean_is_the_trace_of_the_second_derivative():
 def test_sizes_reach_their_probability_and_smaller_ones_do_not(found):
     for name in ("independent", "tied"):
         one = found[name]
-        loss = 1.1 * one.limit_loss[-1]
+        loss = 1.02 * one.limit_loss[-1]
         size = one.size_for(loss, 0.9)
         assert (
             one.probability(loss, *size) >= 0.9 > one.probability(loss, size.layers, size.width - 1)
@@ -154,22 +169,93 @@ def test_sizes_reach_their_probability_and_smaller_ones_do_not(found):
 def test_what_is_strained_is_said(found):
     one = found["tied"]
     assert one.success
-    assert not np.all(one.trusted(2, 1))
+    assert one.status is Status.PREDICTED
+    assert not np.any(one.trusted(3, 10**4))
+    with pytest.warns(UserWarning, match="3 layers and width 64 are beyond the expansion"):
+        one.outputs_std(3, 64)
+    assert not np.all(one.trusted(8, 1))
+    for ask in (one.mean, one.outputs_std, one.loss_mean, one.loss_band):
+        with pytest.warns(UserWarning, match="are beyond the expansion about the limit at s = "):
+            ask(8, 1)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        one.loss_band(8, 64)
     assert np.all(one.validity(8, 64) < one.validity(8, 16))
-    assert "holds at every time from M = " in one.message
+    assert "holds from four layers and M = " in one.message
     assert not np.any(one.trusted(8, 10**9))
     assert one.plot().axes
 
 
-def test_depth_terms_are_exact_for_quadratics_and_variances_for_loss():
+def test_three_runs_of_the_limit_are_enough(found):
+    cost = mfpde.finite_size(problem(), LAW, **HOW | {"particles": 128}).cost
+    assert cost["runs"] <= 3.0
+    assert sum(cost.values()) <= 5.0
+
+
+@pytest.mark.parametrize("kind", ["paths", "independent"])
+def test_files_keep_everything(found, kind, tmp_path):
+    one = found[kind]
+    one.save(tmp_path / "found.h5")
+    other = mfpde.FiniteSize.load(tmp_path / "found.h5")
+    assert (other.coupling, other.errors, other.cost) == (one.coupling, one.errors, one.cost)
+    np.testing.assert_array_equal(other.loss_band(8, 64), one.loss_band(8, 64))
+    np.testing.assert_array_equal(other.influence[-1], one.influence[-1])
+    np.testing.assert_array_equal(other.rho0.theta, one.rho0.theta)
+    assert repr(other) == repr(one)
+    with pytest.raises(ValueError, match="mfpde finite size"):
+        mfpde.Limit.load(tmp_path / "found.h5")
+
+
+def test_a_dataset_has_limit_bias_and_deviation(found):
+    pytest.importorskip("xarray")
+    one = found["independent"]
+    table = one.to_xarray()
+    assert table.attrs["status"] == "PREDICTED"
+    np.testing.assert_allclose(
+        table["deviation"].values / 2**13, one.outputs_std(2**20, 64), rtol=1e-4
+    )
+    np.testing.assert_allclose(table["limit"].values, one.mean(2**30, 2**20), rtol=1e-5)
+
+
+def test_an_interrupted_prediction_rests_on_its_probes(monkeypatch):
+    asked = []
+
+    def late(*_):
+        asked.append(1)
+        raise stages._Stopped
+
+    monkeypatch.setattr(stages.Stages, "_by_adjoints", late)
+    one = mfpde.finite_size(problem(), LAW, **HOW | {"particles": 128})
+    assert asked == [1]
+    assert one.status is Status.INTERRUPTED
+    assert not one.success
+    assert one.influence is None
+    assert "random probes alone" in one.message
+    assert np.all(one.outputs_std(16, 64) > 0)
+
+
+def test_ctrl_c_before_anything_is_known():
+    """The run under way is ended, and no number of a run that did not reach its end is used."""
+
+    def press(*_):
+        signal.raise_signal(signal.SIGINT)
+
+    before = signal.signal(signal.SIGALRM, press)
+    signal.setitimer(signal.ITIMER_REAL, 0.2)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            mfpde.finite_size(problem(), LAW, **HOW | {"particles": 4096, "s_end": 500.0})
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0.0)
+        signal.signal(signal.SIGALRM, before)
+
+
+def test_depth_terms_are_exact_for_quadratics():
     rng = np.random.default_rng(0)
     limit, a, b = rng.standard_normal((3, 2, 4))
     euler = [limit + a / n + b / n**2 for n in expansion.DEPTHS]
     got = expansion.depth_terms(limit, euler)
     np.testing.assert_allclose(got, (a, b), rtol=1e-10)
-    factor, slope = rng.standard_normal((5, 3)), rng.standard_normal(5)
-    stretched = expansion.with_variance(factor, slope, 7.0)
-    assert np.square(stretched.T @ slope).sum() == pytest.approx(7.0)
 
 
 def test_relu_is_probed_and_has_no_adjoint():
@@ -202,6 +288,7 @@ def test_times_are_whole_steps():
         ({"times": [3.0]}, "times must lie in"),
         ({"x_new": np.zeros((2, 3))}, "x_new must have shape"),
         ({"particles": 4}, "particles must be"),
+        ({"directions": 2, "probes": 3}, "probes must be"),
     ],
 )
 def test_bad_arguments(change, message):

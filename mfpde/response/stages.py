@@ -1,0 +1,252 @@
+"""The work of ``finite_size``, stage by stage: the limit, depth, random probes, adjoints."""
+
+from __future__ import annotations
+
+import time
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mfpde.depth import Depth
+from mfpde.flows.solve import solve
+from mfpde.laws import DepthLaw, Law
+from mfpde.measures.particles import ParticleMeasure
+from mfpde.paths import Path
+from mfpde.problem import Problem
+from mfpde.response import expansion, trajectory
+from mfpde.response.expansion import DEPTHS, Fluctuations, Probes, Rows
+from mfpde.response.finite_result import FiniteSize
+from mfpde.response.trajectory import METHODS, Trajectory
+from mfpde.runs.interrupt import Interruptible
+from mfpde.runs.progress import Stagewise
+from mfpde.runs.status import Status
+
+Array = NDArray[np.float64]
+
+# Points beside ``particles``: of the two runs that give the limit, of the bias of depth, of the
+# adjoint (where depths have points of their own, and where they share them) and of the probes.
+OF_LIMIT, OF_DEPTH, OF_OWN, OF_SHARED, OF_PROBES = 4.0, 0.5, 0.25, 0.5, 0.25
+# A product with the Hessian, of which each stage of an adjoint takes one, beside a gradient.
+PRODUCT = 3.0
+
+
+class Sizes(NamedTuple):
+    """What everything is computed with."""
+
+    particles: int
+    depth_steps: int
+    path_steps: int
+    directions: int
+    probes: int
+
+
+class _Stopped(Exception):
+    """Ctrl-C was pressed."""
+
+
+class Stages:
+    """One problem, law and coupling; all work is counted, in runs of the limit."""
+
+    def __init__(
+        self, problem: Problem, law: Law | DepthLaw, marks: list[float], rows: Rows,
+        coupling: str | Path, sizes: Sizes, how: dict[str, Any], seed: int, display: Stagewise,
+    ) -> None:  # fmt: skip
+        self.problem, self.law, self.marks, self.rows = problem, law, marks, rows
+        self.coupling, self.sizes, self.how, self.seed = coupling, sizes, how, seed
+        self.shared = coupling != "independent"
+        self._display, self._interrupt = display, Interruptible()
+        self._work = {"runs": 0.0, "probes": 0.0, "adjoints": 0.0}
+        self._began = time.process_time()
+        self._unit = 1.0
+
+    def result(self) -> FiniteSize:
+        """Everything, in an order that leaves something to show from the probes on."""
+        with self._interrupt:
+            try:
+                both = self._limit()
+                of_depth, change = self._depth_terms()
+                probes, shallow = self._probes()
+            except _Stopped:
+                raise KeyboardInterrupt from None
+            limit = both.mean(axis=0)
+            status, combinations, influence, rho0 = Status.PREDICTED, None, None, None
+            try:
+                if shallow is not None:
+                    found = self._from_probes(probes, shallow)
+                else:
+                    found, combinations, influence, rho0 = self._by_adjoints(limit, probes)
+            except _Stopped:
+                found, status = self._from_probes(probes, probes), Status.INTERRUPTED
+        data = probes.second[:, :, : self.rows.data]
+        deviation = max(each.error for each in found)
+        return FiniteSize(
+            problem=self.problem,
+            coupling=self.coupling,
+            s=np.array(self.marks),
+            limit=limit,
+            limit_error=self._root_mean_square(0.5 * (both[0] - both[1]), change),
+            of_depth=of_depth,
+            second=probes.second.mean(axis=1),
+            spread=np.sqrt(np.mean(np.square(data), axis=(1, 2))),
+            fluctuations=tuple(found),
+            combinations=combinations,
+            influence=influence,
+            rho0=rho0,
+            errors={"deviation": deviation, "second": _standard_error(data)},
+            cost=self._cost(),
+            seconds=time.process_time() - self._began,
+            seed=self.seed,
+            interrupted=status is Status.INTERRUPTED,
+        )
+
+    # -- stages -----------------------------------------------------------------------------------
+
+    def _limit(self) -> Array:
+        """The rows of the limit by two draws, (2, T, rows)."""
+        both = [self._rows_of(self._rk4, OF_LIMIT, "independent", key) for key in (1, 2)]
+        self._unit = 0.5 * self._work["runs"]
+        return np.stack(both)
+
+    def _depth_terms(self) -> tuple[tuple[Array, Array], Array]:
+        """a and b, from differences at one set of points, and what twice the depth steps change."""
+        steps = self.sizes.depth_steps
+        depths = (self._rk4, Depth(2 * steps, "rk4"), *(Depth(n, "euler") for n in DEPTHS))
+        deep, fine, *euler = (self._rows_of(depth, OF_DEPTH, "tied") for depth in depths)
+        return expansion.depth_terms(fine, euler), deep - fine
+
+    def _probes(self) -> tuple[Probes, Probes | None]:
+        """Those of the limit, and of few layers where no adjoint compares the two."""
+        deep = self._probed(self._deep)
+        return deep, None if self.sizes.directions else self._probed(self._few)
+
+    def _probed(self, depth: Depth) -> Probes:
+        run = self._run(depth, OF_PROBES)
+        each, count = self._work_of(run, 2.0), self.sizes.probes
+        at = [run.index(s) for s in self.marks]
+
+        def tick() -> None:
+            self._count("probes", each)
+
+        return expansion.probe(run, self.rows, at, self.shared, count, self.seed, tick)
+
+    def _from_probes(self, deep: Probes, few: Probes) -> list[Fluctuations]:
+        pairs = zip(deep.first, few.first, strict=True)
+        return [expansion.from_probes(*pair) for pair in pairs]
+
+    def _by_adjoints(
+        self, limit: Array, probes: Probes
+    ) -> tuple[list[Fluctuations], tuple[Array, ...], tuple[Array, ...], ParticleMeasure]:
+        """Covariances, the combinations that were pulled back, and their influence functions."""
+        pairs = zip(probes.first, limit, strict=True)
+        wanted = tuple(
+            expansion.leading(first, self.rows.slope(z), self.sizes.directions)
+            for first, z in pairs
+        )
+        part = OF_SHARED if self.shared else OF_OWN
+        g, rho0 = self._pulled(self._deep, part, wanted)
+        low, other = self._pulled(self._few, part, wanted)
+        cores = ([expansion.covariance(each, rho, self.shared) for each in found]
+                 for found, rho in ((g, rho0), (low, other)))  # fmt: skip
+        parts = zip(probes.first, wanted, *cores, strict=True)
+        return [expansion.fluctuations(*each) for each in parts], wanted, tuple(g), rho0
+
+    def _pulled(
+        self, depth: Depth, part: float, combinations: tuple[Array, ...]
+    ) -> tuple[list[Array], ParticleMeasure]:
+        run = self._run(depth, part)
+        at = [run.index(s) for s in self.marks]
+        found = expansion.influences(run, self.rows, at, combinations)
+        sweeps = sum(len(v) * s for v, s in zip(combinations, self.marks, strict=True))
+        self._count("adjoints", self._work_of(run, PRODUCT * sweeps / self.marks[-1]))
+        return found, run.rho0
+
+    def _root_mean_square(self, *errors: Array) -> Array:
+        """Of the outputs at the data, all errors together, (T,)."""
+        squares = sum(np.square(each[:, : self.rows.data]) for each in errors)
+        return np.sqrt(np.mean(squares, axis=1))
+
+    # -- runs and their work ----------------------------------------------------------------------
+
+    @property
+    def _rk4(self) -> Depth:
+        return Depth(self.sizes.depth_steps, "rk4")
+
+    @property
+    def _deep(self) -> Depth:
+        """Where paths matter, which the limit does not know."""
+        return Depth(max(self.sizes.depth_steps, self.sizes.path_steps), "rk4")
+
+    @property
+    def _few(self) -> Depth:
+        return Depth(DEPTHS[0], "euler")
+
+    def _measure(self, depth: Depth, part: float, coupling: str | Path, key: int) -> Any:
+        return ParticleMeasure.from_law(
+            self.law,
+            depth,
+            count=max(int(part * self.sizes.particles), 16),
+            coupling=coupling,
+            seed=self.seed + key,
+        )
+
+    def _rows_of(self, depth: Depth, part: float, coupling: str, key: int = 0) -> Array:
+        """The rows of a run at the marks, (T, rows)."""
+        rho0 = self._measure(depth, part, coupling, key)
+        sol = solve(
+            self.problem, rho0, s_end=self.marks[-1], save=self.marks, progress=False, **self.how
+        )
+        if sol.status is Status.INTERRUPTED:
+            raise _Stopped
+        self._count("runs", sol.stats["gradients"] * _size(rho0))
+        return np.stack([self.rows.values(sol.at(s)) for s in self.marks])
+
+    def _run(self, depth: Depth, part: float) -> Trajectory:
+        """A run whose derivatives are wanted.
+
+        Where depths have points of their own, each averages over its own errors; perturbations that
+        depths share need shared points.
+        """
+        coupling = self.coupling if isinstance(self.coupling, Path) else "tied"
+        if not self.shared:
+            coupling = "independent"
+        rho0 = self._measure(depth, part, coupling, 0)
+        step = self.how["step"]
+        if step is not None:
+            run = trajectory.descended(self.problem, rho0, self.marks, step)
+            self._count("runs", self._work_of(run, 1.0))
+            return run
+        try:
+            run = trajectory.record(self.problem, rho0, self.marks, **self.how)
+        except KeyboardInterrupt:
+            raise _Stopped from None
+        self._count("runs", self._work_of(run, 2.0))  # once to choose the steps
+        return run
+
+    def _work_of(self, run: Trajectory, times: float) -> float:
+        """Of a run and its steps, so many times."""
+        stages = len(METHODS[self.how["method"]][1].nonzero()[0])
+        return times * run.steps * stages * _size(run.rho0)
+
+    def _count(self, what: str, work: float) -> None:
+        """Note work that is done. Raises _Stopped after Ctrl-C."""
+        self._work[what] += work
+        self._display.show(what, {name: each / self._unit for name, each in self._work.items()})
+        if self._interrupt.asked:
+            raise _Stopped
+
+    def _cost(self) -> dict[str, float]:
+        """In runs of the limit as it was computed, with 4·``particles`` points."""
+        return {what: work / self._unit for what, work in self._work.items()}
+
+
+def _size(rho0: ParticleMeasure) -> int:
+    """Blocks that one gradient evaluates."""
+    return rho0.depth.stage_nodes.size * rho0.count
+
+
+def _standard_error(second: Array) -> float:
+    """Of c (T, R, rows), beside its size."""
+    scatter = np.sqrt(np.mean(second.var(axis=1, ddof=1) / second.shape[1], axis=1))
+    size = np.sqrt(np.mean(np.square(second.mean(axis=1)), axis=1))
+    return float(np.max(scatter / np.maximum(size, 1e-300)))
