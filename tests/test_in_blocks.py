@@ -9,7 +9,7 @@ import pytest
 
 import mfpde
 from mfpde import checks
-from mfpde.kernels.workspace import Kept
+from mfpde.kernels import lending
 from mfpde.passes import carry
 from mfpde.passes.in_blocks import InBlocks
 from mfpde.passes.room import ALIVE, AT_ONCE, bytes_per_datum, keeps
@@ -154,7 +154,7 @@ def test_what_a_block_keeps_counts(monkeypatch):
         kept.append(keeps(carried.operator.memory, carried.layers, length, 4))
         mfpde.gradient(large, rho)
         del carried
-        Kept.spare.clear()
+        lending._waiting.clear()
         tracemalloc.start()
         gradients.append(mfpde.gradient(large, rho))
         peaks.append(tracemalloc.get_traced_memory()[1])

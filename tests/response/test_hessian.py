@@ -9,7 +9,7 @@ from problems import Cubic, random_case
 
 import mfpde
 from mfpde.activations import ACTIVATIONS
-from mfpde.kernels.workspace import Kept
+from mfpde.kernels import lending
 from mfpde.passes import operator_of
 from mfpde.passes.room import bytes_per_datum
 from mfpde.passes.second_order import Directions
@@ -197,7 +197,7 @@ def test_a_response_stays_within_its_memory():
     for bound in (None, memory):
         problem = mfpde.Problem(x, x[:, :1], block=mfpde.SHL(4, bias=False), memory=bound)
         mfpde.hessian_product(problem, rho, rho.theta)
-        Kept.spare.clear()
+        lending._waiting.clear()
         tracemalloc.start()
         mfpde.hessian_product(problem, rho, rho.theta)
         peaks.append(tracemalloc.get_traced_memory()[1])
