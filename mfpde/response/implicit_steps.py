@@ -142,6 +142,7 @@ class _Point:
         delta, z = self.delta(h), self._z(h)
         along, third = here.push(Directions(delta[None]))[0], self._third()
         fixed = Directions(delta[None])
+        weights = 1.0 if problem.weights is None else problem.weights  # in which z is linear
         parts = []
         for c, w in enumerate(found.initial):
             mu, q = self._inverse(h, w)
@@ -159,6 +160,7 @@ class _Point:
                     found.start[c] - part * (one.start[0] + two.start[0]),
                     found.targets[c] - part * targets,
                     found.decay[c] - h * here.inner(mu[None], self.theta + delta)[0],
+                    found.weights[c] - part * (pushed * z).sum(axis=1) / weights,
                 )
             )
         return Pulled(*(np.stack(each) for each in zip(*parts, strict=True)))

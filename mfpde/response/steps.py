@@ -30,7 +30,8 @@ class Pulled(NamedTuple):
     """Derivatives of C observables through training.
 
     ``initial`` (C, K, M, p): COT gradient in the positions at the start; ``influence`` (C, K, M):
-    dF/da_kj over ω_k; ``start`` (C, N, d) in X(0); ``targets`` (C, N, k); ``decay`` (C,) in λ.
+    dF/da_kj over ω_k; ``start`` (C, N, d) in X(0); ``targets`` (C, N, k); ``decay`` (C,) in λ;
+    ``weights`` (C, N) in the weights of the data, taken as free of each other.
     """
 
     initial: Array
@@ -38,6 +39,7 @@ class Pulled(NamedTuple):
     start: Array
     targets: Array
     decay: Array
+    weights: Array
 
 
 class Step(Protocol):
@@ -94,7 +96,7 @@ class Explicit:
 
     def pull(self, at: At, theta: Array, h: float, found: Pulled) -> Pulled:
         points = self._stages(at, theta, h)[0]
-        initial, influence, start, targets, decay = found
+        initial, influence, start, targets, decay, weights = found
         later: list[tuple[int, Array]] = []
         total = initial
         for i in range(len(points) - 1, -1, -1):
@@ -107,10 +109,12 @@ class Explicit:
             total = total + moved.gradient
             influence = influence + moved.potential
             start = start + moved.start
-            pushed = point.problem.target_push(point.outputs, moved.outputs)
-            targets = targets + pushed / point.problem.size
+            problem, z = point.problem, point.outputs
+            targets = targets + problem.target_push(z, moved.outputs) / problem.size
+            slope = problem.loss.gradient(z, problem.y)
+            weights = weights + (moved.outputs * slope).sum(axis=2) / problem.size
             decay = decay + point.inner(kappa, point.layers.theta)
-        return Pulled(total, influence, start, targets, decay)
+        return Pulled(total, influence, start, targets, decay, weights)
 
 
 # rk45's seventh stage only estimates the error.

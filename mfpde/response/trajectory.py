@@ -9,7 +9,7 @@ back: memory is 2√n states beside the C displacements.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -111,19 +111,26 @@ class Trajectory:
                 return
             theta, change = self.taken[n].push(self._point, theta, self._length(n), change, mass)
 
-    def adjoint(self, seeds: Mapping[int, Seeds]) -> Pulled:
-        """Pull observables at marks back to the start; rows follow the marks, latest first."""
+    def adjoint(
+        self, seeds: Mapping[int, Seeds], tick: Callable[[int], None] | None = None
+    ) -> Pulled:
+        """Pull observables at marks back to the start; rows follow the marks, latest first.
+
+        ``tick`` is called with the number of steps left.
+        """
         last = max(seeds)
         found = _nothing(self.rho0, self.problem)
         states: list[Array] = []
         for n in range(last, 0, -1):
             if n in seeds:
-                found = _joined(found, seeds[n], self.problem)
+                found = _joined(found, seeds[n])
             if not states:
                 states = self._segment(n - 1)
             h = self._length(n - 1)
             found = self.taken[n - 1].pull(self._point, states.pop(), h, found)
-        return _joined(found, seeds[0], self.problem) if 0 in seeds else found
+            if tick is not None:
+                tick(n - 1)
+        return _joined(found, seeds[0]) if 0 in seeds else found
 
     # -- one step -------------------------------------------------------------------------------
 
@@ -220,18 +227,15 @@ def _nothing(rho0: ParticleMeasure, problem: Problem) -> Pulled:
         np.zeros((0, n, d)),
         np.zeros((0, n, k)),
         np.zeros(0),
+        np.zeros((0, n)),
     )
 
 
-def _joined(found: Pulled, seeds: Seeds, problem: Problem) -> Pulled:
+def _joined(found: Pulled, seeds: Seeds) -> Pulled:
+    """With new rows, whose derivatives in the data and the decay begin at zero."""
     count = len(seeds.displacement)
-    return Pulled(
-        np.concatenate([found.initial, seeds.displacement]),
-        np.concatenate([found.influence, seeds.potential]),
-        np.concatenate([found.start, seeds.start]),
-        np.concatenate([found.targets, np.zeros((count, problem.size, problem.outputs))]),
-        np.concatenate([found.decay, np.zeros(count)]),
-    )
+    new = (*seeds, *(np.zeros((count, *each.shape[1:])) for each in found[3:]))
+    return Pulled(*(np.concatenate(pair) for pair in zip(found, new, strict=True)))
 
 
 def of_outputs(point: Linearised, v: Array) -> Seeds:
