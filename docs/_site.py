@@ -31,6 +31,7 @@ ROOMS = {
     "mfpde.blocks": "Blocks",
     "mfpde.activations": "Activations",
     "mfpde.losses": "Losses",
+    "mfpde.optimizers": "Optimisers in the limit of small steps",
     "mfpde.measures": "Measures and grids",
     "mfpde.transport": "Conditional optimal transport",
     "mfpde.entropic": "Gibbs states",

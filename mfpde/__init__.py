@@ -3,7 +3,7 @@
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from mfpde import activations, blocks, data, entropic, laws, losses, paths
+from mfpde import activations, blocks, data, entropic, laws, losses, optimizers, paths
 from mfpde.blocks import (
     SHL,
     Attention,
@@ -11,6 +11,7 @@ from mfpde.blocks import (
     Linear,
     Meshed,
     Populations,
+    ScalarAttention,
     TokenMLP,
     check_block,
 )
@@ -64,6 +65,7 @@ __all__ = [
     "ParticleMeasure",
     "Populations",
     "Problem",
+    "ScalarAttention",
     "Sensitivity",
     "Solution",
     "SolveError",
@@ -85,6 +87,7 @@ __all__ = [
     "limit",
     "loss",
     "losses",
+    "optimizers",
     "paths",
     "plots",
     "predict",

@@ -60,12 +60,17 @@ def scores(
 def scores_of(problem: Problem, rho: Measure) -> dict[str, float]:
     """``scores`` on the problem's own data, numbers that overflow included."""
     carried = operator_of(problem, rho).carry(rho.state, keep=False)
-    z = carried.outputs
-    found, correct = {"loss": float(carried.loss)}, problem.loss.correct(z, problem.y)
+    name, value = mark_of(problem, carried.outputs)
+    return {"loss": float(carried.loss), name: value}
+
+
+def mark_of(problem: Problem, z: Array) -> tuple[str, float]:
+    """What outputs z (N, k) are worth beside their loss: "accuracy" or "rmse", and its value."""
+    correct = problem.loss.correct(z, problem.y)
     with np.errstate(over="ignore", invalid="ignore"):
         each = np.square(z - problem.y).mean(axis=1) if correct is None else correct
         mean = float(np.mean(each if problem.weights is None else problem.weights * each))
-    return found | ({"rmse": mean**0.5} if correct is None else {"accuracy": mean})
+    return ("rmse", mean**0.5) if correct is None else ("accuracy", mean)
 
 
 @checks.typed
@@ -74,7 +79,8 @@ def gradient(problem: Problem, rho: Measure) -> Array:
     """∇_θ V(t_k, θ_kj) at the particles, (K, M, p): the COT gradient of the discrete E_h, exactly.
 
     Equals (1/(ω_k a_kj)) ∂E_h/∂θ_kj (for Euler and equal weights the factor is L·M); a particle
-    without weight gets the limit of that ratio. Source: Barboni et al. 2024.
+    without weight gets the limit of that ratio. Its flow moves a particle by −η∘∇V, η the problem's
+    rates. Source: Barboni et al. 2024.
 
     For blocks placed in depth: minus the velocity of (θ_j, t_j) in their flow, (n, p + 1).
 
@@ -89,7 +95,8 @@ def gradient(problem: Problem, rho: Measure) -> Array:
     if not problem.penalty:
         return found
     if isinstance(rho, PlacedBlocks):
-        found[:, :-1] += problem.penalty.gradient(rho.theta)
+        slope = problem.penalty.gradient(rho.theta)
+        found[:, :-1] += slope if problem.rates is None else problem.rates * slope
         return found
     return found + problem.penalty.gradient(rho.state)
 

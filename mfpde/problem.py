@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from mfpde import checks, losses, tables
 from mfpde.blocks import Block, check_block, is_own
+from mfpde.kernels.pools import serial_blas
 from mfpde.losses import Loss
 from mfpde.penalty import Penalty
 
@@ -29,6 +30,10 @@ class Problem:
     "logistic" (one output, y = ±1), "huber" or a registered ``mfpde.losses.Loss``, such as
     ``Huber(delta=0.1)``; ``weights`` (N,) > 0 are divided by their mean, w_i = 1 without them;
     ``weight_decay`` λ >= 0 and ``quartic_decay`` κ >= 0: r(θ) = (λ/2)|θ|² + (κ/4)|θ|⁴;
+    ``rates`` η >= 0, (p,) or one for each of the block's groups of coordinates, (η_u, η_w, η_b) for
+    ``SHL``, is the metric on Θ that everything is descended and measured in: |dθ|² becomes
+    Σ_i dθ_i²/η_i, a particle moves by dθ/ds = −η∘∇V, and dE/ds = −∫∫ |√η∘∇V|² dρ. Coordinates of
+    rate 0 stay where they are. None is 1 everywhere.
     ``temperature`` τ >= 0: the weight of Ent(ρ_t) = ∫ ρ_t log ρ_t (noisy training), which only a
     measure with a density has, so that τ > 0 needs a ``GridMeasure``. "Loss" means E without the
     entropy everywhere in the package, "energy" all of it.
@@ -58,6 +63,7 @@ class Problem:
         weight_decay: float = 0.0,
         quartic_decay: float = 0.0,
         temperature: float = 0.0,
+        rates: ArrayLike | None = None,
         memory: float | None = None,
     ) -> None:
         if not isinstance(block, Block):
@@ -69,6 +75,7 @@ class Problem:
             checks.positive("quartic_decay", quartic_decay, zero=True),
         )
         self.temperature = checks.positive("temperature", temperature, zero=True)
+        self.rates = None if rates is None else _rates(block, rates)
         self.memory = None if memory is None else checks.positive("memory", memory)
         x = checks.array("x", x, ("N", "d_in"))
         self.embed = _frozen(_embedding(embed, block.dim, x.shape[1]))
@@ -110,6 +117,31 @@ class Problem:
         other.x, other.y = self.x[rows], self.y[rows]
         other.weights = None if self.weights is None else self.weights[rows]
         return other
+
+    def under(self, rates: ArrayLike | None) -> Problem:
+        """The same problem in the metric of other ``rates``; None leaves it as it is.
+
+        Raises ValueError for rates that do not fit the block.
+        """
+        if rates is None:
+            return self
+        other = copy(self)
+        other.rates = _rates(self.block, rates)
+        return other
+
+    @property
+    def prices(self) -> Array:
+        """1/η of every coordinate, (p,): the metric |dθ|²; 0 where η = 0, since nothing moves."""
+        eta = np.ones(self.block.size) if self.rates is None else self.rates
+        return np.divide(1.0, eta, out=np.zeros_like(eta), where=eta > 0.0)
+
+    def refuse_rates(self, who: str) -> None:
+        """Raise ValueError for rates: ``who`` holds in the plain metric alone."""
+        if self.rates is not None:
+            raise ValueError(
+                f"{who} needs rates=None: it is stated for the plain metric on the parameters; "
+                f"given rates = {checks.brief(self.rates.tolist())}"
+            )
 
     # -- the data's term of E, for outputs z (N, k) -----------------------------------------------
 
@@ -171,6 +203,7 @@ class Problem:
             )
 
     @checks.typed
+    @serial_blas()
     def start(self, x: ArrayLike | None = None) -> Array:
         """Hidden states at depth 0, X_i(0) = A x_i, shape (N, d)."""
         data = self.x if x is None else checks.array("x", x, ("N", self.x.shape[1]))
@@ -200,6 +233,8 @@ class Problem:
             "temperature": self.temperature,
         }
         weighted = "" if self.weights is None else ", weighted"
+        if self.rates is not None:
+            weighted += f", rates={checks.brief(self.rates.tolist())}"
         return weighted + "".join(f", {name}={value:g}" for name, value in terms.items() if value)
 
 
@@ -216,6 +251,24 @@ def _weights(weights: Any, n: int) -> Array:
     mean = out.mean()
     scaled: Array = out if abs(mean - 1.0) <= 1e-14 else out / mean  # a file's stay as they are
     return scaled
+
+
+def _rates(block: Block, rates: ArrayLike) -> Array | None:
+    """η of every coordinate, (p,), from one for each of them or for each group."""
+    given = checks.array("rates", np.atleast_1d(np.asarray(rates)), ("n",))
+    names, sizes = block.groups
+    if len(given) == len(names):
+        given = np.repeat(given, sizes)
+    if len(given) != block.size:
+        raise ValueError(
+            f"rates must be {block.size} numbers, one for each coordinate of {block!r}, or "
+            f"{len(names)}, one for each of {', '.join(names)}; given {len(given)}"
+        )
+    if not np.all(given >= 0.0):
+        raise ValueError(f"rates must be >= 0; the smallest given is {given.min():g}")
+    if not np.any(given > 0.0):
+        raise ValueError("rates must not all be 0: nothing would move")
+    return None if np.all(given == 1.0) else _frozen(given)
 
 
 def _embedding(embed: Any, d: int, d_in: int) -> Array:

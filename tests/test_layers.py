@@ -14,7 +14,7 @@ PACKAGE = Path(__file__).resolve().parents[1] / "mfpde"
 FLOORS = [
     ["kernels", "checks", "tables"],
     ["archives"],
-    ["activations", "losses", "penalty", "laws", "paths", "depth", "data"],
+    ["activations", "losses", "optimizers", "penalty", "laws", "paths", "depth", "data"],
     ["blocks"],
     ["problem", "measures"],
     ["volumes"],

@@ -10,6 +10,7 @@ from mfpde import Status
 from mfpde.flows import stability
 from mfpde.flows.particle_flow import ParticleFlow
 from mfpde.flows.schemes import SCHEMES, implicit, scheme, tsitouras
+from mfpde.runs import solution
 
 DEPTH = mfpde.Depth(2, "rk4")
 
@@ -248,6 +249,26 @@ def test_auto_goes_over_to_implicit_steps_and_says_where():
     assert run.stats["gradients"] < 0.5 * exact.stats["gradients"]
     at = np.exp(CubicSpline(exact.s, np.log(exact.loss))(run.s))
     assert np.abs(run.loss / at - 1).max() < 1e-3
+
+
+def test_runs_say_how_far_the_gradient_has_grown(monkeypatch):
+    """On a way out of a plateau, where errors made before are magnified."""
+    problem, rho0 = stiff()
+    run = mfpde.solve(problem, rho0, s_end=130.0, rtol=1e-3)
+    size = np.sqrt(run.gradient_norm2[1:])
+    grown = np.max(size / np.minimum.accumulate(size))
+    assert run.control.rise == pytest.approx(grown, rel=1e-12)
+    assert 2.0 < grown < solution.MAGNIFIED
+    assert "magnifies" not in run.message
+    monkeypatch.setattr(solution, "MAGNIFIED", 0.9 * grown)
+    assert f"|grad E| grew {grown:.0f}-fold" in run.message
+
+
+def test_explicit_steps_are_left_later_after_a_plateau():
+    from mfpde.flows.switching import lingering
+
+    assert lingering(1.0, 1e-3) < 0.3 * lingering(20.0, 1e-3)
+    assert lingering(5.0, 1e-6) < lingering(5.0, 1e-3) < lingering(8.0, 1e-3)
 
 
 def test_auto_returns_to_explicit_steps_where_nothing_is_stiff(monkeypatch):

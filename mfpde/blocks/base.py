@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable
+from itertools import groupby
 from typing import Any, Self
 
 import numpy as np
@@ -51,6 +53,13 @@ class Block(Honest, ABC):
     def size(self) -> int:
         """p, the number of parameters of one block."""
         return len(self.coordinates)
+
+    @property
+    def groups(self) -> tuple[list[str], list[int]]:
+        """Names and sizes of runs of coordinates that differ by numbers: u, w, b of ``SHL``."""
+        found = groupby(re.sub(r"[\d,_]+$", "", name) for name in self.coordinates)
+        names, sizes = zip(*((name, len(list(run))) for name, run in found), strict=True)
+        return list(names), list(sizes)
 
     @property
     def smooth(self) -> bool:
@@ -194,6 +203,19 @@ class Block(Honest, ABC):
         """
         rows = sum(factors[1:], start=factors[0]) * np.sqrt(np.repeat(a, self.size))
         out += scale * (rows @ rows.T)
+
+    def scaled(self, factor: Any, root: Array) -> Any:
+        """A factor of ``sensitivity`` with D_θ f·diag(``root``), (p,), in place of D_θ f.
+
+        Raises TypeError for a factor of the block's own kind, which needs its own ``scaled``.
+        """
+        if not isinstance(factor, np.ndarray) or factor.shape[-1] % self.size:
+            raise TypeError(
+                f"block {self!r} has a factor of its own kind in ``sensitivity``: for rates it "
+                "needs its own ``scaled`` as well (mfpde.Block)"
+            )
+        out: Array = factor.reshape(len(factor), -1, self.size) * root.astype(factor.dtype)
+        return out.reshape(factor.shape)
 
     def merged(self, factors: list[Any]) -> list[Any]:
         """Fewer factors with about the same ``gram``: the evaluations at one node are alike."""

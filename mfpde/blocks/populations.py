@@ -151,6 +151,10 @@ class Populations(Block):
         for k, block in enumerate(self.blocks):
             block.gram([one[k] for one in factors], a, scale, out)
 
+    def scaled(self, factor: list[Any], root: Array) -> list[Any]:
+        parts = zip(self.blocks, factor, self.split(root), strict=True)
+        return [block.scaled(one, part) for block, one, part in parts]
+
     def _parts(self, theta: Array) -> Iterator[tuple[Block, Array]]:
         return zip(self.blocks, self.split(theta), strict=True)
 

@@ -12,7 +12,7 @@ from mfpde.flows import accuracy, stability, switching
 from mfpde.flows import control as steps
 from mfpde.flows.flow import Flow
 from mfpde.flows.schemes import Scheme, Step
-from mfpde.kernels import serial_blas
+from mfpde.kernels.pools import serial_blas
 from mfpde.runs.checkpoint import Checkpoint
 from mfpde.runs.interrupt import Interruptible
 from mfpde.runs.progress import Progress
@@ -217,7 +217,7 @@ class Driver:
             return 0.0
         size = max(self.flow.size(self.point), self.flow.size(step.point))
         allowed = self.scheme.share * (self.options.atol + self.options.rtol * size)
-        error = self.flow.norm(step.error) / allowed
+        error = self.flow.error(step) / allowed
         return float(error) if np.isfinite(error) else float("inf")
 
     def _rose(self, new: Any) -> bool:
@@ -253,10 +253,18 @@ class Driver:
         control.s, control.state = target, point.state
         control.steps += 1
         self.flow.clock.counts["steps"] += 1
+        self._note_rise()
         if self.options.method == "auto":
             self._reconsider(h)  # before the record, which keeps what the next step depends on
         self._record(h)
         return None
+
+    def _note_rise(self) -> None:
+        """Keep how far |grad E| has grown, which says what becomes of errors made before."""
+        control, here = self.control, float(np.sqrt(self.point.norm2))
+        control.lowest = min(control.lowest, here) if control.steps > 1 else here
+        if control.lowest > 0.0:
+            control.rise = max(control.rise, here / control.lowest)
 
     def _reconsider(self, h: float) -> None:
         """Let "auto" change its method."""

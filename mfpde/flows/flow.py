@@ -26,7 +26,7 @@ from mfpde.problem import Problem
 from mfpde.runs.clock import Clock
 from mfpde.runs.options import Options
 from mfpde.runs.solution import Control
-from mfpde.runs.step import Scheme, Solving
+from mfpde.runs.step import Scheme, Solving, Step
 
 Array = NDArray[Any]
 
@@ -64,6 +64,11 @@ class Flow(ABC):
         """The state of ρ_0."""
         return self.rho.state
 
+    @property
+    def fastest(self) -> float:
+        """The largest of the problem's rates."""
+        return 1.0 if self.problem.rates is None else float(self.problem.rates.max())
+
     def confinement(self, s: float) -> Penalty:
         """r(θ) at time s, the vanishing part included."""
         return self.problem.penalty.vanishing(self.vanishing_decay, s)
@@ -80,13 +85,17 @@ class Flow(ABC):
     def norm(self, change: Any) -> float:
         """Size of the error of a step, in the metric of the flow."""
 
+    def error(self, step: Step) -> float:
+        """The size of a step's own estimate of its error."""
+        return self.norm(step.error)
+
     @abstractmethod
     def size(self, point: Any) -> float:
         """What relative errors are relative to."""
 
     @abstractmethod
     def curvature(self, point: Any) -> float:
-        """A bound of D²r at the point."""
+        """A bound of √η D²r √η at the point."""
 
     @abstractmethod
     def scheme(self, options: Options) -> Scheme:

@@ -47,13 +47,18 @@ class GridFlow(Cells):
         **terms: float,
     ) -> None:
         super().__init__(problem, rho, clock, **terms)
-        self.transport = Transport(rho.grid)
-        self._square = np.square(rho.grid.points).sum(axis=-1)
+        self.transport = Transport(self.metric)
+        self._square = (problem.prices * np.square(rho.grid.points)).sum(axis=-1)
+
+    @cached_property
+    def metric(self) -> Grid:
+        """The grid in lengths of the metric, by which everything moves."""
+        return Grid(self.operator.axes)
 
     @cached_property
     def diffusion(self) -> Diffusion:
-        """The heat semigroup of the grid's axes."""
-        return Diffusion(self.rho.grid)
+        """The heat semigroup of the metric's axes."""
+        return Diffusion(self.metric)
 
     @cached_property
     def _mass(self) -> Array:
@@ -81,8 +86,8 @@ class GridFlow(Cells):
         self.clock.worst("negative_mass", max(-after.survey.smallest, 0.0))
 
     def curvature(self, point: GridPoint) -> float:
-        """The largest eigenvalue of D²r over the grid."""
-        return self.confinement(point.s).curvature(self.rho.grid.points)
+        """A bound of the eigenvalues of √η D²r √η over the grid."""
+        return self.fastest * self.confinement(point.s).curvature(self.rho.grid.points)
 
     def stage(
         self, limiter: str, v: Potential, start: Array, here: Array, h: float, share: float
@@ -112,7 +117,7 @@ class GridFlow(Cells):
         masses, tau = point.state, self.problem.temperature
         with self.clock.part("kernels"):
             for i in range(self.rho.dim):
-                masses = implicit_along(self.rho.grid, i, masses, v, tau, h)
+                masses = implicit_along(self.metric, i, masses, v, tau, h)
         return masses
 
     def substeps(self, v: Potential, h: float) -> float:
@@ -122,7 +127,7 @@ class GridFlow(Cells):
         return max(float(np.ceil(h * fastest / muscl.CFL)), 1.0)
 
     def speed(self, point: GridPoint, g: Array) -> float:
-        """√∫∫ |∇φ|² dρ for a potential by coefficient."""
+        """√∫∫ |√η∘∇φ|² dρ for a potential by coefficient."""
         found = self.transport.survey(self.potential(g, Penalty()), point.state)
         return float(np.sqrt(self.over_depth(found.dissipation)))
 
@@ -137,7 +142,7 @@ class GridFlow(Cells):
         return found
 
     def size(self, point: GridPoint) -> float:
-        """√∫∫ |θ|² dρ, which displacements are compared with."""
+        """√∫∫ |η^−½∘θ|² dρ, which displacements are compared with."""
         return float(np.sqrt(self.rho.with_state(point.state).integrate(self._square)))
 
     def root_mean(self, values: Array) -> float:
@@ -186,7 +191,7 @@ class GridPoint(CellsPoint):
         r = flow.confinement(self.s).value(flow.rho.grid.points)
         r = np.broadcast_to(r, self.state.shape)
         sums = flow.operator.sums
-        change: Array = -sums.coefficients(moved(flow.rho.axes, self.state, r))
+        change: Array = -sums.coefficients(moved(flow.operator.axes, self.state, r))
         return change
 
     @cached_property
@@ -230,7 +235,6 @@ class JointGridFlow(GridFlow):
         if problem.temperature:
             raise ValueError("temperature must be 0 for a JointGrid; use a GridMeasure")
         super().__init__(problem, rho, clock, **terms)
-        self.transport = Transport(Grid(rho.joint_axes))
 
     def scheme(self, options: Options) -> Scheme:
         """The scheme of a run with these options."""

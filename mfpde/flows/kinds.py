@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from mfpde.flows.birth_death import ReactionFlow
 from mfpde.flows.distributed import DistributedFlow
 from mfpde.flows.flow import Flow
 from mfpde.flows.grid_flow import GridFlow, JointGridFlow
+from mfpde.flows.optimised import OptimisedFlow
 from mfpde.flows.particle_flow import ParticleFlow
 from mfpde.flows.placed import PlacedFlow
 from mfpde.measures import Measure
@@ -16,6 +18,7 @@ from mfpde.passes.ranks import Ranks
 from mfpde.problem import Problem
 from mfpde.runs.clock import Clock
 from mfpde.runs.options import Options
+from mfpde.runs.step import Scheme
 
 FLOWS: dict[str, type[Flow]] = {
     "particles": ParticleFlow,
@@ -38,12 +41,22 @@ def flow_class(rho: Any) -> type[Flow]:
     return FLOWS[kind]
 
 
+def schemes_of(rho: Any, optimizer: Any) -> Mapping[str, Scheme]:
+    """The schemes that a run may name."""
+    found = flow_class(rho).schemes
+    return found if optimizer is None else OptimisedFlow.schemes
+
+
 def build(problem: Problem, rho: Measure, options: Options, clock: Clock, comm: Any = None) -> Flow:
     """The flow of a run, on the ranks of ``comm`` if there are several.
 
     Raises TypeError for what is no communicator, and for measures that cannot be dealt to ranks;
     TypeError or ValueError for options that this measure does not allow.
     """
+    if options.optimizer is not None:
+        if comm is not None:
+            raise ValueError("comm cannot be combined with optimizer: start one process")
+        return OptimisedFlow.of(problem, rho, options, clock)
     if options.reaction:
         if comm is not None:
             raise ValueError("comm cannot be combined with reaction: start one process")

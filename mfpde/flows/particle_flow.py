@@ -1,4 +1,4 @@
-"""The conditional-OT gradient flow of particles: dθ_kj/ds = −∇_θ V(t_k, θ_kj)."""
+"""The conditional-OT gradient flow of particles: dθ_kj/ds = −η∘∇_θ V(t_k, θ_kj)."""
 
 from __future__ import annotations
 
@@ -36,16 +36,16 @@ class StateFlow(Flow):
         return start.prepare(self, point, options)
 
     def curvature(self, point: StatePoint) -> float:
-        """The largest eigenvalue of D²r over the particles."""
+        """A bound of the eigenvalues of √η D²r √η over the particles."""
         bound: float = self.penalty(point.s).curvature(point.state)
-        return bound
+        return self.fastest * bound
 
     def inner(self, left: Array, right: Array) -> float:
         """The metric of two changes of the state, reduced in fixed order."""
         return float(self.operator.inner(left, right))
 
     def norm(self, change: Array) -> float:
-        """Size of a change of the state, for particles √∫∫ |change|² dρ."""
+        """Size of a change of the state, for particles √∫∫ |η^−½∘change|² dρ."""
         return float(np.sqrt(self.inner(change, change)))
 
     def size(self, point: StatePoint) -> float:
@@ -64,11 +64,11 @@ class StatePoint(DescentPoint):
     def gradient(self) -> Array:
         """Minus the velocity of the state, the penalty included."""
         if penalty := self.flow.penalty(self.s):
-            confined: Array = self.variation + penalty.gradient(self.state)
-            return confined
-        return self.variation
+            slope = self.flow.operator.lifted(penalty.gradient(self.state))
+            return self.carried.velocity(self.variation) + slope
+        return self.carried.velocity(self.variation)
 
     @cached_property
     def norm2(self) -> float:
-        """|grad E|² in the metric; for particles ∫∫ |∇_θ V|² dρ."""
+        """|grad E|² in the metric; for particles ∫∫ |√η∘∇_θ V|² dρ."""
         return float(self.flow.inner(self.gradient, self.gradient))

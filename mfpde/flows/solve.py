@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from mfpde import checks
 from mfpde.evaluate import OnGrid
 from mfpde.flows import companion
 from mfpde.flows.driver import Callback, Driver
 from mfpde.flows.flow import Flow
-from mfpde.flows.kinds import build, flow_class
+from mfpde.flows.kinds import build, schemes_of
 from mfpde.measures import Measure
+from mfpde.optimizers import Optimizer
 from mfpde.problem import Problem
 from mfpde.runs.atomic import PathLike
 from mfpde.runs.checkpoint import Checkpoint
@@ -39,6 +41,8 @@ def solve(
     loss_below: float | None = None,
     reaction: float = 0.0,
     vanishing_decay: float = 0.0,
+    rates: ArrayLike | None = None,
+    optimizer: Optimizer | Mapping[str, Any] | None = None,
     save: Save = None,
     coordinates: str | Sequence[str] | None = None,
     observe: Observe | None = None,
@@ -60,8 +64,9 @@ def solve(
     steps that never leave the stability interval); "implicit" (extrapolated linearly implicit Euler
     in the COT metric: no stability limit, error control, order 2 to 4 from rtol; solves systems of
     size N·k, factorised or by conjugate gradients, as costs less); "auto" begins with
-    "rk45", at a tenth of the tolerance, and goes over to "implicit" and back as stiffness comes and
-    goes, judged by counts of operations: ``message`` says where, ``stats["switches"]`` how often.
+    "rk45", at a twentieth of the tolerance, and goes over to "implicit" and back as stiffness comes
+    and goes, judged by counts of operations: ``message`` says where, ``stats["switches"]`` how
+    often, and where |grad E| grew so much that errors made before may be far above rtol.
     Local errors are kept below atol + rtol·|θ| in the COT norm, and adaptive methods never accept
     a step in which the energy rises.
 
@@ -105,6 +110,15 @@ def solve(
     ``vanishing_decay`` = c > 0 adds c e^{−s} ∫∫ |θ|² dρ to what is descended (c = 1 in Ding et al.
     2021): ``sol.energy`` holds the sum, which never rises; ``sol.loss``, E alone, may.
 
+    ``rates`` replace those of the problem for this run and all that is read of it: ``sol.problem``
+    is ``problem.under(rates)``. The flow is then ∂_s ρ_t = ∇_θ·(ρ_t η∘∇_θ V).
+
+    ``optimizer``, a ``HeavyBall`` or an ``AdamFlow`` of ``mfpde.optimizers``, moves particles by
+    averages of their gradients: the limit of networks trained by it. Methods are "gd" (its own
+    steps, those of a network), "heun", "rk4" (with ``step``) and "rk45" ("auto"); the state is
+    (θ, averages), (1 + slots, K, M, p), ``gradient_norm2`` is |grad E|² as ever, and ``sol.energy``
+    what falls, if anything is known to: E + (τ/2)∫∫ |√η∘m|² dρ of the heavy ball, while E may rise.
+
     ``comm``, a communicator of mpi4py such as ``MPI.COMM_WORLD``, runs on several processes: each
     calls ``solve`` with the same arguments, particles are dealt to the ranks, and all get the same
     solution; the first one writes files and shows progress (docs/mpi.md).
@@ -114,8 +128,9 @@ def solve(
     first step, for a ``checkpoint`` that cannot be written.
     Source: Ding et al. 2021; Barboni et al. 2024.
     """
+    problem = problem.under(rates)
     options = Options.check(
-        flow_class(rho0).schemes,
+        schemes_of(rho0, optimizer),
         s_end=s_end,
         method=method,
         rtol=rtol,
@@ -129,6 +144,7 @@ def solve(
         reaction=reaction,
         max_steps=max_steps,
         global_error=global_error,
+        optimizer=optimizer,
     )
     if options.coordinates and isinstance(rho0, OnGrid):
         raise ValueError(

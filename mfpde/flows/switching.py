@@ -8,10 +8,11 @@ a factor of 2 at 60 points of seven problems. In an implicit step, the explicit 
 stretch follows from h λ_max. What the other method would have saved is summed, and the method
 changes when that has paid for the change, so that the two do not alternate.
 
-Explicit steps come first, and are left late: they are the more accurate by orders of magnitude, and
-the flow magnifies what errs while it leaves a plateau, which is when λ_max rises and steps begin to
-be bound by it. An error made there is found again at the next plateau, a hundred times as large in
-proportion to E; no local estimate shows that.
+Explicit steps come first. They are the more accurate by orders of magnitude, and the flow magnifies
+what errs while it leaves a plateau, which is when λ_max rises and steps begin to be bound by it. An
+error made there is found again at the next plateau, a hundred times as large in proportion to E; no
+local estimate shows that. A plateau shows in |grad E|, which grows where the flow leaves one and
+nowhere else: the more it has grown, the later explicit steps are left.
 """
 
 from __future__ import annotations
@@ -27,13 +28,16 @@ from mfpde.runs.solution import Control
 from mfpde.runs.step import Scheme
 
 EXPLICIT, IMPLICIT = "rk45", "implicit"
-# Shares of the tolerance that steps of either kind may use: explicit ones pay 1.6 times for it
-# where accuracy binds them, and nothing where stability does.
-SHARES = {EXPLICIT: 0.1, IMPLICIT: 0.7}
+# Shares of the tolerance that steps of either kind may use: explicit ones pay 1.8 times for it
+# where accuracy binds them, and nothing where stability does; implicit ones of order 2 and 3 are a
+# small part of the work at the tolerances that they serve.
+EXPLICIT_SHARE, LOW_SHARE, HIGH_SHARE = 0.05, 0.25, 0.7
 # What must have been saved before a change: implicit steps, and gradients before the explicit
-# method is left, which is late enough to see plateaus left behind (fewer at tight tolerances, where
-# stability binds later).
-PATIENCE, LINGER = 2.0, 1000.0
+# method is left, at most, which is late enough to see plateaus left behind (fewer at tight
+# tolerances, where stability binds later): all of them where |grad E| has grown by ``LEFT``.
+PATIENCE, LINGER, LEFT = 2.0, 900.0, 10.0
+# Less of them where it has not: no plateau has been left.
+CALM = 2.0
 # Of one explicit step; and how many of them an implicit one replaces where nothing is stiff.
 GRADIENTS, SMOOTH = 6.0, 3.0
 # Share of the predicted length that the first implicit step takes.
@@ -45,7 +49,8 @@ TOLD = 6
 def scheme(flow: Flow, options: Options, method: str) -> Scheme:
     """The scheme of a method at work."""
     found: Scheme = flow.scheme(replace(options, method=method))
-    return replace(found, share=SHARES[method])
+    implicitly = HIGH_SHARE if found.order > 3 else LOW_SHARE
+    return replace(found, share=EXPLICIT_SHARE if method == EXPLICIT else implicitly)
 
 
 def reconsidered(
@@ -55,9 +60,14 @@ def reconsidered(
     rows = implicit.rows_for(rtol)
     price = implicit.price(flow, point, rows)
     if control.method == EXPLICIT:
-        linger = max(PATIENCE * price, LINGER * min(1.0, (rtol / 1e-3) ** 0.25))
+        linger = max(PATIENCE * price, lingering(control.rise, rtol))
         return _after_explicit(scheme, control, h, price, implicit.reach(rows), linger)
     return _after_implicit(flow, point, control, h, price)
+
+
+def lingering(rise: float, rtol: float) -> float:
+    """Gradients to be saved before explicit steps are left, where |grad E| has grown by rise."""
+    return LINGER * min(max(rise, CALM) / LEFT, 1.0) * min(1.0, (rtol / 1e-3) ** 0.25)
 
 
 def _after_explicit(

@@ -147,9 +147,10 @@ class ParticleMeasure:
     def with_state(self, state: Array) -> ParticleMeasure:
         """The same weights at other positions θ (K, M, p), or (θ, a) (K, M, p + 1) with its own.
 
-        Transport moves particles, never mass; with birth–death weights move as well.
+        Transport moves particles, never mass; with birth–death weights move as well. Of (θ, m, …)
+        (n, K, M, p), as an optimiser moves them, θ is taken.
         """
-        theta, weights = _split(state, self.dim)
+        theta, weights = _split(state if state.ndim == 3 else state[0], self.dim)
         weights = self.weights if weights is None else weights
         return ParticleMeasure(theta, self.depth, weights, dtype=self.dtype)
 
@@ -163,9 +164,13 @@ class ParticleMeasure:
     ) -> tuple[dict[str, Any], dict[str, Any]]:
         """Positions at the saved times and weights, for ``Solution.to_xarray``."""
         names = ("saved_s", "t", "particle", "coordinate")
-        theta, moving = _split(states, len(coordinates))
+        averages = states[:, 1:] if states.ndim == 5 else None
+        positions = states if averages is None else states[:, 0]
+        theta, moving = _split(positions, len(coordinates))
         weights = (names[1:3], self.weights) if moving is None else (names[:3], moving)
-        variables = {"theta": (names, theta), "weights": weights}
+        variables: dict[str, Any] = {"theta": (names, theta), "weights": weights}
+        if averages is not None:
+            variables["averages"] = (("saved_s", "average", *names[1:]), averages)
         return variables, {"t": self.depth.nodes, "coordinate": list(coordinates)}
 
     @classmethod
@@ -173,7 +178,7 @@ class ParticleMeasure:
         cls, config: dict[str, Any], arrays: dict[str, Array], state: Array
     ) -> ParticleMeasure:
         """The measure of a run file."""
-        theta, weights = _split(state, config["dim"])
+        theta, weights = _split(state if state.ndim == 3 else state[0], config["dim"])
         weights = arrays["weights"] if weights is None else weights
         return cls(theta, Depth(**config["depth"]), weights, dtype=config["dtype"])
 

@@ -71,6 +71,9 @@ class SharedBlock(Block):
         pull, factor = self.block.sensitivity(x, theta, a, q)
         return self.ranks.sum(pull), factor
 
+    def scaled(self, factor: Any, root: Array) -> Any:
+        return self.block.scaled(factor, root)
+
     def merged(self, factors: list[Any]) -> list[Any]:
         return self.block.merged(factors)
 

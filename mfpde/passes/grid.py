@@ -6,6 +6,8 @@ from functools import cached_property
 
 import numpy as np
 
+from mfpde.kernels.pools import serial_blas
+from mfpde.measures.axes import Axis
 from mfpde.measures.grid import GridMeasure
 from mfpde.passes import mobility, propagate
 from mfpde.passes.cell_sums import on_grid
@@ -26,6 +28,19 @@ class GridOperator(Operator):
     def __init__(self, problem: Problem, rho: GridMeasure) -> None:
         super().__init__(problem, rho)
         self.sums = on_grid(problem.block, rho.grid)
+        self.axes: tuple[Axis, ...] = self._measured(rho.grid.axes)
+
+    def _measured(self, axes: tuple[Axis, ...]) -> tuple[Axis, ...]:
+        """The axes of θ in the metric of the flow, coordinates in units of √η.
+
+        Raises ValueError for a rate of 0: cells infinitely far apart.
+        """
+        if self.rates is None:
+            return axes
+        if not np.all(self.rates > 0.0):
+            raise ValueError("rates must be > 0 on a grid; use a ParticleMeasure for rates of 0")
+        pairs = zip(axes, np.sqrt(self.rates), strict=True)
+        return tuple(Axis(axis.edges / root) for axis, root in pairs)
 
     def layers(self, masses: Array) -> Layers:
         """What the passes read."""
@@ -67,9 +82,10 @@ class GridCarried(LayeredCarried):
         return self._by_node(back.gradient)
 
     def velocity(self, pulled: Array) -> Array:
-        """−∇·(ρ∇φ) by coefficient, (K, C)."""
+        """−∇·(ρ η∘∇φ) by coefficient, (K, C)."""
         return self.mobility.apply(pulled)
 
+    @serial_blas()
     def push(self, velocity: Array) -> Array:
         """Change of the outputs, (N, k), to first order in a change of the coefficients (K, C)."""
         end = propagate.tangent(self.layers, self.passed, velocity[:, None, :])
@@ -82,7 +98,7 @@ class GridCarried(LayeredCarried):
     @cached_property
     def mobility(self) -> Mobility:
         """−∇·(ρ_t ∇ ·) in terms of coefficients."""
-        return mobility.mobility(self.operator.sums, self.state)
+        return mobility.mobility(self.operator.sums, self.state, self.operator.axes)
 
     @cached_property
     def kernel(self) -> Array:
@@ -114,7 +130,8 @@ class JointGridOperator(GridOperator):
     def __init__(self, problem: Problem, rho: GridMeasure) -> None:
         super().__init__(problem, rho)
         self.cells = rho.levels
-        self.axes = rho.joint_axes  # type: ignore[attr-defined]
+        depth, *_ = rho.joint_axes  # type: ignore[attr-defined]
+        self.axes = (depth, *self.axes)
 
     def layers(self, masses: Array) -> Layers:
         return self.sums.layers(self.rho.depth, self.cells * masses)
@@ -128,7 +145,7 @@ class JointGridOperator(GridOperator):
 
 
 class JointGridCarried(GridCarried):
-    """Data carried through cells in (t, θ), in the metric |dθ|² + β²|dt|²."""
+    """Data carried through cells in (t, θ), in the metric |dθ|² + β²|dt|², rates included."""
 
     operator: JointGridOperator
     mixes = False
@@ -138,6 +155,7 @@ class JointGridCarried(GridCarried):
         change = mobility.moved(self.operator.axes, self.state[None], sums.expand(pulled)[None])
         return sums.coefficients(change[0])
 
+    @serial_blas()
     def push(self, velocity: Array) -> Array:
         return super().push(self.operator.cells * velocity)
 

@@ -11,8 +11,9 @@ In particular, with J the derivative of the outputs in ρ and the metric of the 
     pull(v) = the first variation of ⟨v, outputs⟩,      velocity(pull(v)) = J*v,
     push(velocity) = J velocity,                        K v = J J*v = push(velocity(pull(v))),
 
-where particles represent a first variation by its gradient at the particles (which is the velocity
-already) and grids by its values (whose velocity is −∇·(ρ∇·) of them).
+where particles represent a first variation by its gradient ∇φ at the particles (whose velocity is
+η∘∇φ, η the rates of the problem), blocks placed in depth by that velocity itself, and grids by
+its values (whose velocity is −∇·(ρ η∘∇·) of them).
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mfpde import checks
+from mfpde.kernels.pools import serial_blas
 from mfpde.penalty import Penalty
 from mfpde.problem import Problem
 
@@ -55,6 +57,7 @@ class Operator(ABC):
             )
         self.problem, self.rho = problem, rho
         self.start = problem.start()
+        self.rates: Array | None = problem.rates
         self.block_bytes: float = BLOCK
         self.memory = checks.memory_for("memory", problem.memory)
 
@@ -62,6 +65,10 @@ class Operator(ABC):
     def levels(self) -> int:
         """How many depths V is taken at."""
         return int(self.rho.levels)
+
+    def lifted(self, slope: Array) -> Array:
+        """A gradient by coordinates of the state as one in the metric of the flow: η∘∇r."""
+        return slope if self.rates is None else self.rates * slope
 
     @abstractmethod
     def carry(self, state: Array, start: Array | None = None, *, keep: bool = True) -> Carried:
@@ -89,7 +96,8 @@ class Carried(ABC):
     @cached_property
     def outputs(self) -> Array:
         """B X_i(1), (N, k), float64."""
-        return self.end @ self.operator.problem.readout.T
+        with serial_blas():
+            return self.end @ self.operator.problem.readout.T
 
     @cached_property
     def fit(self) -> float:
@@ -165,7 +173,7 @@ class Carried(ABC):
 
     @abstractmethod
     def inner(self, left: Array, right: Array) -> float:
-        """∫∫ ⟨∇φ, ∇ψ⟩ dρ of two first variations, reduced in fixed order."""
+        """∫∫ ⟨∇φ, η∘∇ψ⟩ dρ of two first variations, reduced in fixed order."""
 
     @property
     @abstractmethod

@@ -3,7 +3,7 @@
 Where the layer's parameter is all masses (R = 1, see ``mfpde.passes.cell_sums``) the mass of a face
 is the mean of its two cells. Where it is the u-moments of f = u σ(w·x + b), V = u·g(w, b) and
 
-    (R(−∇·(ρ∇V)))_a = M_a g_a − Σ_b ∇·(S_ab ∇g_b),
+    (R(−∇·(ρ∇V)))_a = η_a M_a g_a − Σ_b ∇·(S_ab ∇g_b),
 
 with S_ab = Σ_u u_a u_b m and M_a the mass without half of the wall cells of u_a: a grid in (w, b).
 Both are R P Rᵀ with P the operator on the full grid, exactly.
@@ -16,6 +16,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from mfpde.kernels.pools import serial_blas
 from mfpde.measures.axes import Axis
 from mfpde.passes.cell_sums import GridSums, SeparableSums
 from mfpde.passes.propagate import Forward, Layers, sensitivities
@@ -33,17 +34,17 @@ class Mobility(Protocol):
         ...
 
 
-def mobility(sums: GridSums, masses: Array) -> Mobility:
-    """The operator of a layer at masses (K, n1, ..., np)."""
+def mobility(sums: GridSums, masses: Array, axes: tuple[Axis, ...]) -> Mobility:
+    """The operator of a layer at masses (K, n1, ..., np), distances by ``axes``, as the flow's."""
     kind = Reduced if isinstance(sums, SeparableSums) else Full
-    return kind(sums, masses)
+    return kind(sums, masses, axes)
 
 
 class Full:
     """Potentials on all cells."""
 
-    def __init__(self, sums: GridSums, masses: Array) -> None:
-        self._axes, self._masses = sums.grid.axes, masses
+    def __init__(self, sums: GridSums, masses: Array, axes: tuple[Axis, ...]) -> None:
+        self._axes, self._masses = axes, masses
 
     def apply(self, g: Array, nodes: slice | Index = ALL) -> Array:
         m = self._masses[nodes]
@@ -53,13 +54,15 @@ class Full:
 class Reduced:
     """Potentials g (d on the cells of (w, b)) of separable layers."""
 
-    def __init__(self, sums: GridSums, masses: Array) -> None:
+    @serial_blas()
+    def __init__(self, sums: GridSums, masses: Array, axes: tuple[Axis, ...]) -> None:
         d = sums.block.dim
-        self._d, self._axes = d, sums.grid.axes[d:]
+        self._d, self._axes = d, axes[d:]
         shape = (len(masses), *sums.grid.shape[d:])
         u = np.stack(np.meshgrid(*(a.centres for a in sums.grid.axes[:d]), indexing="ij"))
         u, flat = u.reshape(d, -1), masses.reshape(len(masses), -1, int(np.prod(shape[1:])))
-        inner = np.stack([inside(masses, a, d) for a in range(d)], axis=1)
+        rates = [_rate(own, axis) for own, axis in zip(sums.grid.axes[:d], axes, strict=False)]
+        inner = np.stack([rate * inside(masses, a, d) for a, rate in enumerate(rates)], axis=1)
         self._inner = inner.reshape(len(masses), d, *shape[1:])
         pairs = np.einsum("aj,bj->abj", u, u).reshape(d * d, -1)
         self._second = np.matmul(pairs, flat).reshape(len(masses), d, d, *shape[1:])
@@ -72,6 +75,11 @@ class Reduced:
             for b in range(self._d):
                 out[:, a] += moved(self._axes, second[:, a, b], g_[:, b])
         return out.reshape(g.shape)
+
+
+def _rate(own: Axis, measured: Axis) -> float:
+    """η of a coordinate: the square of its lengths over those that the metric gives them."""
+    return float(((own.high - own.low) / (measured.high - measured.low)) ** 2)
 
 
 def inside(masses: Array, axis: int, d: int) -> Array:
@@ -95,6 +103,7 @@ def moved(axes: tuple[Axis, ...], masses: Array, v: Array) -> Array:
     return out
 
 
+@serial_blas()
 def tangent_kernel(layers: Layers, passed: Forward, readout: Array, metric: Mobility) -> Array:
     """K = Σ_k (1/ω_k) J_k P_k J_kᵀ of the outputs, (N·k, N·k), P_k the mobility of depth node k."""
     size = passed.end.shape[0] * readout.shape[0]
@@ -106,6 +115,7 @@ def tangent_kernel(layers: Layers, passed: Forward, readout: Array, metric: Mobi
     return 0.5 * (kernel + kernel.T)
 
 
+@serial_blas()
 def mixed_kernel(layers: Layers, passed: Forward, readout: Array, metric: Mobility) -> Array:
     """The sum over outputs of the diagonal blocks of K, (N, N), for a readout (q, d) or (N, q, d).
 

@@ -5,7 +5,11 @@ from __future__ import annotations
 from functools import cached_property
 from typing import Any
 
+import numpy as np
+
 from mfpde import checks
+from mfpde.kernels.pools import serial_blas
+from mfpde.kernels.totals import divided
 from mfpde.measures.particles import ParticleMeasure
 from mfpde.passes import propagate
 from mfpde.passes.in_blocks import InBlocks, fits
@@ -27,8 +31,11 @@ class ParticleOperator(Operator):
         weights = rho.weights.astype(rho.dtype, copy=False)
         self._layers = Layers(problem.block, rho.depth, rho.theta, weights)
         depth_weights = rho.depth.weights[:, None].astype(rho.dtype)
-        self.per_node = depth_weights[:, :, None]
+        self.per_node = np.ascontiguousarray(depth_weights[:, 0])
         self.mass = (depth_weights * weights)[:, :, None]
+        if self.rates is not None:
+            self.rates = self.rates.astype(rho.dtype)
+            self.prices = problem.prices.astype(rho.dtype)
 
     def layers(self, theta: Array) -> Layers:
         """What the passes read."""
@@ -42,8 +49,9 @@ class ParticleOperator(Operator):
         return kind(self, state, layers, start, keep)
 
     def inner(self, left: Array, right: Array) -> float:
-        """∫∫ ⟨left, right⟩ dρ of two fields (K, M, p), the COT inner product, in fixed order."""
-        return float(self.total((self.mass * left * right).sum()))
+        """∫∫ ⟨left, η⁻¹∘right⟩ dρ of two changes of the state (K, M, p), in fixed order."""
+        lowered = left if self.rates is None else self.prices * left
+        return float(self.total((self.mass * lowered * right).sum()))
 
     def total(self, part: Array) -> Array:
         """A sum over particles, of which this process has made its part."""
@@ -77,30 +85,43 @@ class ParticlesCarried(LayeredCarried):
         return self._gradient(back.gradient)
 
     def velocity(self, pulled: Array) -> Array:
-        return pulled
+        return self.operator.lifted(pulled)
 
+    @serial_blas()
     def push(self, velocity: Array) -> Array:
         end = propagate.tangent(self.layers, self.passed, velocity)
         return end @ self.operator.problem.readout.T.astype(end.dtype)
 
     def inner(self, left: Array, right: Array) -> float:
-        return self.operator.inner(left, right)
+        lift = self.operator.lifted
+        return self.operator.inner(lift(left), lift(right))
+
+    @property
+    def root(self) -> Array | None:
+        """√η, None for 1."""
+        rates = self.operator.rates
+        return None if rates is None else np.sqrt(rates)
 
     @cached_property
     def kernel(self) -> Any:
         rows, itemsize = self.outputs.size, self.layers.theta.itemsize
         remedy = "take fewer data, or products with K"
         checks.memory(f"a tangent kernel of {rows} rows", float(itemsize * rows**2), remedy)
-        part = propagate.tangent_kernel(self.layers, self.passed, self.operator.problem.readout)
+        readout = self.operator.problem.readout
+        part = propagate.tangent_kernel(self.layers, self.passed, readout, self.root)
         return self.operator.total(part)
 
     def mixed_kernel(self, mixes: Array, root: Array | None = None) -> Array:
-        part = propagate.mixed_kernel(self.layers, self.passed, self.read(mixes, root))
+        part = propagate.mixed_kernel(self.layers, self.passed, self.read(mixes, root), self.root)
         return self.operator.total(part)
+
+    def _add_gram(self, node: int, factor: Any, kernel: Array) -> None:
+        scaled = factor if self.root is None else self.layers.block.scaled(factor, self.root)
+        super()._add_gram(node, scaled, kernel)
 
     def _gradient(self, by_theta: Array) -> Array:
         """∂E_h/∂θ_kj over ω_k; the weight a_kj is left out of the block's sums already."""
-        out: Array = by_theta / self.operator.per_node
+        out: Array = divided(by_theta, self.operator.per_node)
         return out
 
 

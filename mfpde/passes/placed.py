@@ -1,7 +1,8 @@
 """Blocks placed in depth, passed one after another in order of t.
 
 The state is (θ_j, t_j), (n, p + 1), one row per block, in the numbering of the start; the metric is
-(1/n) Σ_j (|dθ_j|² + β²|dt_j|²). A first variation is its gradient, as for particles. A block that E
+(1/n) Σ_j (|dθ_j|² + β²|dt_j|²), |dθ|² with the rates of the problem. A first variation is its
+gradient in this metric. A block that E
 pushes out of [0, 1] stays at the end until it is pulled back: the reflecting (no-flux) boundary of
 a flow without noise. How E depends on t is what the kinds of placed blocks differ in.
 """
@@ -15,6 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from mfpde.kernels.pools import serial_blas
 from mfpde.measures.joint import PlacedBlocks
 from mfpde.passes.interface import Array, Carried, Operator, Trajectories
 from mfpde.penalty import Penalty
@@ -34,8 +36,9 @@ class PlacedOperator(Operator):
         self.count = rho.count
         self._place: Any = type(rho)  # what orders the blocks and steps them
         frozen = rho.beta == np.inf
-        self.metric = np.append(np.ones(rho.dim), 0.0 if frozen else rho.beta**2)
-        self.mobility = np.append(np.ones(rho.dim), rho.beta**-2.0)
+        eta = np.ones(rho.dim) if self.rates is None else self.rates
+        self.metric = np.append(problem.prices, 0.0 if frozen else rho.beta**2)
+        self.mobility = np.append(eta, rho.beta**-2.0)
 
     @property
     def levels(self) -> int:
@@ -61,8 +64,12 @@ class PlacedOperator(Operator):
                 "allowed: give more, or take fewer data; blocks placed in depth carry all at once"
             )
 
+    def lifted(self, slope: Array) -> Array:
+        found: Array = self.mobility * slope
+        return found
+
     def inner(self, left: Array, right: Array) -> float:
-        """(1/n) Σ_j ⟨dθ, dθ′⟩ + β² dt dt′, reduced in fixed order."""
+        """(1/n) Σ_j ⟨dθ, η⁻¹∘dθ′⟩ + β² dt dt′, reduced in fixed order."""
         return float((self.metric * left * right).sum() / self.count)
 
     @abstractmethod
@@ -97,6 +104,7 @@ class PlacedCarried(Carried):
         """The adjoint path of the data's term, (n + 1, d, N), and what the blocks make of it."""
         return self._adjoint(self.slope / self.operator.problem.size)
 
+    @serial_blas()
     def _adjoint(self, v: Array) -> tuple[Array, Array, Array]:
         terminal = np.ascontiguousarray((v @ self.operator.problem.readout).T)
         found: tuple[Array, Array, Array] = self._block.chain_adjoint(

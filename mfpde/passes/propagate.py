@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from mfpde.blocks.base import Block
 from mfpde.depth import Depth
 from mfpde.kernels.gram import mirror
+from mfpde.kernels.pools import serial_blas
 
 Array = NDArray[Any]
 
@@ -55,6 +56,7 @@ class Adjoint(NamedTuple):
     gradient: Array
 
 
+@serial_blas()
 def forward(layers: Layers, start: Array, *, keep: bool = False) -> Forward:
     """Solve dX/dt = ∫ f(X, θ) ρ_t(dθ) from X(0) = start (N, d).
 
@@ -80,6 +82,7 @@ def forward(layers: Layers, start: Array, *, keep: bool = False) -> Forward:
     return Forward(stages, path)
 
 
+@serial_blas()
 def adjoint(layers: Layers, passed: Forward, terminal: Array) -> Adjoint:
     """Pull the cotangent ``terminal`` (N, d) of X(1) back to every evaluation."""
     block, depth, theta, weights = layers
@@ -103,6 +106,7 @@ def adjoint(layers: Layers, passed: Forward, terminal: Array) -> Adjoint:
     return Adjoint(cotangents, path, gradient)
 
 
+@serial_blas()
 def tangent(layers: Layers, passed: Forward, change: Array) -> Array:
     """The change of X(1), shape (N, d), to first order in a change of θ (K, M, p)."""
     block, depth, theta, weights = layers
@@ -121,22 +125,29 @@ def tangent(layers: Layers, passed: Forward, change: Array) -> Array:
     return dx
 
 
-def tangent_kernel(layers: Layers, passed: Forward, readout: Array) -> Array:
+@serial_blas()
+def tangent_kernel(
+    layers: Layers, passed: Forward, readout: Array, root: Array | None = None
+) -> Array:
     """K = J J* of the outputs B X(1) in the COT metric, (N·k, N·k), row i·k + c for output c of i.
 
-    K = Σ_k (1/ω_k) Σ_j a_kj J_kj J_kjᵀ, accumulated depth node by depth node from matrix
-    products; the Jacobian is never held. Only the lower triangle is computed, then mirrored.
+    K = Σ_k (1/ω_k) Σ_j a_kj J_kj diag(η) J_kjᵀ with η = ``root``², accumulated depth node by depth
+    node from matrix products; the Jacobian is never held. Only the lower triangle is computed,
+    then mirrored.
     """
     size = passed.end.shape[0] * readout.shape[0]
     kernel = np.zeros((size, size), layers.theta.dtype)
-    for k, factors in sensitivities(layers, passed, readout):
+    for k, factors in sensitivities(layers, passed, readout, root):
         scale = 1.0 / float(layers.depth.weights[k])
         layers.block.gram(factors, layers.weights[k], scale, kernel)
     mirror(kernel)
     return kernel
 
 
-def mixed_kernel(layers: Layers, passed: Forward, readout: Array) -> Array:
+@serial_blas()
+def mixed_kernel(
+    layers: Layers, passed: Forward, readout: Array, root: Array | None = None
+) -> Array:
     """The sum over outputs of the diagonal blocks of K, (N, N), for a readout (q, d) or (N, q, d).
 
     One output after another, since outputs do not meet, and the evaluations of a depth node merged
@@ -145,17 +156,20 @@ def mixed_kernel(layers: Layers, passed: Forward, readout: Array) -> Array:
     data = len(passed.end)
     kernel = np.zeros((data, data), layers.theta.dtype)
     for c in range(readout.shape[-2]):
-        for k, factors in sensitivities(layers, passed, readout[..., c : c + 1, :]):
+        for k, factors in sensitivities(layers, passed, readout[..., c : c + 1, :], root):
             scale = 1.0 / float(layers.depth.weights[k])
             layers.block.gram(layers.block.merged(factors), layers.weights[k], scale, kernel)
     mirror(kernel)
     return kernel
 
 
-def sensitivities(layers: Layers, passed: Forward, readout: Array) -> Iterator[tuple[int, Any]]:
+def sensitivities(
+    layers: Layers, passed: Forward, readout: Array, root: Array | None = None
+) -> Iterator[tuple[int, Any]]:
     """For each depth node, last first, the factors (see ``Block.sensitivity``) of all outputs.
 
-    The readout is that of all data, (k, d), or one for each, (N, k, d).
+    ``root`` (p,) multiplies the columns of D_θ f. The readout is that of all data, (k, d), or one
+    for each, (N, k, d).
     """
     block, depth, theta, weights = layers
     h, tableau, nodes = depth.step, depth.tableau, depth.stage_nodes
@@ -170,7 +184,7 @@ def sensitivities(layers: Layers, passed: Forward, readout: Array) -> Iterator[t
             z = passed.stages[step, i]
             pull, factor = block.sensitivity(z, theta[k], weights[k], q)
             pulls.append(pull)
-            pending[k].append(factor)
+            pending[k].append(factor if root is None else block.scaled(factor, root))
             if len(pending[k]) == evaluations[k]:
                 yield k, pending.pop(k)
         later = later + sum(pulls)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from mfpde import checks
+from mfpde import checks, optimizers
 from mfpde.depth import Depth
 from mfpde.laws import DepthLaw, Law
 from mfpde.measures.particles import ParticleMeasure
@@ -16,8 +16,8 @@ from mfpde.paths import Path
 from mfpde.problem import Problem
 from mfpde.resnet import engines, observables, run_file
 from mfpde.resnet.observables import Observables
-from mfpde.resnet.optimizers import Optimizer, get_optimizer
-from mfpde.resnet.plan import Plan, Save, check_rates, check_seeds, extended, save_steps, step_count
+from mfpde.resnet.optimizers import Optimizer, get_optimizer, steps_of
+from mfpde.resnet.plan import Plan, Save, check_seeds, extended, save_steps, step_count
 from mfpde.resnet.result import FORMAT, Training, join
 from mfpde.resnet.run import Run
 from mfpde.runs.atomic import PathLike
@@ -50,7 +50,7 @@ def train(
     start: ArrayLike | None = None,
     s_end: float,
     step: float,
-    optimizer: str | Optimizer = "gd",
+    optimizer: str | Optimizer | optimizers.Optimizer | Mapping[str, Any] = "gd",
     rates: ArrayLike | None = None,
     vanishing_decay: float = 0.0,
     record: int = 1,
@@ -75,11 +75,13 @@ def train(
 
     ``optimizer``: "gd" is gradient descent with the mean-field factor, θ ← θ − ``step``·L·M·∂E/∂θ
     (penalties included), so that ``step`` and ``s_end`` are times of the limit's flow;
-    "momentum", "adam", "langevin" (noisy, at the problem's temperature), or an optimiser of
-    ``mfpde.resnet`` with options, such as ``SGD(batch=32)`` or ``Langevin(temperature=0.1)``.
-    ``rates`` (p,) multiply the steps of the coordinates of θ: gradient descent in a constant
-    diagonal metric. ``vanishing_decay`` = c adds c e^{−s} ∫∫ |θ|² dρ to what is descended.
-    Minibatches and noise of a network depend on its seed and the step alone.
+    "momentum", "adam", "langevin" (noisy, at the problem's temperature), an optimiser of
+    ``mfpde.resnet`` with options, as ``SGD(batch=32)`` or ``Langevin(temperature=0.1)``, or one
+    of ``mfpde.optimizers``, whose limit ``solve`` and ``limit`` take: a ``HeavyBall`` or an
+    ``AdamFlow``, which becomes Momentum or Adam with β = e^{−h/τ} at steps h.
+    ``rates`` replace those of the problem, and multiply the steps of the coordinates of θ: gradient
+    descent in a constant diagonal metric. ``vanishing_decay`` = c adds c e^{−s} ∫∫ |θ|² dρ to what
+    is descended. Minibatches and noise of a network depend on its seed and the step alone.
 
     Losses and what ``observe`` names are recorded every ``record`` steps and at the end, where
     divergence is noticed as well: functions of a ``Snapshot`` (``mfpde.resnet.observables``), or
@@ -101,15 +103,17 @@ def train(
     non-finite later (the step is too large), unless ``raise_on_failure=False``.
     Source: Lu et al. 2020 (1); Chizat 2025 for the scaling.
     """
-    chosen = get_optimizer(optimizer, problem.size, problem.temperature)
+    problem = problem.under(rates)
     count = step_count(s_end, step)
+    if isinstance(optimizer, optimizers.Optimizer | Mapping):
+        optimizer = steps_of(optimizers.named(optimizer), s_end / count)
+    chosen = get_optimizer(optimizer, problem.size, problem.temperature)
     theta, names = _start(problem, law, layers, width, seeds, coupling, start)
     plan = Plan(
         s_end=float(s_end),
         h=s_end / count,
         count=count,
         optimizer=chosen,
-        rates=check_rates(rates, problem.block.size),
         record=checks.count("record", record),
         saves=save_steps(save, count, s_end),
         vanishing_decay=checks.positive("vanishing_decay", vanishing_decay, zero=True),

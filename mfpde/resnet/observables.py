@@ -93,6 +93,8 @@ def distance_to(
 ) -> Observable:
     """Observable (S,): COT distance to ``limit(s)``, the limit's measure at the same time.
 
+    In the metric of the problem's rates.
+
     ``limit`` is for instance ``solution.at`` of a solved flow; ``method`` is one of
     ``mfpde.cot_distance``.
     """
@@ -103,7 +105,9 @@ def distance_to(
         target = limit(state.s)
         return np.array(
             [
-                cot_distance(mine, target, method=method, workers=workers)
+                cot_distance(
+                    mine, target, rates=state.problem.rates, method=method, workers=workers
+                )
                 for mine in state.measures()
             ]
         )

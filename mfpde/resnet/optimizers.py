@@ -11,7 +11,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from mfpde import checks
+import numpy as np
+
+from mfpde import checks, optimizers
 
 Slots = tuple[Any, ...]
 
@@ -144,6 +146,17 @@ Optimizer = GradientDescent | SGD | Momentum | Adam | Langevin
 OPTIMIZERS: dict[str, type[Optimizer]] = {
     kind.name: kind for kind in (GradientDescent, SGD, Momentum, Adam, Langevin)
 }
+
+
+def steps_of(flow: optimizers.Optimizer, h: float) -> Momentum | Adam:
+    """The optimiser of steps h whose limit is a flow: β = e^{−h/τ}."""
+    if isinstance(flow, optimizers.HeavyBall):
+        return Momentum(_beta(h, flow.memory))
+    return Adam(_beta(h, flow.memory), _beta(h, flow.memory_of_squares), flow.epsilon)
+
+
+def _beta(h: float, memory: float) -> float:
+    return float(np.exp(-h / memory))
 
 
 def get_optimizer(given: str | Optimizer, data: int, temperature: float) -> Optimizer:

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
 
 from mfpde import checks
 from mfpde.resnet.optimizers import Optimizer
@@ -28,7 +27,6 @@ class Plan:
     h: float
     count: int
     optimizer: Optimizer
-    rates: tuple[float, ...]
     record: int = 1
     saves: tuple[int, ...] = ()
     vanishing_decay: float = 0.0
@@ -86,16 +84,6 @@ def save_steps(save: Save, count: int, s_end: float) -> tuple[int, ...]:
         raise ValueError(f"save must hold times in [0, s_end = {s_end:g}]; given {save!r}")
     steps = np.rint(times / s_end * count).astype(int)
     return tuple(sorted({int(n) for n in steps}))
-
-
-def check_rates(rates: ArrayLike | None, size: int) -> tuple[float, ...]:
-    """Per-coordinate learning-rate multipliers, >= 0, by default 1."""
-    if rates is None:
-        return (1.0,) * size
-    values: NDArray[np.float64] = checks.array("rates", rates, (size,))
-    if values.min() < 0:
-        raise ValueError(f"rates must be >= 0; the smallest given is {values.min():g}")
-    return tuple(float(v) for v in values)
 
 
 def check_seeds(seeds: int | Sequence[int] | None, starts: int | None) -> tuple[int, ...]:

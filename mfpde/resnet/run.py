@@ -72,7 +72,8 @@ class Run:
         self.records = Records(observed={name: [] for name in observables})
         self.status = Status.RUNNING
         self.interrupt = Interruptible()
-        self._rates = engine.rates(np.array(plan.rates))
+        ones = np.ones(problem.block.size)
+        self._rates = engine.rates(ones if problem.rates is None else problem.rates)
         plain = plan.optimizer.name in ("gd", "sgd") and not self._penalty()
         self._descend: Any = getattr(engine, "descend", None) if plain else None
         self._buffers: list[Any] = []

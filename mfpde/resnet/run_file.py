@@ -109,8 +109,7 @@ class Stored:
 
 def _plan(values: dict[str, Any]) -> Plan:
     name, fields = values.pop("optimizer")
-    for key in ("rates", "saves"):
-        values[key] = tuple(values[key])
+    values["saves"] = tuple(values["saves"])
     return Plan(optimizer=OPTIMIZERS[name](**fields), **values)
 
 

@@ -70,6 +70,7 @@ def finite_size(
     (von Mises 1947); leading directions from random ones: Halko, Martinsson, Tropp 2011; the limit
     and its rates: Chizat 2025, Ding et al. 2021.
     """
+    problem.refuse_rates("finite_size")
     step = None if step is None else whole_step(s_end, step)
     marks = _marks(s_end, times, step)
     new = None if x_new is None else checks.array("x_new", x_new, ("n", problem.x.shape[1]))

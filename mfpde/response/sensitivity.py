@@ -46,6 +46,7 @@ def sensitivity(
     checks.positive("s_end", s_end)
     checks.choice("method", method, METHODS)
     problem.refuse_entropy()
+    problem.refuse_rates("sensitivity")
     if not problem.block.smooth:
         raise ValueError(
             f"block {problem.block!r} has no second derivative, which adjoints through training "

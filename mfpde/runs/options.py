@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from mfpde import checks
+from mfpde.optimizers import named, spec_of
 from mfpde.runs.step import Scheme
 
 FASTEST = 1e6  # rate of birth and death beside a transport of rate 1
@@ -38,6 +39,7 @@ class Options:
     reaction: float
     max_steps: int
     global_error: bool
+    optimizer: dict[str, Any] | None = None
 
     @classmethod
     def check(
@@ -57,6 +59,7 @@ class Options:
         reaction: Any,
         max_steps: Any,
         global_error: bool,
+        optimizer: Any = None,
     ) -> Options:
         """Options, or one error that names the argument."""
         checks.choice("method", method, ("auto", *schemes))
@@ -83,6 +86,7 @@ class Options:
             reaction=_reaction(reaction),
             max_steps=checks.count("max_steps", max_steps),
             global_error=bool(global_error),
+            optimizer=None if optimizer is None else spec_of(named(optimizer)),
         )
 
 

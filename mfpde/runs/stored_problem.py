@@ -17,6 +17,7 @@ from mfpde.problem import Problem
 Array = NDArray[Any]
 
 ARRAYS = ("x", "y", "embed", "readout")
+OPTIONAL = ("weights", "rates")
 
 
 def write(problem: Problem) -> tuple[dict[str, Any], dict[str, Array]]:
@@ -30,10 +31,8 @@ def write(problem: Problem) -> tuple[dict[str, Any], dict[str, Array]]:
         "memory": problem.memory,
     }
     arrays = {"problem/" + name: getattr(problem, name) for name in ARRAYS}
-    return values, arrays if problem.weights is None else {
-        **arrays,
-        "problem/weights": problem.weights,
-    }
+    given = {"problem/" + name: getattr(problem, name) for name in OPTIONAL}
+    return values, arrays | {name: value for name, value in given.items() if value is not None}
 
 
 def read(values: dict[str, Any], arrays: dict[str, Array], block: Any) -> Problem:
@@ -52,6 +51,7 @@ def read(values: dict[str, Any], arrays: dict[str, Array], block: Any) -> Proble
         weight_decay=values["penalty"]["quadratic"],
         quartic_decay=values["penalty"]["quartic"],
         temperature=values["temperature"],
+        rates=arrays.get("problem/rates"),
         memory=values["memory"],
     )
 

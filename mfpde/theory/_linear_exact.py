@@ -305,3 +305,4 @@ def _times(s: ArrayLike) -> Array:
 def _require_linear(problem: Problem) -> None:
     if not computes(problem.block, Linear):
         raise TypeError(f"the exact linear flow needs a Linear block; given {problem.block!r}")
+    problem.refuse_rates("the exact linear flow")

@@ -22,10 +22,11 @@ Array = NDArray[np.float64]
 class ShallowComparison:
     """Per depth node (K,): gradient norms of ResNet and surrogate, their ratio and its bounds.
 
-    ``gradient`` and ``shallow`` are ‖∇_θV(t_k, ·)‖ in L²(ρ_t), ``cosine`` the cosine of their angle
-    there. ``adjoint_least`` and ``adjoint_most`` are the extremes over the data of
-    |P_i(t)|/|P_i(1)|, which lie within ``adjoint_bounds`` = exp(∓∫_t^1 Lip); ``ratio`` =
-    gradient/shallow lies within ``bounds``, those widened by the root of K(t)'s condition.
+    ``gradient`` and ``shallow`` are ‖√η∘∇_θV(t_k, ·)‖ in L²(ρ_t), η the problem's rates, ``cosine``
+    the cosine of their angle there. ``adjoint_least`` and ``adjoint_most`` are the extremes over
+    the data of |P_i(t)|/|P_i(1)|, which lie within ``adjoint_bounds`` = exp(∓∫_t^1 Lip);
+    ``ratio`` = gradient/shallow lies within ``bounds``, those widened by the root of K(t)'s
+    condition.
     """
 
     depths: Array
@@ -62,7 +63,8 @@ def shallow_comparison(problem: Problem, rho: Measure) -> ShallowComparison:
         [problem.block.gradient(x, rho.theta[k], terminal) for k, x in enumerate(states)]
     )
     flat = flat.reshape(full.shape)
-    squares = [_inner(rho, *pair) for pair in ((full, full), (flat, flat), (full, flat))]
+    pairs = (full, full), (flat, flat), (full, flat)
+    squares = [_inner(rho, left, carried.velocity(right)) for left, right in pairs]
     norms = np.sqrt(squares[0]), np.sqrt(squares[1])
     size = norms[0] * norms[1]
     ends = np.linalg.norm(terminal, axis=1)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 from scipy.sparse import coo_array
 
 from mfpde import checks
@@ -17,6 +17,7 @@ from mfpde.transport.measure import (
     as_measure,
     check_pair,
     common_refinement,
+    measured,
 )
 from mfpde.transport.methods import Method, Slice, pick
 from mfpde.transport.methods.base import Potentials
@@ -30,10 +31,10 @@ class CotResult:
 
     ``distance`` COT, not squared. ``per_depth`` (C,) W₂(ρ_t, ρ′_t) on each cell. ``cells`` (length,
     cell of mu, cell of nu). ``plans`` C sparse arrays (n, m), or None for methods without a plan.
-    ``potentials`` C pairs (u, v) with u_i + v_j <= |x_i − y_j|², or None. ``gap`` (or None) bounds
-    the error: COT² lies in [distance² − gap, distance²] up to round-off. ``kind`` says what the
-    number is: "exact", "upper bound", "lower bound", "biased estimate". ``reason`` why the method
-    was taken. ``mu``, ``nu`` the measures compared.
+    ``potentials`` C pairs (u, v) with u_i + v_j <= |x_i − y_j|², in the metric, or None. ``gap``
+    (or None) bounds the error: COT² lies in [distance² − gap, distance²] up to round-off. ``kind``
+    says what the number is: "exact", "upper bound", "lower bound", "biased estimate". ``reason``
+    why the method was taken. ``mu``, ``nu`` the measures compared.
     """
 
     distance: float
@@ -58,7 +59,12 @@ class CotResult:
 
 @checks.typed
 def cot_distance(
-    mu: Any, nu: Any, *, method: str | Method = "auto", workers: int | None = None
+    mu: Any,
+    nu: Any,
+    *,
+    rates: ArrayLike | None = None,
+    method: str | Method = "auto",
+    workers: int | None = None,
 ) -> float:
     """Conditional optimal transport distance, not squared.
 
@@ -69,6 +75,7 @@ def cot_distance(
             ConditionalMeasure, or arrays ``(t, theta[, weights])`` (see `as_measure`). Depth nodes,
             numbers of atoms and weights may differ; different depth axes are compared on the common
             refinement of their cells.
+        rates: η (p,) > 0 of the metric Σ_i dθ_i²/η_i, such as ``problem.rates``; None is 1.
         method: "auto" (exact), or a name or object of `mfpde.transport.methods`: "one_dim",
             "simplex", "shortlist", "assignment" (exact); "same_index" (upper bound); "sliced"
             (lower bound); "sinkhorn" (biased).
@@ -81,7 +88,7 @@ def cot_distance(
 
     Source: Barboni, Peyré, Vialard 2024, Definition 2.1.
     """
-    problem = _Problem.of(mu, nu)
+    problem = _Problem.of(mu, nu, rates)
     solver, _ = pick(method, problem.slices)
     costs = solver.costs(problem.slices, _workers(workers))
     return float(np.sqrt(problem.lengths @ np.maximum(costs, 0.0)))
@@ -89,22 +96,27 @@ def cot_distance(
 
 @checks.typed
 def uniform_distance(
-    mu: Any, nu: Any, *, method: str | Method = "auto", workers: int | None = None
+    mu: Any,
+    nu: Any,
+    *,
+    rates: ArrayLike | None = None,
+    method: str | Method = "auto",
+    workers: int | None = None,
 ) -> float:
     """The largest transport distance over depth, never below ``cot_distance``.
 
         d(ρ, ρ′) = sup_t W₂(ρ_t, ρ′_t) >= (∫₀¹ W₂²(ρ_t, ρ′_t) dt)^{1/2} = COT(ρ, ρ′)
 
     Args:
-        mu, nu, method, workers: as in `cot_distance`; the supremum is over the cells of the common
-            refinement.
+        mu, nu, rates, method, workers: as in `cot_distance`; the supremum is over the cells of the
+            common refinement.
 
     Raises:
         ValueError, TypeError: as `cot_distance`.
 
     Source: Ding, Chen, Li, Wright 2022, Definition 4.1 (d₁).
     """
-    problem = _Problem.of(mu, nu)
+    problem = _Problem.of(mu, nu, rates)
     solver, _ = pick(method, problem.slices)
     costs = solver.costs(problem.slices, _workers(workers))
     return float(np.sqrt(np.max(np.maximum(costs, 0.0)[problem.lengths > 0.0])))
@@ -115,6 +127,7 @@ def conditional_transport(
     mu: Any,
     nu: Any,
     *,
+    rates: ArrayLike | None = None,
     method: str | Method = "auto",
     workers: int | None = None,
     start: CotResult | None = None,
@@ -122,14 +135,14 @@ def conditional_transport(
     """The conditional optimal transport between two measures: distance, plans, potentials, proof.
 
     Args:
-        mu, nu, method, workers: as in `cot_distance`.
+        mu, nu, rates, method, workers: as in `cot_distance`.
         start: the result of a nearby problem on the same cells with the same numbers of atoms (the
             previous step of a flow); its potentials are the first guess.
 
     Raises:
         ValueError, TypeError: as `cot_distance`; or `start` does not fit.
     """
-    problem = _Problem.of(mu, nu)
+    problem = _Problem.of(mu, nu, rates)
     solver, reason = pick(method, problem.slices)
     starts = None if start is None else _starts(start, problem)
     results = solver.solve_all(problem.slices, _workers(workers), starts)
@@ -161,13 +174,12 @@ class _Problem:
     slices: list[Slice]
 
     @classmethod
-    def of(cls, first: Any, second: Any) -> _Problem:
+    def of(cls, first: Any, second: Any, rates: ArrayLike | None) -> _Problem:
         mu, nu = as_measure("mu", first), as_measure("nu", second)
         check_pair(mu, nu)
         cells = tuple(common_refinement(mu, nu))
-        slices = [
-            Slice(mu.atoms[k], mu.weights[k], nu.atoms[j], nu.weights[j]) for _, k, j in cells
-        ]
+        x, y = measured(mu, rates).atoms, measured(nu, rates).atoms
+        slices = [Slice(x[k], mu.weights[k], y[j], nu.weights[j]) for _, k, j in cells]
         return cls(mu, nu, cells, slices)
 
     @property

@@ -128,18 +128,26 @@ def barycentre(
 
 
 @checks.typed
-def path_length(measures: Sequence[Any], *, workers: int | None = None) -> float:
+def path_length(
+    measures: Sequence[Any], *, rates: ArrayLike | None = None, workers: int | None = None
+) -> float:
     """Σ COT(ρ_i, ρ_{i+1}): the length of a sampled path, from below (it grows with the sampling).
+
+    ``rates`` as in `cot_distance`.
 
     Raises:
         ValueError: fewer than two measures.
     """
-    return float(np.sum(steps(measures, workers=workers)))
+    return float(np.sum(steps(measures, rates=rates, workers=workers)))
 
 
 @checks.typed
 def metric_speed(
-    s: ArrayLike, measures: Sequence[Any], *, workers: int | None = None
+    s: ArrayLike,
+    measures: Sequence[Any],
+    *,
+    rates: ArrayLike | None = None,
+    workers: int | None = None,
 ) -> tuple[Floats, Floats]:
     """|ρ′|(s) = lim COT(ρ_s, ρ_{s+h})/h of a flow, by difference quotients at the midpoints.
 
@@ -147,7 +155,7 @@ def metric_speed(
     is O(h²) from its value at the midpoint.
 
     Args:
-        s: times (n,), rising. measures: n measures ρ_s.
+        s: times (n,), rising. measures: n measures ρ_s. rates: those of the flow's problem.
 
     Returns:
         midpoints (n−1,) and speeds (n−1,).
@@ -162,15 +170,19 @@ def metric_speed(
         raise ValueError(f"measures must be {len(times)}, one at each s; given {len(measures)}")
     if np.any(np.diff(times) <= 0):
         raise ValueError("s must rise strictly")
-    return 0.5 * (times[1:] + times[:-1]), steps(measures, workers=workers) / np.diff(times)
+    gaps = steps(measures, rates=rates, workers=workers)
+    return 0.5 * (times[1:] + times[:-1]), gaps / np.diff(times)
 
 
-def steps(measures: Sequence[Any], *, workers: int | None = None) -> Floats:
+def steps(
+    measures: Sequence[Any], *, rates: ArrayLike | None = None, workers: int | None = None
+) -> Floats:
     """COT(ρ_i, ρ_{i+1}) of consecutive measures, shape (n−1,)."""
     if len(measures) < 2:
         raise ValueError(f"measures must hold at least two; given {len(measures)}")
     given = [as_measure(f"measures[{k}]", m) for k, m in enumerate(measures)]
-    return np.array([cot_distance(*pair, workers=workers) for pair in pairwise(given)])
+    pairs = pairwise(given)
+    return np.array([cot_distance(*pair, rates=rates, workers=workers) for pair in pairs])
 
 
 @checks.typed

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from mfpde import checks
 from mfpde.measures.joint import PlacedBlocks
@@ -16,7 +16,14 @@ from mfpde.transport.methods import Method
 
 
 @checks.typed
-def joint_distance(mu: Any, nu: Any, *, beta: float = 1.0, method: str | Method = "auto") -> float:
+def joint_distance(
+    mu: Any,
+    nu: Any,
+    *,
+    beta: float = 1.0,
+    rates: ArrayLike | None = None,
+    method: str | Method = "auto",
+) -> float:
     """W₂ on Θ × [0, 1] for the cost |θ − θ′|² + β²|t − t′|²; β = 1 is the plain W₂.
 
     A ``JointMeasure`` (or ``OrderedBlocks``) is what it is, (1/n) Σ_j δ_(θ_j, t_j), and a
@@ -26,7 +33,7 @@ def joint_distance(mu: Any, nu: Any, *, beta: float = 1.0, method: str | Method 
     exchange between depths could save; it never exceeds it.
 
     Args:
-        mu, nu, method: as in `cot_distance`. beta: > 0, the price of a unit of depth.
+        mu, nu, rates, method: as in `cot_distance`. beta: > 0, the price of a unit of depth.
 
     Raises:
         ValueError, TypeError: as `cot_distance`; beta not positive.
@@ -37,7 +44,9 @@ def joint_distance(mu: Any, nu: Any, *, beta: float = 1.0, method: str | Method 
     first, second = _read("mu", mu), _read("nu", nu)
     check_pair(first, second)
     pair = [_lifted(rho, price) for rho in (first, second)]
-    return conditional_transport(*pair, method=method, workers=1).distance
+    if rates is not None:  # depth has its own price
+        rates = np.append(checks.array("rates", rates, (pair[0].dim - 1,)), 1.0)
+    return conditional_transport(*pair, rates=rates, method=method, workers=1).distance
 
 
 def _read(name: str, value: Any) -> Any:

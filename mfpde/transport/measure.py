@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from mfpde import checks
 from mfpde.measures.joint import PlacedBlocks
@@ -53,6 +53,22 @@ class ConditionalMeasure:
         sizes = sorted({len(x) for x in self.atoms})
         count = f"{sizes[0]}" if len(sizes) == 1 else f"{sizes[0]} to {sizes[-1]}"
         return f"ConditionalMeasure({count} atoms in R^{self.dim} on {len(self.atoms)} depth cells)"
+
+
+def measured(rho: ConditionalMeasure, rates: ArrayLike | None) -> ConditionalMeasure:
+    """The measure in coordinates θ_i/√η_i, where the metric Σ_i dθ_i²/η_i is the plain one.
+
+    Raises ValueError for rates (p,) that are not positive: distances would be infinite.
+    """
+    if rates is None:
+        return rho
+    eta = checks.array("rates", rates, (rho.dim,))
+    if not np.all(eta > 0.0):
+        raise ValueError(
+            f"rates must be > 0 for a distance, which rates of 0 make infinite; the smallest given "
+            f"is {eta.min():g}"
+        )
+    return replace(rho, atoms=tuple(x / np.sqrt(eta) for x in rho.atoms))
 
 
 class CellPair(NamedTuple):

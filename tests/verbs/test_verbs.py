@@ -8,9 +8,10 @@ from __future__ import annotations
 import inspect
 from pathlib import Path
 
+import numpy as np
 import pytest
-from verbs import checks
-from verbs.measures import MEASURES
+from verbs import checks, rated
+from verbs.measures import MEASURES, problem
 
 import mfpde
 from mfpde import measures, theory, transport
@@ -59,6 +60,7 @@ TABLE: dict[str, dict[str, str]] = {
     "theory.escape": ON_LAWS,
     "theory.separation": PARTICLES_ONLY,
     "theory.certificate": PARTICLES_ONLY,
+    "theory.sublevel_certificate": PARTICLES_ONLY,
     "theory.shallow_comparison": PARTICLES_ONLY,
     "cot_distance": TRANSPORTED,
     "conditional_transport": TRANSPORTED,
@@ -72,6 +74,26 @@ TABLE: dict[str, dict[str, str]] = {
     "transport.depth_regularity": TRANSPORTED,
     "transport.sample_distance": {**TRANSPORTED, **UNEQUAL, "joint": "2 atoms"},
 }
+
+# How a verb meets a problem's rates: in their metric (✓, checked by verbs.rated), by an argument
+# of its own, not at all, or by a refusal.
+IN_METRIC = {
+    "gradient", "solve", "resume", "hessian_product", "theory.tangent_kernel",
+    "theory.tangent_operator", "theory.kernel_spectrum", "theory.kernel_evolution",
+    "theory.depth_kernel", "theory.polyak_lojasiewicz", "theory.envelope",
+    "theory.shallow_comparison",
+}  # fmt: skip
+BY_ARGUMENT = {
+    "cot_distance", "conditional_transport", "transport.uniform_distance",
+    "transport.joint_distance", "transport.path_length", "transport.metric_speed",
+}  # fmt: skip
+REFUSING = {"theory.certificate", "theory.sublevel_certificate"}
+RATES = (
+    dict.fromkeys(TABLE, "–")
+    | dict.fromkeys(IN_METRIC, "✓")
+    | dict.fromkeys(BY_ARGUMENT, "`rates=`")
+    | dict.fromkeys(REFUSING, "refused")
+)
 
 # Verbs of other things than a measure: blocks, laws, runs, numbers.
 OTHERS = {
@@ -119,10 +141,50 @@ def test_refuses_in_one_sentence(verb, kind, word, tmp_path):
     assert "\n" not in message
 
 
+@pytest.mark.parametrize("kind", MEASURES)
+@pytest.mark.parametrize("verb", rated.NUMBERS)
+def test_rates_are_a_change_of_variables(verb, kind):
+    if TABLE[verb][kind] != "yes":
+        return  # refused above
+    rho, numbers = MEASURES[kind](), rated.NUMBERS[verb]
+    found = flat(numbers(problem(rates=rated.ETA), rho, rated.ETA))
+    expected = flat(numbers(rated.other(), rated.scaled(rho), None))
+    checks.close(found, expected, 1e-9)
+    if verb not in ("resume", "gradient", "hessian_product"):  # which show it by the flow alone
+        assert np.abs(found - flat(numbers(problem(), rho, None))).max() > 1e-7
+
+
+def flat(numbers):
+    parts = numbers if isinstance(numbers, list) else [numbers]
+    return np.concatenate([np.ravel(part) for part in parts])
+
+
+@pytest.mark.parametrize("kind", MEASURES)
+@pytest.mark.parametrize("verb", rated.FREE)
+def test_what_no_metric_changes(verb, kind):
+    if TABLE[verb][kind] == "yes":
+        rho, numbers = MEASURES[kind](), rated.FREE[verb]
+        checks.close(numbers(problem(rates=rated.ETA), rho), numbers(problem(), rho), 1e-14)
+
+
+def test_every_verb_says_what_it_makes_of_rates():
+    assert set(rated.NUMBERS) == IN_METRIC | BY_ARGUMENT
+    signed = {name for name in TABLE if "rates" in inspect.signature(of(name)).parameters}
+    assert signed - {"solve"} == BY_ARGUMENT
+    flat_rho = mfpde.ParticleMeasure(MEASURES["particles"]().theta, mfpde.Depth(3, "euler"))
+    with pytest.raises(ValueError, match="certificate needs rates=None"):
+        theory.certificate(problem(rates=rated.ETA), flat_rho)
+
+
+def of(name):
+    prefix, _, verb = name.rpartition(".")
+    return getattr(ROOMS[prefix + "." if prefix else ""], verb)
+
+
 def test_the_table_of_the_docs_is_this_one():
-    lines = [f"| verb | {' | '.join(MEASURES)} |", f"|---|{'---|' * len(MEASURES)}"]
+    lines = [f"| verb | {' | '.join(MEASURES)} | rates |", f"|---|{'---|' * (len(MEASURES) + 1)}"]
     for verb, row in TABLE.items():
         cells = (("✓" if row[kind] == "yes" else "refused") for kind in MEASURES)
-        lines.append(f"| `{verb}` | {' | '.join(cells)} |")
+        lines.append(f"| `{verb}` | {' | '.join(cells)} | {RATES[verb]} |")
     text = (ROOT / "docs" / "measures.md").read_text(encoding="utf-8")
     assert "\n".join(lines) in text

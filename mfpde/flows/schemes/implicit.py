@@ -15,6 +15,7 @@ n_i steps in the i-th row):
 
     T_im = T_i,m−1 + (T_i,m−1 − T_i−1,m−1)/(n_i/n_i−m+1 − 1).
 
+Rates η are in J* = η∘Jᵀ and in η∘∇ϱ, and c takes the largest of them for all coordinates.
 Any approximation of the Hessian keeps the order (a W-method; the quartic penalty gives it nothing
 here), so the last entry of a table of r rows has order r for any h, and the entry before it
 estimates the error. Where hλ >> 1 a row of one step is far from its expansion in h and spoils what
@@ -102,11 +103,11 @@ def work(rows: tuple[int, ...]) -> dict[str, int]:
 def euler(flow: Flow, point: DescentPoint, h: float, solver: dual.Solver) -> Array:
     """The displacement δ of one linearly implicit Euler step of length h."""
     size, penalty = flow.problem.size, flow.penalty(point.s + h)
-    c = 1.0 + h * penalty.quadratic
+    c = 1.0 + h * flow.fastest * penalty.quadratic
     right = point.slope
     if penalty:
-        slope = penalty.gradient(point.state)
+        slope = flow.operator.lifted(penalty.gradient(point.state))
         right = right - (h / c) * losses.apply(point.hessian, flow.push(point, slope))
     z = solver.solve(point, h / (size * c), right)
-    delta = flow.pull_outputs(point, z / size)
+    delta = point.carried.velocity(flow.pull_outputs(point, z / size))
     return -float(h / c) * (delta + slope if penalty else delta)
