@@ -12,7 +12,7 @@ with Λ = ω_k a_kj w_kj the cotangent of G,
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -52,6 +52,9 @@ class Passed(NamedTuple):
     def outputs(self) -> Array:
         """B X(1), (n, k)."""
         return self.forward.end @ self.problem.readout.T
+
+
+Slope = Callable[[Passed, slice, Array], Array]
 
 
 class Linearised:
@@ -112,6 +115,29 @@ class Linearised:
     def _keeps(self, begin: Array) -> bool:
         return keeps(self._memory, self.layers, *begin.shape)
 
+    def kernel(self) -> Array:
+        """K = JJ*, (N·k, N·k), from the states of all data at once.
+
+        Raises ValueError where the problem's memory does not hold them.
+        """
+        if self._length(0) < len(self._begin):
+            raise ValueError(
+                f"memory: a tangent kernel takes the states of all {len(self._begin)} data at "
+                f"once, which {self._memory:g} bytes do not hold: give more, or take fewer data"
+            )
+        ((_, whole),) = self._blocks(0)
+        return propagate.tangent_kernel(self.layers, whole.forward, self.problem.readout)
+
+    def inner(self, left: Array, right: Array) -> Array:
+        """COT inner products of displacements (C, K, M, p) and (K, M, p), (C,)."""
+        mass = self._omega[:, :, 0] * self.layers.weights
+        found: Array = np.einsum("ckmp,kmp,km->c", left, right, mass)
+        return found
+
+    def moved(self, layers: Layers) -> Linearised:
+        """The same at other parameters or weights."""
+        return Linearised(self.problem, layers, self._begin, self.penalty)
+
     def push(self, directions: Directions) -> Array:
         """The change of the outputs along C directions, (C, N, k)."""
         found = []
@@ -122,32 +148,43 @@ class Linearised:
 
     def along(self, directions: Directions) -> Response:
         """Everything that moves along C directions."""
-        blocks = self._blocks(len(directions.theta))
-        found = [self._along(part, _on(directions, rows)) for rows, part in blocks]
-        gradient, potential = found[0].gradient, found[0].potential
-        for part in found[1:]:
-            gradient += part.gradient
-            potential += part.potential
-        if self.penalty:
-            gradient += self.penalty.bend(self.layers.theta, directions.theta)
-        outputs, start = (
-            np.concatenate([getattr(part, name) for part in found], axis=1)
-            for name in ("outputs", "start")
-        )
-        return Response(gradient, potential, outputs, start)
 
-    def _along(self, part: Passed, directions: Directions) -> Response:
-        """The same of one block, without the penalty."""
-        problem, layers = part.problem, self.layers
-        stages, end = forward_tangents(layers, part.forward, directions)
-        moved = end @ problem.readout.T
-        hessian = problem.loss_hessian(part.outputs)
-        slope = np.stack([losses.apply(hessian, one) for one in moved]) / self.problem.size
-        found = adjoint_tangents(
-            layers, part.forward, part.back.cotangents, stages, directions, slope @ problem.readout
-        )
-        potential = found.potential / self._omega[:, :, 0]
-        return Response(found.gradient / self._omega, potential, moved, found.start)
+        def slope(part: Passed, rows: slice, moved: Array) -> Array:
+            hessian = part.problem.loss_hessian(part.outputs)
+            each = np.stack([losses.apply(hessian, one) for one in moved])
+            return each / self.problem.size
+
+        found = self._summed(directions, slope)
+        if self.penalty:
+            found.gradient[...] += self.penalty.bend(self.layers.theta, directions.theta)
+        return found
+
+    def bent(self, v: Array, directions: Directions, slope: Array) -> Response:
+        """How the gradient of ⟨v, outputs⟩ moves along C directions while v (N, k) moves by slope.
+
+        ``slope`` (C, N, k). Penalties have no part in it.
+        """
+        return self._summed(directions, lambda part, rows, moved: slope[:, rows], v)
+
+    def _summed(self, directions: Directions, slope: Slope, v: Array | None = None) -> Response:
+        """Changes of G or of the gradient of ⟨v, outputs⟩, where cotangents of outputs move."""
+        found = []
+        for rows, part in self._blocks(len(directions.theta)):
+            some, back = _on(directions, rows), part.back
+            if v is not None:
+                terminal = v[rows] @ self.problem.readout
+                back = propagate.adjoint(self.layers, part.forward, terminal)
+            stages, end = forward_tangents(self.layers, part.forward, some)
+            moved = end @ self.problem.readout.T
+            change = slope(part, rows, moved) @ self.problem.readout
+            one = adjoint_tangents(self.layers, part.forward, back.cotangents, stages, some, change)
+            found.append(Response(one.gradient, one.potential, moved, one.start))
+        gradient, potential = found[0].gradient, found[0].potential
+        for other in found[1:]:
+            gradient, potential = gradient + other.gradient, potential + other.potential
+        outputs = np.concatenate([one.outputs for one in found], axis=1)
+        start = np.concatenate([one.start for one in found], axis=1)
+        return Response(gradient / self._omega, potential / self._omega[:, :, 0], outputs, start)
 
     def pull(self, v: Array, start: Array | None = None) -> tuple[Array, Array, Array]:
         """Derivatives of ⟨v_c, outputs⟩ for v (C, N, k), at the data or from X(0) = start.
