@@ -11,6 +11,7 @@ from mfpde.blocks import (
     Linear,
     Meshed,
     Populations,
+    ScalarAttention,
     TokenMLP,
     check_block,
 )
@@ -33,7 +34,8 @@ from mfpde.problem import Problem
 from mfpde.response.finite_result import FiniteSize
 from mfpde.response.finite_size import finite_size
 from mfpde.response.hessian import hessian_product
-from mfpde.response.sensitivity import Sensitivity, sensitivity
+from mfpde.response.sensitivity import sensitivity
+from mfpde.response.sensitivity_result import Sensitivity
 from mfpde.runs.solution import Solution
 from mfpde.runs.status import SolveError, Status
 from mfpde.warm import warmup
@@ -63,6 +65,7 @@ __all__ = [
     "ParticleMeasure",
     "Populations",
     "Problem",
+    "ScalarAttention",
     "Sensitivity",
     "Solution",
     "SolveError",
