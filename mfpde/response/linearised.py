@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from mfpde import losses
 from mfpde.passes import propagate
 from mfpde.passes.propagate import Layers
-from mfpde.passes.second_order import Directions, adjoint_tangents, forward_tangents
+from mfpde.passes.second_order import Directions, Moved, adjoint_tangents, forward_tangents
 from mfpde.penalty import Penalty
 from mfpde.problem import Problem
 
@@ -41,6 +41,7 @@ class Linearised:
 
     def __init__(self, problem: Problem, layers: Layers, start: Array, penalty: Penalty) -> None:
         self.problem, self.layers, self.penalty = problem, layers, penalty
+        self._start = start
         self._omega = layers.depth.weights[:, None, None]
         self._passed = propagate.forward(layers, start, keep=True)
         slope = problem.loss_gradient(self.outputs) / problem.size
@@ -63,6 +64,20 @@ class Linearised:
         """P(0), (N, d)."""
         return self._back.path[0]
 
+    def kernel(self) -> Array:
+        """K = JJ*, (N·k, N·k)."""
+        return propagate.tangent_kernel(self.layers, self._passed, self.problem.readout)
+
+    def inner(self, left: Array, right: Array) -> Array:
+        """COT inner products of displacements (C, K, M, p) and (K, M, p), (C,)."""
+        mass = self._omega[:, :, 0] * self.layers.weights
+        found: Array = np.einsum("ckmp,kmp,km->c", left, right, mass)
+        return found
+
+    def moved(self, layers: Layers) -> Linearised:
+        """The same at other parameters or weights."""
+        return Linearised(self.problem, layers, self._start, self.penalty)
+
     def push(self, directions: Directions) -> Array:
         """The change of the outputs along C directions, (C, N, k)."""
         _, end = forward_tangents(self.layers, self._passed, directions)
@@ -76,18 +91,36 @@ class Linearised:
         moved = end @ problem.readout.T
         hessian = problem.loss_hessian(outputs)
         slope = np.stack([losses.apply(hessian, one) for one in moved]) / problem.size
+        found = self._along(self._back.cotangents, stages, directions, slope)
+        if self.penalty:
+            found.gradient[...] += self.penalty.bend(self.layers.theta, directions.theta)
+        return Response(found.gradient, found.potential, moved, found.start)
+
+    def bent(self, v: Array, directions: Directions, slope: Array) -> Response:
+        """How the gradient of ⟨v, outputs⟩ moves along C directions while v (N, k) moves by slope.
+
+        ``slope`` (C, N, k). Penalties have no part in it.
+        """
+        back = propagate.adjoint(self.layers, self._passed, v @ self.problem.readout)
+        stages, end = forward_tangents(self.layers, self._passed, directions)
+        found = self._along(back.cotangents, stages, directions, slope)
+        moved = end @ self.problem.readout.T
+        return Response(found.gradient, found.potential, moved, found.start)
+
+    def _along(
+        self, cotangents: Array, stages: Array, directions: Directions, slope: Array
+    ) -> Moved:
+        """Changes of G, of V at fixed θ and of P(0) where the cotangents of outputs move."""
         found = adjoint_tangents(
             self.layers,
             self._passed,
-            self._back.cotangents,
+            cotangents,
             stages,
             directions,
-            slope @ problem.readout,
+            slope @ self.problem.readout,
         )
-        gradient = found.gradient / self._omega
-        if self.penalty:
-            gradient += self.penalty.bend(self.layers.theta, directions.theta)
-        return Response(gradient, found.potential / self._omega[:, :, 0], moved, found.start)
+        omega = self._omega
+        return Moved(found.gradient / omega, found.potential / omega[:, :, 0], found.start)
 
     def pull(self, v: Array, start: Array | None = None) -> tuple[Array, Array, Array]:
         """Derivatives of ⟨v_c, outputs⟩ for v (C, N, k), at the data or from X(0) = start.
