@@ -261,11 +261,13 @@ def test_a_resumed_run_chooses_as_the_whole_one(tmp_path):
 def test_what_does_not_fit_is_not_factorised():
     assert dual.fits(1000)
     assert not dual.fits(9000)
+    assert dual.holds(10_000) == (dual.checks.memory_limit() >= 4.8e9)
+    assert not dual.holds(10**7)
 
 
 def test_a_step_that_nothing_solves_is_shortened(monkeypatch):
     """An iteration that stagnates is no answer: the step is refused, the next one shorter."""
-    monkeypatch.setattr(dual, "DENSE_ROWS", 0)
+    monkeypatch.setattr(dual, "costs", lambda *a, **how: {dual.PRODUCTS: 1.0})
     monkeypatch.setattr(dual, "ITERATIONS", 3)
     problem, rho0 = several_outputs(12, 3, 16)
     flow = ParticleFlow(problem, rho0)

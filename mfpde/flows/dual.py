@@ -49,7 +49,7 @@ Array = NDArray[Any]
 PRODUCTS, KRONECKER, FACTORISED = "products", "kronecker", "factorised"
 # Largest system that is factorised: 8192² doubles are half a gigabyte.
 DENSE_ROWS = 8192
-# Factorising holds K, the system and its factor: these may take half of the memory.
+# K, the system and its factor, or A and its eigenvectors: these may take half of the memory.
 COPIES = 3
 # Share of the step's tolerance that the linear solve may use up; extrapolation amplifies it.
 SHARE = 1e-2
@@ -77,7 +77,7 @@ def costs(flow: Flow, point: Point, solves: int, kernels: int) -> dict[str, floa
     """Gradients that the solves of one step, at so many points, are worth by each way there is."""
     seen = flow.solving
     found = {PRODUCTS: solves * (seen.products + 1.0)}
-    if point.carried.mixes and fits(flow.problem.size):
+    if point.carried.mixes and holds(flow.problem.size):
         found[KRONECKER] = prices.kronecker(flow) + solves * (seen.kronecker + 1.0)
     if fits(flow.rows):
         factors = solves * (prices.factorisation(flow) + 1.0)
@@ -92,8 +92,13 @@ def chosen(found: dict[str, float], kind: str) -> str:
 
 
 def fits(rows: int) -> bool:
-    """Whether a system of this size may be formed."""
-    return rows <= DENSE_ROWS and COPIES * 8 * rows**2 <= checks.memory_limit() / 2
+    """Whether a system of this size may be factorised."""
+    return rows <= DENSE_ROWS and holds(rows)
+
+
+def holds(rows: int) -> bool:
+    """Whether the memory holds what a matrix of this size takes."""
+    return COPIES * 8 * rows**2 <= checks.memory_limit() / 2
 
 
 def updated(seen: Solving, kind: str, mean: float, plain: float) -> Solving:

@@ -5,7 +5,7 @@ its kernel (N·k)². Measured in processor time from N·k = 12 to 1280, d = 2 to
 particles, one thread: a kernel costs 5 + 1.1 r gradients, r the ratio of the two, within 15 %, and
 a factorisation, f multiplications beside the gradient's, .2 + .7 f. Of the factors A ⊗ B, each
 mixed output costs .8 + .9 r gradients, r that ratio for N rows, and calls that small problems feel;
-eigenvalues take 30 factorisations.
+eigenvalues take 10 factorisations.
 A product with K costs one gradient.
 """
 
@@ -45,7 +45,7 @@ def kronecker(flow: Flow) -> float:
     blocks = mixed * (0.8 + 0.9 * problem.size**2 / work(problem))
     blocks += (mixed + 1) * CALLS / (work(problem) * count)
     part = 5.0 * some / problem.size + 1.1 * (some * problem.outputs) ** 2 / work(problem)
-    return blocks + part + 0.2 + 21.0 * _factors(flow, problem.size)
+    return blocks + part + 0.2 + 7.0 * _factors(flow, problem.size)
 
 
 def _factors(flow: Flow, rows: int) -> float:
