@@ -244,6 +244,8 @@ def test_what_is_seen_of_one_way_tells_of_the_other():
     assert seen == Solving("products", 16.0, 6.0)
     assert dual.updated(seen, "kronecker", 5.0, 40.0) == Solving("kronecker", 40.0, 5.0)
     assert dual.updated(seen, "products", 0.0, 0.0).kronecker > 0.0
+    unsolved = dual.updated(seen, "kronecker", 90.0, 0.0)  # given up: nothing is known of others
+    assert unsolved == Solving("kronecker", 16.0, 90.0)
 
 
 def test_a_resumed_run_chooses_as_the_whole_one(tmp_path):
