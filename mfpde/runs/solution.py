@@ -62,6 +62,7 @@ class Control:
     lowest: float = 0.0  # |grad E| at its smallest so far, 0 before the start
     rise: float = 1.0  # |grad E| over its smallest value before, at most so far
     drift: float = 0.0  # error of the loss by fixed steps so far, relative, as estimated
+    late: float = 0.0  # the same as a shift in time
     chosen: bool = False  # whether a fixed step is the default one
     solving: Solving = field(default_factory=Solving)  # dual systems so far
     watch: Array = field(default_factory=lambda: np.zeros((0, 0)))
@@ -267,13 +268,21 @@ class Solution:
     def error(self) -> float | None:
         """The error of the last loss, relative to it, that the run is estimated to have made.
 
-        With fixed steps the sum of errors of single steps, by step doubling; with
+        With fixed steps the sum of errors of single steps, by step doubling, or what they come to
+        as shifts in time, whichever is more (``mfpde.flows.accuracy``); with
         ``global_error=True`` what a companion at ten times the tolerance shows, see ``errors`` for
         the same along s; None for other runs, whose method controls the error of each step.
         """
         if self.errors is not None:
             return float(self.errors.loss[-1])
-        return self.control.drift if self.options.step is not None else None
+        return self.fixed_error if self.options.step is not None else None
+
+    @property
+    def fixed_error(self) -> float:
+        """What errors of fixed steps have come to, relative to the last E."""
+        (energy,), (norm2,) = self.latest("energy", 1), self.latest("gradient_norm2", 1)
+        shifted = self.control.late * norm2 / abs(energy) if energy else 0.0
+        return max(self.control.drift, shifted)
 
     @checks.typed
     def at(self, s: float) -> Any:
