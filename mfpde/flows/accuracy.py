@@ -1,13 +1,13 @@
 """What fixed steps err by, estimated beside them, and the default step that this allows.
 
 A step of length h is compared with two of h/2 from the same point: the difference of E, times
-2^p/(2^p − 1), is the error ΔE of E that the step makes, and that of the states is Δθ. A run reports
-the larger of two sums. One is that of ΔE/E, which knows nothing of what becomes of errors. The other
-takes each for a shift in time, |Δθ|/|grad E|, which a flow neither damps nor magnifies: at any later
-s it is an error of E of |grad E|² times the shift, small on a plateau and large where the flow leaves
-one. Errors across the path grow more: at the exits of plateaus of five problems the true error was
-.1 to 3.8 times this one, which counts ``ACROSS`` times. The first steps are all looked at, later ones
-now and then, for a fifth of the work.
+2^p/(2^p − 1), is the error ΔE of E that the step makes, and so for the states, Δθ. A run reports
+the larger of two sums. One is that of ΔE/E, which knows nothing of what becomes of errors. The
+other takes each for a shift in time, |Δθ|/|grad E|, which a flow neither damps nor magnifies: at
+any later s it is an error of E of |grad E|² times the shift, small on a plateau and large where the
+flow leaves one. Errors across the path grow more: at the exits of plateaus of five problems the
+true error was .1 to 3.8 times this one, which counts ``ACROSS`` times. The first steps are all
+looked at, later ones now and then, for a fifth of the work.
 """
 
 from __future__ import annotations

@@ -271,7 +271,7 @@ class Driver:
         """Let "auto" change its method."""
         before = self.control.method
         self.solution.control = switching.reconsidered(
-            self.flow, self.point, self.scheme, self.control, h, self.options.rtol
+            self.flow, self.point, self.scheme, self.control, h, self.options.served
         )
         changed = self.control.method != before
         self.flow.clock.counts["switches"] += changed

@@ -27,11 +27,11 @@ SCHEMES = {
 }
 
 
-def scheme(method: str, rtol: float, atol: float) -> Scheme:
+def scheme(method: str, rtol: float, atol: float, served: float | None = None) -> Scheme:
     """The scheme of a run: "implicit" takes order and accuracy of its solves from rtol."""
     found = SCHEMES[method]
     if method != "implicit":
         return found
-    rows = implicit.rows_for(rtol)
+    rows = implicit.rows_for(rtol if served is None else served)
     step = partial(found.step, rows=rows, rtol=rtol, atol=atol)
     return replace(found, order=len(rows), error_order=len(rows), step=step)
