@@ -17,10 +17,10 @@ import numpy as np
 from threadpoolctl import ThreadpoolController
 
 import mfpde
-from mfpde.kernels import activate
+from mfpde.kernels import activate, pools
 
 SIZES = {"A": (256, 2, 50, 1000), "C": (512, 10, 40, 500), "D": (1024, 64, 32, 512)}
-VALUES = np.random.default_rng(0).standard_normal(activate.PARALLEL_FROM)
+VALUES = np.random.default_rng(0).standard_normal(pools.PARALLEL_FROM)
 
 
 def numpy_gradient(x, y, u, w, b):
@@ -144,8 +144,13 @@ def limits(dtype, threads):
     """The two loops that the roofline is made of, on these threads and on one."""
     values, out = VALUES.astype(dtype), np.empty(VALUES.size, dtype)
     length = values.size if threads > 1 else 1 << 13  # one thread: what its own cache holds
-    chunk = (activate.TANH, values[:length], out[:length])
-    tanh = activate._values_parallel if threads > 1 else activate.sigma_chunk
+
+    def tanh():
+        if threads > 1:
+            activate.values(activate.TANH, values)
+        else:
+            activate.sigma_chunk(activate.TANH, values[:length], out[:length])
+
     square = np.random.default_rng(1).standard_normal((1000, 1000)).astype(dtype)
 
     blas = ThreadpoolController()
@@ -160,7 +165,7 @@ def limits(dtype, threads):
         return limited
 
     loops = {
-        "tanh": lambda: [tanh(*chunk) for _ in range(10 * values.size // length)],
+        "tanh": lambda: [tanh() for _ in range(10 * values.size // length)],
         "gemm": lambda: square @ square,
     }
     if threads == 1:

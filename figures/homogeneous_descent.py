@@ -31,8 +31,8 @@ def draw(data: Path) -> Figure:
             thin, deep = (columns(data / f"{name}_{n}.csv") for n in (layers[0], layers[-1]))
             left.plot(thin["s"], thin["loss"], lw=0.5, **how)
             left.plot(deep["s"], deep["loss"], label=label, **how)
-        floor = columns(data / "floor.csv")["floor"][0]
-        left.axhline(floor, color="k", lw=0.5)
+        for floor in columns(data / "floor.csv").values():
+            left.axhline(floor[0], color="k", lw=0.5)
         left.set(xscale="symlog", yscale="log", xlabel="training time $s$", ylabel="loss $E$")
         left.set_xlim(left=0.0)
         outside(left)

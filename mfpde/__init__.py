@@ -11,6 +11,7 @@ from mfpde.blocks import (
     Linear,
     Meshed,
     Populations,
+    ScalarAttention,
     TokenMLP,
     check_block,
 )
@@ -63,6 +64,7 @@ __all__ = [
     "ParticleMeasure",
     "Populations",
     "Problem",
+    "ScalarAttention",
     "Sensitivity",
     "Solution",
     "SolveError",

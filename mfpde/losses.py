@@ -183,8 +183,10 @@ class CrossEntropy(Loss):
             return _one_hot(y, classes, most)
         out = checks.array("y", y, ("N", "k"))
         if np.any(out < 0) or np.abs(out.sum(axis=1) - 1.0).max(initial=0.0) > 1e-8:
+            one = "; labels in one column are y[:, 0]" if out.shape[1] == 1 else ""
             raise ValueError(
                 "y must hold class labels, or rows >= 0 with sum 1, under loss='cross_entropy'"
+                + one
             )
         if out.shape[1] < 2:
             raise ValueError("y must name two classes or more under loss='cross_entropy'; given 1")

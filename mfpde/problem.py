@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from mfpde import checks, losses, tables
 from mfpde.blocks import Block, check_block, is_own
+from mfpde.kernels.pools import serial_blas
 from mfpde.losses import Loss
 from mfpde.penalty import Penalty
 
@@ -202,6 +203,7 @@ class Problem:
             )
 
     @checks.typed
+    @serial_blas()
     def start(self, x: ArrayLike | None = None) -> Array:
         """Hidden states at depth 0, X_i(0) = A x_i, shape (N, d)."""
         data = self.x if x is None else checks.array("x", x, ("N", self.x.shape[1]))

@@ -88,6 +88,11 @@ def map_runs(
     """
     if hasattr(executor, "get_executor"):
         executor = executor.get_executor()
+    if executor is not None and not hasattr(executor, "submit"):
+        raise TypeError(
+            "executor must be a concurrent.futures.Executor or a dask Client; given "
+            + checks.brief(executor)
+        )
     listed = [dict(checks.instance(f"cases[{k}]", case, Mapping)) for k, case in enumerate(cases)]
     store = _Store(function, listed, folder)
     results: dict[int, T] = store.load()

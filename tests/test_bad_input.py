@@ -56,6 +56,7 @@ CASES = [
     (lambda: problem(y=np.ones(4), loss="cross_entropy"), r"class labels; given float64: use y.as"),
     (lambda: problem(y=np.ones((4, 1)), loss="cross_entropy"), "must name two classes or more"),
     (lambda: problem(y=np.array([0, 1, 1, 0]), loss="logistic"), "one column of −1 and 1"),
+    (lambda: problem(y=np.eye(2, 4, dtype=int)[:1].T, loss="cross_entropy"), r"are y\[:, 0\]"),
     (lambda: problem(y=np.zeros((4, 0))), r"y must not be empty; given shape \(4, 0\)"),
     (lambda: problem(x=X + 1j), "x must be an array of numbers; given complex, an array"),
     (lambda: problem(y=Y + 0j), "y must be an array of numbers; given complex, an array"),

@@ -45,6 +45,12 @@ def test_densities_are_those_of_scipy():
     np.testing.assert_allclose(both.density(inner), 0.5 * expected, rtol=1e-10)
 
 
+def test_densities_check_their_points():
+    for law in (GAUSS, laws.Correlated(TIGHT)):
+        with pytest.raises(ValueError, match=r"theta must have shape \(n, 2\); given \(3,\)"):
+            law.density([0.0, 1.0, 2.0])
+
+
 @pytest.mark.parametrize("law", [SINGULAR, laws.Empirical(POINTS), laws.Dirac([1.0, 2.0])])
 def test_what_has_no_density_says_so(law):
     with pytest.raises(TypeError, match="has no density"):

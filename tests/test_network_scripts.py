@@ -19,6 +19,7 @@ FIGURES = {
     "real_data": 3,
     "minibatch_noise": 1,
     "transformer_limit": 3,
+    "token_clustering": 4,
 }
 
 

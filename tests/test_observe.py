@@ -132,6 +132,9 @@ def test_pictures_and_labelled_arrays_show_them():
         ({"u0": spread}, ValueError, "none of s, loss"),
         ({"a b": spread}, ValueError, "identifiers"),
         ({"word": lambda p, rho: "much"}, TypeError, r"observe\['word'\] must return a number"),
+        ({"none": lambda p, rho: None}, TypeError, r"observe\['none'\] must return a number"),
+        ({"one": lambda rho: 1.0}, TypeError, r"observe\['one'\] must be a function of \(problem"),
+        ({"test": (X, Y), "test_loss": spread}, ValueError, "a series 'test_loss' of its own"),
     ],
 )
 def test_what_cannot_be_observed_is_refused(observe, error, word):

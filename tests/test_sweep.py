@@ -350,3 +350,8 @@ def test_a_cached_attribute_does_not_change_a_fingerprint():
     before = fingerprint(depth)
     depth.weights  # noqa: B018
     assert fingerprint(depth) == before
+
+
+def test_what_is_no_executor_is_refused():
+    with pytest.raises(TypeError, match=r"executor must be a .*Executor or a dask Client; given 5"):
+        map_runs(float, [{"x": 1}], executor=5)

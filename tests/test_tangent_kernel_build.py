@@ -49,6 +49,7 @@ def test_equals_the_product_of_jacobians(dtype, **problem):
 @pytest.mark.parametrize(("n", "outputs"), [(50, 1), (17, 3)])
 def test_many_blocks_and_slices_sum_to_the_same(monkeypatch, product, n, outputs):
     monkeypatch.setattr(gram, "ROWS", 8)
+    monkeypatch.setattr(gram, "WIDEST", 20)
     monkeypatch.setattr(gram, "COLUMNS", 500)
     other = {"flat": "hadamard", "hadamard": "flat"}[product]
     monkeypatch.setattr(gram, other, getattr(gram, product))

@@ -45,13 +45,86 @@ FORK = """
 """
 
 
-@pytest.mark.parametrize("layer", ["default", "workqueue"])
-@pytest.mark.parametrize("what", [MEET, FORK], ids=["threads", "fork"])
-def test_neither_threads_nor_a_fork_end_the_process_or_change_a_bit(what, layer):
+ALONE = """
+    import time
+    from threadpoolctl import threadpool_info
+
+    def counts():
+        return {lib["filepath"]: lib["num_threads"] for lib in threadpool_info()}
+
+    x = np.random.default_rng(0).standard_normal((1024, 64))
+    problem = mfpde.Problem(x, x, block=mfpde.SHL(64))
+    law = mfpde.laws.Gaussian(1.0, dim=129)
+    rho = mfpde.ParticleMeasure.from_law(law, mfpde.Depth(2), count=64)
+    mfpde.gradient(problem, rho)
+    before, numba_before = counts(), numba.set_num_threads(1)
+    elsewhere = time.thread_time() - time.process_time()
+    for _ in range(20):
+        mfpde.gradient(problem, rho)
+    elsewhere += time.process_time() - time.thread_time()
+    assert elsewhere < 0.02, elsewhere
+    assert before == counts() and 2 in before.values(), counts()
+"""
+OVERLAP = """
+    from threadpoolctl import ThreadpoolController
+    from mfpde.kernels.pools import serial_blas, threaded_blas
+
+    def counts():
+        found = ThreadpoolController().select(user_api="blas")
+        return {library.num_threads for library in found.lib_controllers}
+
+    inside, leave = threading.Event(), threading.Event()
+    def work():
+        with serial_blas():
+            inside.set()
+            leave.wait()
+    thread = threading.Thread(target=work)
+    with serial_blas():
+        thread.start()
+        inside.wait()
+        with threaded_blas():
+            assert counts() == {1}  # the other thread holds it
+    assert counts() == {1}
+    leave.set()
+    thread.join()
+    assert counts() == {2}
+    with serial_blas():
+        with threaded_blas():
+            assert counts() == {2}
+        assert counts() == {1}
+    assert counts() == {2}
+"""
+
+
+def finishes(what: str, **more: str) -> None:
     code = textwrap.dedent(PROBLEM) + textwrap.dedent(what)
-    threads = {"NUMBA_NUM_THREADS": "2", "NUMBA_THREADING_LAYER": layer}
+    threads = {"NUMBA_NUM_THREADS": "2", "OPENBLAS_NUM_THREADS": "2"} | more
     run = [sys.executable, "-W", "ignore", "-c", code]
     done = subprocess.run(
         run, env=os.environ | threads, capture_output=True, text=True, timeout=300
     )
     assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("layer", ["default", "workqueue"])
+@pytest.mark.parametrize("what", [MEET, FORK], ids=["threads", "fork"])
+def test_neither_threads_nor_a_fork_end_the_process_or_change_a_bit(what, layer):
+    finishes(what, NUMBA_THREADING_LAYER=layer)
+
+
+@pytest.mark.parametrize("what", [ALONE, OVERLAP], ids=["verbs", "contexts"])
+def test_blas_stays_on_its_thread_and_has_its_threads_again_afterwards(what):
+    finishes(what)
+
+
+def test_shares_are_done_once_each_whoever_does_them():
+    finishes("""
+    from mfpde.kernels.pools import shared
+    from mfpde.kernels import totals
+
+    for count in (1, 2, 5, 64):
+        for _ in range(200):
+            out = np.ones(1000)
+            shared(totals._add_share, count, count, np.arange(3000.0).reshape(3, 1000), out)
+            assert np.array_equal(out, 1.0 + 3000.0 + 3.0 * np.arange(1000)), count
+    """)

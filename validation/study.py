@@ -430,7 +430,7 @@ def _lanczos(problem: mfpde.Problem, rho: mfpde.ParticleMeasure, **how: bool) ->
     size = rho.theta.size
     start = np.random.default_rng(np.random.SeedSequence(0)).standard_normal(size)
     hessian = LinearOperator((size, size), matvec=product, dtype=float)
-    return eigsh(hessian, k=1, which="SA", tol=1e-2, v0=start, **how)
+    return eigsh(hessian, k=1, which="SA", tol=1e-3, v0=start, **how)
 
 
 def trapezoids(s: np.ndarray, values: np.ndarray) -> np.ndarray:

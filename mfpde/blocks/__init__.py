@@ -11,6 +11,7 @@ from mfpde.blocks.meshed import Meshed
 from mfpde.blocks.own import is_own
 from mfpde.blocks.populations import Populations
 from mfpde.blocks.registry import BLOCKS, from_spec, register, spec_of
+from mfpde.blocks.scalar_attention import ScalarAttention
 from mfpde.blocks.shl import SHL
 from mfpde.blocks.token_mlp import TokenMLP
 
@@ -23,6 +24,7 @@ __all__ = [
     "Linear",
     "Meshed",
     "Populations",
+    "ScalarAttention",
     "TokenMLP",
     "TorchBlock",
     "check_block",

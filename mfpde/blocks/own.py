@@ -11,6 +11,7 @@ from mfpde.blocks.linear import Linear
 from mfpde.blocks.meshed import Meshed
 from mfpde.blocks.populations import Populations
 from mfpde.blocks.registry import register
+from mfpde.blocks.scalar_attention import ScalarAttention
 from mfpde.blocks.shl import SHL
 from mfpde.blocks.token_mlp import TokenMLP
 
@@ -19,6 +20,7 @@ KINDS: dict[str, type[Block]] = {
     "linear": Linear,
     "meshed": Meshed,
     "attention": Attention,
+    "scalar_attention": ScalarAttention,
     "token_mlp": TokenMLP,
     "populations": Populations,
     "torch": TorchBlock,
@@ -27,7 +29,7 @@ KINDS: dict[str, type[Block]] = {
 for kind, block in KINDS.items():
     register(kind, block)
 
-_FORMULAS = (SHL, Linear, Meshed, Attention)
+_FORMULAS = (SHL, Linear, Meshed, Attention, ScalarAttention)
 
 
 def is_own(block: Block) -> bool:

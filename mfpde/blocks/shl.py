@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -13,13 +14,15 @@ from mfpde.activations import Activation, get_activation
 from mfpde.blocks import curvature
 from mfpde.blocks.base import LARGEST_DIM, Block, TorchField
 from mfpde.depth import Depth
-from mfpde.kernels import chain, gram, shl, shl_tangent
+from mfpde.kernels import chain, gram, pools, shl, shl_tangent
 
 Array = NDArray[Any]
 
 
 # Up to this dimension a pass runs in one compiled sweep; beyond it, layer by layer through BLAS.
 FUSED_TO = 128
+# In how many parts each thread's data are taken, so that a thread that comes late has less to do.
+PARTS = 2
 
 
 class Factor(NamedTuple):
@@ -159,22 +162,33 @@ class SHL(Block):
         return curvature.backward_tangents(self, x, theta, a, q, sigma, dx, dtheta, dq, da)
 
     def sensitivity(self, x: Array, theta: Array, a: Array, q: Array) -> tuple[Array, Factor]:
-        u, w, _ = self.split(theta)
+        u, w, b = self.split(theta)
         n, c, d = q.shape
-        rows = q.reshape(n * c, d)
-        s, ds = self._sigma_slope(x, theta)
-        t = rows @ u.T
-        t.reshape(n, c, -1)[...] *= ds[:, None, :]
-        return (t @ (a[:, None] * w)).reshape(n, c, d), Factor(x, rows, s, t)
+        rows, weighted = q.reshape(n * c, d), a[:, None] * w
+        factor = Factor(x, rows, *(np.empty((k, len(theta)), theta.dtype) for k in (n, n * c)))
+        pull = np.empty((n * c, d), theta.dtype)
+
+        def fill(data: slice) -> None:
+            r = slice(data.start * c, data.stop * c)
+            z = x[data] @ w.T
+            z += b
+            factor.s[data], slope = self.activation.with_slope(z)
+            t = np.matmul(rows[r], u.T, out=factor.t[r])
+            t.reshape(-1, c, t.shape[1])[...] *= slope[:, None, :]
+            np.matmul(t, weighted, out=pull[r])
+
+        threads = pools.threads_for(factor.t.size)
+        pools.deal(fill, _parts(n, PARTS * threads if threads > 1 else 1), threads)
+        return pull.reshape(n, c, d), factor
 
     def gram(self, factors: list[Factor], a: Array, scale: float, out: Array) -> None:
         """By J itself or by Hadamard products of Gram matrices, whichever multiplies less."""
-        root = np.sqrt(scale * a).astype(out.dtype)
-        scaled = [Factor(f.x, f.q, f.s * root, f.t * root) for f in factors]
+        weights = (scale * a).astype(out.dtype)
         data, rows = len(factors[0].x), len(out)
         hadamard = len(factors) ** 2 * (rows**2 + data**2)
+        bias = int(self.bias and not isinstance(factors[0], Biasless))
         product = gram.flat if self.size * rows**2 <= hadamard else gram.hadamard
-        product(scaled, int(self.bias and not isinstance(factors[0], Biasless)), out)
+        product(factors, bias, weights, out)
 
     def scaled(self, factor: Factor, root: Array) -> Factor:
         """(s q √η_u, t x √η_w, t √η_b): √η_b enters by t, and leaves x by a division."""
@@ -258,3 +272,9 @@ class SHL(Block):
         if self.bias:
             out[:, 2 * d] = t.sum(axis=0)
         return out
+
+
+def _parts(count: int, parts: int) -> list[slice]:
+    """So many numbers in nearly equal parts, none of them empty."""
+    cuts = np.linspace(0, count, min(parts, count) + 1).astype(int)
+    return [slice(int(lo), int(hi)) for lo, hi in pairwise(cuts)]

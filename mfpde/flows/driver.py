@@ -12,7 +12,7 @@ from mfpde.flows import accuracy, stability, switching
 from mfpde.flows import control as steps
 from mfpde.flows.flow import Flow
 from mfpde.flows.schemes import Scheme, Step
-from mfpde.kernels import serial_blas
+from mfpde.kernels.pools import serial_blas
 from mfpde.runs.checkpoint import Checkpoint
 from mfpde.runs.interrupt import Interruptible
 from mfpde.runs.progress import Progress

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
-from numba import njit, prange
+from numba import njit
 
-from mfpde.kernels import PARALLEL_FROM, elementary
-from mfpde.kernels.regions import shared
+from mfpde.kernels import elementary
+from mfpde.kernels.native import INNER
+from mfpde.kernels.pools import shared, threads_for
 
 TANH, SIGMOID, SOFTPLUS, GELU, SILU, RELU, SIN = range(7)
 
@@ -127,47 +128,31 @@ def _beyond_sin(z):
     return beyond
 
 
-@njit(cache=True, parallel=True, error_model="numpy")
-def _values_parallel(code, z, s):
-    for c in prange((z.size + CHUNK - 1) // CHUNK):
-        _values_share(c, code, z, s)
+@njit(**INNER)
+def _values_share(t, shares, code, z, s):
+    for c in range(t, (z.size + CHUNK - 1) // CHUNK, shares):
+        lo, hi = c * CHUNK, min((c + 1) * CHUNK, z.size)
+        sigma_chunk(code, z[lo:hi], s[lo:hi])
 
 
-@njit(cache=True, error_model="numpy")
-def _values_share(c, code, z, s):
-    lo, hi = c * CHUNK, min((c + 1) * CHUNK, z.size)
-    sigma_chunk(code, z[lo:hi], s[lo:hi])
-
-
-@njit(cache=True, parallel=True, error_model="numpy")
-def _slopes_parallel(code, z, s, ds):
-    for c in prange((z.size + CHUNK - 1) // CHUNK):
-        _slopes_share(c, code, z, s, ds)
-
-
-@njit(cache=True, error_model="numpy")
-def _slopes_share(c, code, z, s, ds):
-    lo, hi = c * CHUNK, min((c + 1) * CHUNK, z.size)
-    slope_chunk(code, z[lo:hi], s[lo:hi], ds[lo:hi])
+@njit(**INNER)
+def _slopes_share(t, shares, code, z, s, ds):
+    for c in range(t, (z.size + CHUNK - 1) // CHUNK, shares):
+        lo, hi = c * CHUNK, min((c + 1) * CHUNK, z.size)
+        slope_chunk(code, z[lo:hi], s[lo:hi], ds[lo:hi])
 
 
 def values(code: int, z: np.ndarray) -> np.ndarray:
     """σ(z) for a flat array, in its precision."""
-    s = np.empty_like(z)
-    if z.size >= PARALLEL_FROM:
-        shared(_values_parallel, _values_share, -(-z.size // CHUNK), code, z, s)
-    else:
-        sigma_chunk(code, z, s)
+    s, shares = np.empty_like(z), threads_for(z.size)
+    shared(_values_share, shares, shares, code, z, s)
     return s
 
 
 def values_and_slopes(code: int, z: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """σ(z) and σ′(z) for a flat array, in its precision."""
-    s, ds = np.empty_like(z), np.empty_like(z)
-    if z.size >= PARALLEL_FROM:
-        shared(_slopes_parallel, _slopes_share, -(-z.size // CHUNK), code, z, s, ds)
-    else:
-        slope_chunk(code, z, s, ds)
+    s, ds, shares = np.empty_like(z), np.empty_like(z), threads_for(z.size)
+    shared(_slopes_share, shares, shares, code, z, s, ds)
     return s, ds
 
 

@@ -11,12 +11,15 @@ in the order of threads: at a given thread count a pass is repeatable bit for bi
 from __future__ import annotations
 
 import numpy as np
-from numba import njit, prange
+from numba import njit
 
 from mfpde.kernels.activate import FROM_VALUE, sigma_chunk, slope_chunk, slope_from_value
+from mfpde.kernels.lending import lent
 from mfpde.kernels.narrow import TOGETHER, pull_pair
-from mfpde.kernels.regions import shared
+from mfpde.kernels.native import INNER
+from mfpde.kernels.pools import shared
 from mfpde.kernels.tiles import ADD, BYTES, NARROW, SET, combine, correlate, multiply
+from mfpde.kernels.totals import add_all
 from mfpde.kernels.workspace import Blocks, Kept, add, particles_together, read, scale, write
 
 KEEP = 1 << 27  # bytes of σ kept by a forward pass for the passes that follow
@@ -25,30 +28,30 @@ KEEP = 1 << 27  # bytes of σ kept by a forward pass for the passes that follow
 def forward(code, bias, depth, theta, weights, start, keep=False):
     """Stage states (L, S, N, d), hidden path (L + 1, N, d) from X(0) = start, and σ or None."""
     n, d = start.shape
-    stages = np.empty((depth.steps, depth.tableau.stages, n, d), theta.dtype)
-    path = np.empty((depth.steps + 1, n, d), theta.dtype)
+    stages = lent((depth.steps, depth.tableau.stages, n, d), theta.dtype)
+    path = lent((depth.steps + 1, n, d), theta.dtype)
     path[0] = start
     kept = _keep(depth, theta, path) if keep and code in FROM_VALUE else None
     plan = planned(code, bias, depth, theta, weights)
     blocks, work, store = dealt(depth, theta, path, kept)
     arguments = (*plan, blocks.length, work, store, stages, path)
-    shared(_forward_parallel, _forward_share, blocks.threads, *arguments)
+    shared(_forward_share, blocks.threads, *arguments)
     return stages, path, kept
 
 
 def adjoint(code, bias, depth, theta, weights, stages, terminal, kept=None):
     """Cotangents (L, S, N, d), adjoint path (L + 1, N, d) and Σ_e D_θ fᵀQ_e (K, M, p)."""
-    cotangents = np.empty_like(stages)
-    path = np.empty((depth.steps + 1, *terminal.shape), theta.dtype)
+    cotangents = lent(stages.shape, theta.dtype)
+    path = lent((depth.steps + 1, *terminal.shape), theta.dtype)
     path[-1] = terminal
     plan = planned(code, bias, depth, theta, weights)
     blocks, work, store = dealt(depth, theta, path, kept)
-    gradient = np.zeros((blocks.threads, *theta.shape), theta.dtype)
-    arguments = (*plan, blocks.length, work, store, stages, cotangents, path, gradient)
-    shared(_adjoint_parallel, _adjoint_share, blocks.threads, *arguments)
-    for other in gradient[1:]:
-        gradient[0] += other
-    return cotangents, path, gradient[0]
+    gradient = lent(theta.shape, theta.dtype)
+    others = lent((blocks.threads - 1, *theta.shape), theta.dtype)
+    arguments = (*plan, blocks.length, work, store, stages, cotangents, path, gradient, others)
+    shared(_adjoint_share, blocks.threads, *arguments)
+    add_all(others, gradient)
+    return cotangents, path, gradient
 
 
 def planned(code, bias, depth, theta, weights):
@@ -81,30 +84,14 @@ def _keep(depth, theta, path):
     entries = depth.stage_nodes.size * some * -(-theta.shape[1] // some) * blocks.length
     if blocks.count * entries * theta.itemsize > KEEP:
         return None
-    return Kept(blocks, entries, theta.dtype)
+    return Kept.of(blocks, entries, theta.dtype)
 
 
-@njit(cache=True, parallel=True, error_model="numpy")
-def _forward_parallel(code, bias, a, b, nodes, theta, weights, n, work, store, stages, path):
-    for t in prange(work.shape[0]):
-        _forward_share(t, code, bias, a, b, nodes, theta, weights, n, work, store, stages, path)
-
-
-@njit(cache=True, parallel=True, error_model="numpy")
-def _adjoint_parallel(
-    code, bias, a, b, nodes, theta, weights, n, work, store, stages, cotangents, path, gradient
-):
-    for t in prange(work.shape[0]):
-        _adjoint_share(
-            t, code, bias, a, b, nodes, theta, weights, n, work, store, stages, cotangents, path,
-            gradient,
-        )  # fmt: skip
-
-
-@njit(cache=True, error_model="numpy")
+@njit(**INNER)
 def _forward_share(t, code, bias, a, b, nodes, theta, weights, n, work, store, stages, path):
     """The blocks t, t + T, … of thread t."""
     memory, d, some = work[t], path.shape[2], particles_together(path.shape[2])
+    memory[:] = 0
     step = n + BYTES // work.itemsize  # of rows of coordinates: rows of n would share cache sets
     x, z, slopes = 0, d * step, 2 * d * step
     rest = slopes + b.size * d * step
@@ -128,11 +115,12 @@ def _forward_share(t, code, bias, a, b, nodes, theta, weights, n, work, store, s
             write(memory, x, step, n, path[layer + 1], lo)
 
 
-@njit(cache=True, error_model="numpy")
+@njit(**INNER)
 def _adjoint_share(
-    t, code, bias, a, b, nodes, theta, weights, n, work, store, stages, cotangents, path, gradient
-):
-    """The blocks t, t + T, … of thread t, and its own gradient."""
+    t, code, bias, a, b, nodes, theta, weights, n, work, store, stages, cotangents, path, gradient,
+    others,
+):  # fmt: skip
+    """The blocks t, t + T, … of thread t, and its own gradient: the first, or one of the others."""
     memory, d, last, some = (
         work[t],
         path.shape[2],
@@ -141,6 +129,8 @@ def _adjoint_share(
     )
     step = n + BYTES // work.itemsize
     p, q, x, pulls = 0, d * step, 2 * d * step, (3 * d + 1) * step
+    mine = gradient if t == 0 else others[t - 1]
+    mine[:] = memory[:] = 0
     memory[pulls - step : pulls] = 1  # below the coordinates of x: the coordinate of the bias
     rest = pulls + b.size * d * step
     for block in range(t, store.shape[0], work.shape[0]):
@@ -158,14 +148,14 @@ def _adjoint_share(
                 values = kept[(layer * b.size + i) * size :][:size]
                 _backward(
                     code, bias, theta[k], weights[k], some, n, step, memory, x, q, out, rest,
-                    values, gradient[t, k],
+                    values, mine[k],
                 )  # fmt: skip
             for i in range(b.size):
                 add(memory, p, b.dtype.type(1), pulls + i * d * step, d * step)
             write(memory, p, step, n, path[layer], lo)
 
 
-@njit(cache=True, error_model="numpy")
+@njit(**INNER)
 def _field(code, bias, theta, weights, some, n, step, memory, x, out, rest, values):
     """out = Σ_j a_j u_j σ(w_j·x + b_j); scratch begins at ``rest``; σ goes to values if any."""
     d, count = (theta.shape[1] - bias) // 2, some * n
@@ -181,7 +171,7 @@ def _field(code, bias, theta, weights, some, n, step, memory, x, out, rest, valu
         combine(ADD, memory, out, step, d, memory, au, 1, width, s, 0, n, some, n)
 
 
-@njit(cache=True, error_model="numpy")
+@njit(**INNER)
 def _backward(code, bias, theta, weights, some, n, step, memory, x, q, out, rest, values, gradient):
     """out = D_xFᵀq, gradient += Σ_i D_θ fᵀq_i; scratch begins at ``rest``."""
     d, count = (theta.shape[1] - bias) // 2, some * n
@@ -216,7 +206,7 @@ def _backward(code, bias, theta, weights, some, n, step, memory, x, q, out, rest
                 gradient[first + j, c] += memory[change + j * full + c]
 
 
-@njit(cache=True, error_model="numpy")
+@njit(**INNER)
 def _gather(theta, weights, bias, first, some, memory, at):
     """For each particle b, w, a·u; zeros beyond the last one."""
     d = (theta.shape[1] - bias) // 2
@@ -232,7 +222,7 @@ def _gather(theta, weights, bias, first, some, memory, at):
             memory[row + 1 + d + c] = weights[k] * theta[k, c]
 
 
-@njit(cache=True, error_model="numpy")
+@njit(**INNER)
 def _gather_back(theta, weights, bias, first, some, memory, at):
     """For each particle b, w, u, a·w; zeros beyond the last one."""
     d = (theta.shape[1] - bias) // 2

@@ -10,10 +10,11 @@ block by block of data as in ``shl``, and with the σ that the forward pass kept
 from __future__ import annotations
 
 import numpy as np
-from numba import njit, prange
+from numba import njit
 
 from mfpde.kernels.activate import slope_chunk, slope_from_value
-from mfpde.kernels.regions import shared
+from mfpde.kernels.native import INNER
+from mfpde.kernels.pools import shared
 from mfpde.kernels.shl import dealt, planned
 from mfpde.kernels.tiles import ADD, BYTES, SET, combine, multiply
 from mfpde.kernels.workspace import add, particles_together, read, scale, write
@@ -26,22 +27,15 @@ def tangent(code, bias, depth, theta, weights, stages, change, kept=None):
     change = np.ascontiguousarray(change, theta.dtype)
     blocks, work, store = dealt(depth, theta, path, kept)
     arguments = (*plan, change, blocks.length, work, store, stages, path[1])
-    shared(_tangent_parallel, _tangent_share, blocks.threads, *arguments)
+    shared(_tangent_share, blocks.threads, *arguments)
     return path[1]
 
 
-@njit(cache=True, parallel=True, error_model="numpy")
-def _tangent_parallel(code, bias, a, b, nodes, theta, weights, change, n, work, store, stages, end):
-    for t in prange(work.shape[0]):
-        _tangent_share(
-            t, code, bias, a, b, nodes, theta, weights, change, n, work, store, stages, end
-        )
-
-
-@njit(cache=True, error_model="numpy")
+@njit(**INNER)
 def _tangent_share(t, code, bias, a, b, nodes, theta, weights, change, n, work, store, stages, end):
     """The blocks t, t + T, … of thread t."""
     memory, d, some = work[t], end.shape[1], particles_together(end.shape[1])
+    memory[:] = 0
     step = n + BYTES // work.itemsize
     ones, x, dz = 0, step, (d + 1) * step  # neighbours: rows of one matrix
     dx, slopes = dz + d * step, dz + 2 * d * step
@@ -68,7 +62,7 @@ def _tangent_share(t, code, bias, a, b, nodes, theta, weights, change, n, work, 
         write(memory, dx, step, n, end, lo)
 
 
-@njit(cache=True, error_model="numpy")
+@njit(**INNER)
 def _push(code, bias, theta, weights, change, some, n, step, memory, ones, out, rest, values):
     """out = Σ_j a_j (u_j t_j + du_j σ_j); rows 1, x, dx begin at ``ones``, scratch at ``rest``."""
     d, count = (theta.shape[1] - bias) // 2, some * n
@@ -93,7 +87,7 @@ def _push(code, bias, theta, weights, change, some, n, step, memory, ones, out, 
         combine(ADD, memory, out, step, d, memory, au, 1, width, memory, g, n, some, n)
 
 
-@njit(cache=True, error_model="numpy")
+@njit(**INNER)
 def _gather(theta, weights, change, bias, first, some, memory, at):
     """For each particle b, w | db, dw, w | a·u, a·du; zeros beyond the last one."""
     d = (theta.shape[1] - bias) // 2

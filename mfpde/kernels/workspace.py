@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import NamedTuple
 
 import numba
 import numpy as np
 from numba import njit
 
-from mfpde.kernels import PARALLEL_FROM
+from mfpde.kernels.lending import lent
+from mfpde.kernels.native import INNER
+from mfpde.kernels.pools import PARALLEL_FROM
 from mfpde.kernels.tiles import BYTES
 
 LONGEST = 256  # data in a block
@@ -33,32 +35,20 @@ class Blocks:
         """For each thread ``rows`` rows of a block, aligned, one vector apart; shape (T, size)."""
         lanes = BYTES // dtype.itemsize
         size = rows * (self.length + lanes)
-        raw = np.zeros(self.threads * size + lanes, dtype)
+        raw = lent((self.threads * size + lanes,), dtype)
         start = (-raw.ctypes.data % BYTES) // dtype.itemsize
         return raw[start : start + self.threads * size].reshape(self.threads, size)
 
 
-class Kept:
-    """σ at every evaluation, one row for each block as the forward pass dealt them.
+class Kept(NamedTuple):
+    """σ at every evaluation, one row for each block as the forward pass dealt them."""
 
-    The memory of the last one dropped is used again: fresh pages cost as much as the pass saves.
-    """
+    blocks: Blocks
+    values: np.ndarray
 
-    spare: ClassVar[list[np.ndarray]] = []
-
-    def __init__(self, blocks: Blocks, entries: int, dtype: np.dtype) -> None:
-        self.blocks = blocks
-        size = blocks.count * entries
-        try:
-            spare = Kept.spare.pop()  # in one step: threads may meet here
-        except IndexError:
-            spare = np.empty(0, dtype)
-        fits = spare.size >= size and spare.dtype == dtype
-        self.memory = spare if fits else np.empty(size, dtype)
-        self.values = self.memory[:size].reshape(blocks.count, entries)
-
-    def __del__(self) -> None:
-        Kept.spare[:] = [self.memory]
+    @classmethod
+    def of(cls, blocks: Blocks, entries: int, dtype: np.dtype) -> Kept:
+        return cls(blocks, lent((blocks.count, entries), dtype))
 
 
 @njit(cache=True)
@@ -67,14 +57,14 @@ def particles_together(d):
     return 8 if d <= 16 else 16
 
 
-@njit(cache=True, error_model="numpy")
+@njit(**INNER)
 def scale(memory, out, factor, x, count):
     """out = factor·x, for ``count`` entries of a flat array."""
     for i in range(count):
         memory[out + i] = factor * memory[x + i]
 
 
-@njit(cache=True, error_model="numpy")
+@njit(**INNER)
 def add(memory, out, factor, x, count):
     """out += factor·x."""
     if factor != 0:
@@ -82,7 +72,7 @@ def add(memory, out, factor, x, count):
             memory[out + i] += factor * memory[x + i]
 
 
-@njit(cache=True, error_model="numpy")
+@njit(**INNER)
 def read(memory, at, step, n, rows, lo):
     """Coordinates of the data lo, lo + 1, … as rows; zeros beyond the last datum."""
     count = min(n, rows.shape[0] - lo)
@@ -93,7 +83,7 @@ def read(memory, at, step, n, rows, lo):
             memory[at + c * step + i] = 0
 
 
-@njit(cache=True, error_model="numpy")
+@njit(**INNER)
 def write(memory, at, step, n, rows, lo):
     """The inverse of ``read``."""
     for i in range(min(n, rows.shape[0] - lo)):

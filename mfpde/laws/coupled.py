@@ -84,7 +84,7 @@ class CorrelatedLaw(Coupled):
         found: Array = 1.0 / np.sqrt(np.square(axes / lengths).sum(axis=1))
         return found
 
-    def density(self, theta: Array) -> Array:
+    def _density(self, theta: Array) -> Array:
         axes, lengths = self._axes()
         if lengths.min() <= 1e-7 * lengths.max():
             raise TypeError(f"law {self._text} has no density: its covariance is singular")
@@ -109,7 +109,7 @@ class EmpiricalLaw(Coupled):
         """The points (n, p) and their masses (n,)."""
         return self._points, self._weights
 
-    def density(self, theta: Array) -> Array:
+    def _density(self, theta: Array) -> Array:
         raise TypeError(f"law {self._text} has no density: it is one of points")
 
     @property
@@ -146,7 +146,7 @@ class MixtureLaw(Coupled):
         """The components with their shares."""
         return list(zip(np.diff(self._ends).tolist(), self._laws, strict=True))
 
-    def density(self, theta: Array) -> Array:
+    def _density(self, theta: Array) -> Array:
         found: Array = np.sum([share * law.density(theta) for share, law in self.parts], axis=0)
         return found
 
@@ -184,7 +184,7 @@ class GroupsLaw(Coupled):
             (law, slice(stop - law.dim, stop)) for law, stop in zip(self._laws, stops, strict=True)
         ]
 
-    def density(self, theta: Array) -> Array:
+    def _density(self, theta: Array) -> Array:
         found: Array = np.prod([law.density(theta[:, own]) for law, own in self.groups], axis=0)
         return found
 

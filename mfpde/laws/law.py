@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from mfpde import checks
 from mfpde.laws.marginals import Marginal
@@ -64,11 +64,15 @@ class Law:
         columns = [m.ppf(v[:, i]) for i, m in enumerate(self.marginals)]
         return np.stack(columns, axis=1)
 
-    def density(self, theta: Array) -> Array:
+    def density(self, theta: ArrayLike) -> Array:
         """The density at θ (n, p), shape (n,).
 
-        Raises TypeError for a law that has none: one that fixes a coordinate, or of points.
+        Raises ValueError for another shape, TypeError for a law that has none: one that fixes a
+        coordinate, or of points.
         """
+        return self._density(checks.array("theta", theta, ("n", self.dim)))
+
+    def _density(self, theta: Array) -> Array:
         found = np.ones(len(theta))
         for i, marginal in enumerate(self.marginals):
             found *= marginal.density(theta[:, i])

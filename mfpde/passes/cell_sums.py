@@ -22,6 +22,7 @@ from mfpde.blocks.inheritance import computes
 from mfpde.blocks.shl import SHL
 from mfpde.depth import Depth
 from mfpde.kernels import activate, grid_sums
+from mfpde.kernels.pools import serial_blas
 from mfpde.measures.axes import Axis, Grid
 from mfpde.passes.propagate import Layers
 from mfpde.penalty import Penalty
@@ -181,6 +182,7 @@ class SeparableSums(GridSums):
     def size(self) -> int:
         return self.dim * self._w.shape[1]
 
+    @serial_blas()
     def coefficients(self, masses: Array) -> Array:
         k, (count, inner) = len(masses), (self._u.shape[1], self._w.shape[1])
         return np.matmul(self._u, masses.reshape(k, count, inner)).reshape(k, -1)
@@ -240,6 +242,7 @@ class SeparableSums(GridSums):
         grid_sums.backward(*self._setting, mu[:, None, :] * self._w, x, q, state, g)
         return state, g.ravel()
 
+    @serial_blas()
     def _features(self, x: Array, q: Array) -> Array:
         z = x @ self._w
         if self._bias:

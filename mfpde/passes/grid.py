@@ -6,6 +6,7 @@ from functools import cached_property
 
 import numpy as np
 
+from mfpde.kernels.pools import serial_blas
 from mfpde.measures.axes import Axis
 from mfpde.measures.grid import GridMeasure
 from mfpde.passes import mobility, propagate
@@ -84,6 +85,7 @@ class GridCarried(LayeredCarried):
         """−∇·(ρ η∘∇φ) by coefficient, (K, C)."""
         return self.mobility.apply(pulled)
 
+    @serial_blas()
     def push(self, velocity: Array) -> Array:
         """Change of the outputs, (N, k), to first order in a change of the coefficients (K, C)."""
         end = propagate.tangent(self.layers, self.passed, velocity[:, None, :])
@@ -153,6 +155,7 @@ class JointGridCarried(GridCarried):
         change = mobility.moved(self.operator.axes, self.state[None], sums.expand(pulled)[None])
         return sums.coefficients(change[0])
 
+    @serial_blas()
     def push(self, velocity: Array) -> Array:
         return super().push(self.operator.cells * velocity)
 

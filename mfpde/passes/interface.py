@@ -26,6 +26,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mfpde import checks
+from mfpde.kernels.pools import serial_blas
 from mfpde.penalty import Penalty
 from mfpde.problem import Problem
 
@@ -95,7 +96,8 @@ class Carried(ABC):
     @cached_property
     def outputs(self) -> Array:
         """B X_i(1), (N, k), float64."""
-        return self.end @ self.operator.problem.readout.T
+        with serial_blas():
+            return self.end @ self.operator.problem.readout.T
 
     @cached_property
     def fit(self) -> float:

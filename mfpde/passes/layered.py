@@ -7,6 +7,7 @@ from functools import cached_property
 import numpy as np
 
 from mfpde.kernels.gram import mirror
+from mfpde.kernels.pools import serial_blas
 from mfpde.passes import propagate
 from mfpde.passes.interface import Array, Carried, Operator, Trajectories
 from mfpde.passes.propagate import Adjoint, Forward, Layers
@@ -37,11 +38,13 @@ class LayeredCarried(Carried):
     def end(self) -> Array:
         return self.passed.end
 
+    @serial_blas()
     def terminal(self, v: Array) -> Array:
         """Bᵀv in the precision of the state, (N, d)."""
         cotangent: Array = (v @ self.operator.problem.readout).astype(self.end.dtype)
         return cotangent
 
+    @serial_blas()
     def read(self, mixes: Array, root: Array | None) -> Array:
         """Mixtures (q, k) of the outputs as readouts: (q, d), or (N, q, d) after S_i (N, k, k)."""
         readout = self.operator.problem.readout
@@ -74,6 +77,7 @@ class LayeredCarried(Carried):
             out[k] += self.back.cotangents[step, i] / self.depth.weights[k]
         return out
 
+    @serial_blas()
     def potential_at(self, node: int, theta: Array) -> Array:
         block, out = self.operator.problem.block, np.zeros(len(theta), theta.dtype)
         for states, q in self._reads[node]:
@@ -81,6 +85,7 @@ class LayeredCarried(Carried):
         out /= float(self.depth.weights[node])
         return out
 
+    @serial_blas()
     def potential_slope(self, node: int, theta: Array) -> Array:
         block, out = self.operator.problem.block, np.zeros(theta.shape, theta.dtype)
         for states, q in self._reads[node]:
@@ -96,6 +101,7 @@ class LayeredCarried(Carried):
             reads[k].append((self.passed.stages[step, i], self.back.cotangents[step, i]))
         return reads
 
+    @serial_blas()
     def layer_slopes(self, node: int) -> Array:
         """∫ D_xf(X_i(t_k), θ) ρ_t(dθ) for every datum, (N, d, d)."""
         block, _, theta, weights = self.layers
@@ -108,6 +114,7 @@ class LayeredCarried(Carried):
             jacobian[:, c] = block.backward(states, theta[node], weights[node], q)[0]
         return jacobian
 
+    @serial_blas()
     def hidden_kernel(self, node: int) -> Array:
         """∫ D_θf(X_i, θ) D_θf(X_j, θ)ᵀ ρ_t(dθ) at the states of a node, (N·d, N·d)."""
         block, _, theta, weights = self.layers

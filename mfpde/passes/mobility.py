@@ -16,6 +16,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from mfpde.kernels.pools import serial_blas
 from mfpde.measures.axes import Axis
 from mfpde.passes.cell_sums import GridSums, SeparableSums
 from mfpde.passes.propagate import Forward, Layers, sensitivities
@@ -53,6 +54,7 @@ class Full:
 class Reduced:
     """Potentials g (d on the cells of (w, b)) of separable layers."""
 
+    @serial_blas()
     def __init__(self, sums: GridSums, masses: Array, axes: tuple[Axis, ...]) -> None:
         d = sums.block.dim
         self._d, self._axes = d, axes[d:]
@@ -101,6 +103,7 @@ def moved(axes: tuple[Axis, ...], masses: Array, v: Array) -> Array:
     return out
 
 
+@serial_blas()
 def tangent_kernel(layers: Layers, passed: Forward, readout: Array, metric: Mobility) -> Array:
     """K = Σ_k (1/ω_k) J_k P_k J_kᵀ of the outputs, (N·k, N·k), P_k the mobility of depth node k."""
     size = passed.end.shape[0] * readout.shape[0]
@@ -112,6 +115,7 @@ def tangent_kernel(layers: Layers, passed: Forward, readout: Array, metric: Mobi
     return 0.5 * (kernel + kernel.T)
 
 
+@serial_blas()
 def mixed_kernel(layers: Layers, passed: Forward, readout: Array, metric: Mobility) -> Array:
     """The sum over outputs of the diagonal blocks of K, (N, N), for a readout (q, d) or (N, q, d).
 

@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 
 from mfpde import checks
+from mfpde.kernels.pools import serial_blas
+from mfpde.kernels.totals import divided
 from mfpde.measures.particles import ParticleMeasure
 from mfpde.passes import propagate
 from mfpde.passes.in_blocks import InBlocks, fits
@@ -29,7 +31,7 @@ class ParticleOperator(Operator):
         weights = rho.weights.astype(rho.dtype, copy=False)
         self._layers = Layers(problem.block, rho.depth, rho.theta, weights)
         depth_weights = rho.depth.weights[:, None].astype(rho.dtype)
-        self.per_node = depth_weights[:, :, None]
+        self.per_node = np.ascontiguousarray(depth_weights[:, 0])
         self.mass = (depth_weights * weights)[:, :, None]
         if self.rates is not None:
             self.rates = self.rates.astype(rho.dtype)
@@ -85,6 +87,7 @@ class ParticlesCarried(LayeredCarried):
     def velocity(self, pulled: Array) -> Array:
         return self.operator.lifted(pulled)
 
+    @serial_blas()
     def push(self, velocity: Array) -> Array:
         end = propagate.tangent(self.layers, self.passed, velocity)
         return end @ self.operator.problem.readout.T.astype(end.dtype)
@@ -118,7 +121,7 @@ class ParticlesCarried(LayeredCarried):
 
     def _gradient(self, by_theta: Array) -> Array:
         """∂E_h/∂θ_kj over ω_k; the weight a_kj is left out of the block's sums already."""
-        out: Array = by_theta / self.operator.per_node
+        out: Array = divided(by_theta, self.operator.per_node)
         return out
 
 

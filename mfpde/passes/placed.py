@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from mfpde.kernels.pools import serial_blas
 from mfpde.measures.joint import PlacedBlocks
 from mfpde.passes.interface import Array, Carried, Operator, Trajectories
 from mfpde.penalty import Penalty
@@ -103,6 +104,7 @@ class PlacedCarried(Carried):
         """The adjoint path of the data's term, (n + 1, d, N), and what the blocks make of it."""
         return self._adjoint(self.slope / self.operator.problem.size)
 
+    @serial_blas()
     def _adjoint(self, v: Array) -> tuple[Array, Array, Array]:
         terminal = np.ascontiguousarray((v @ self.operator.problem.readout).T)
         found: tuple[Array, Array, Array] = self._block.chain_adjoint(

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from mfpde.blocks.base import Block
 from mfpde.depth import Depth
 from mfpde.kernels.gram import mirror
+from mfpde.kernels.pools import serial_blas
 
 Array = NDArray[Any]
 
@@ -55,6 +56,7 @@ class Adjoint(NamedTuple):
     gradient: Array
 
 
+@serial_blas()
 def forward(layers: Layers, start: Array, *, keep: bool = False) -> Forward:
     """Solve dX/dt = ∫ f(X, θ) ρ_t(dθ) from X(0) = start (N, d).
 
@@ -80,6 +82,7 @@ def forward(layers: Layers, start: Array, *, keep: bool = False) -> Forward:
     return Forward(stages, path)
 
 
+@serial_blas()
 def adjoint(layers: Layers, passed: Forward, terminal: Array) -> Adjoint:
     """Pull the cotangent ``terminal`` (N, d) of X(1) back to every evaluation."""
     block, depth, theta, weights = layers
@@ -103,6 +106,7 @@ def adjoint(layers: Layers, passed: Forward, terminal: Array) -> Adjoint:
     return Adjoint(cotangents, path, gradient)
 
 
+@serial_blas()
 def tangent(layers: Layers, passed: Forward, change: Array) -> Array:
     """The change of X(1), shape (N, d), to first order in a change of θ (K, M, p)."""
     block, depth, theta, weights = layers
@@ -121,6 +125,7 @@ def tangent(layers: Layers, passed: Forward, change: Array) -> Array:
     return dx
 
 
+@serial_blas()
 def tangent_kernel(
     layers: Layers, passed: Forward, readout: Array, root: Array | None = None
 ) -> Array:
@@ -139,6 +144,7 @@ def tangent_kernel(
     return kernel
 
 
+@serial_blas()
 def mixed_kernel(
     layers: Layers, passed: Forward, readout: Array, root: Array | None = None
 ) -> Array:

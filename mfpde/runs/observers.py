@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -55,6 +56,7 @@ class Observers:
             except (TypeError, ValueError) as error:
                 raise type(error)(f"observe[{name!r}]: {error}") from None
         elif callable(what):
+            _check_arguments(name, what)
             self.functions[name] = what
         else:
             raise TypeError(
@@ -70,12 +72,17 @@ class Observers:
         for name, other in self.data.items():
             found |= {f"{name}_{score}": value for score, value in scores_of(other, rho).items()}
         for name, function in self.functions.items():
-            found[name] = self._value(name, function(self.problem, rho))
+            try:
+                value = function(self.problem, rho)
+            except Exception as error:
+                error.add_note(f"raised by observe[{name!r}]")
+                raise
+            found[name] = self._value(name, value)
         return found
 
     def _value(self, name: str, value: Any) -> Any:
         try:
-            array = np.array(value, dtype=np.float64)
+            array = np.array(checks.numeric(name, value), dtype=np.float64)
         except (TypeError, ValueError):
             raise TypeError(
                 f"observe[{name!r}] must return a number or an array of numbers; it returned "
@@ -123,6 +130,17 @@ class Observers:
                 f"is not in the file (its data are); given {sorted(given)}"
             )
         self.functions = {name: given[name] for name in self.functions}
+
+
+def _check_arguments(name: str, function: Callable[..., Any]) -> None:
+    try:
+        inspect.signature(function).bind(None, None)
+    except TypeError as error:
+        raise TypeError(
+            f"observe[{name!r}] must be a function of (problem, measure): {error}"
+        ) from None
+    except ValueError:  # a function of C that does not tell
+        return
 
 
 def _missing(problem: Problem, rho: Any) -> Any:

@@ -38,6 +38,7 @@ from mfpde.theory._required_size import RequiredSize, required_size
 from mfpde.theory._separation import Separation, separation
 from mfpde.theory._shallow import ShallowComparison, shallow_comparison
 from mfpde.theory._stationarity import Potential, Stationarity, stationarity
+from mfpde.theory._sublevel import SublevelCertificate, sublevel_certificate
 
 __all__ = [
     "CRITERIA",
@@ -59,6 +60,7 @@ __all__ = [
     "Separation",
     "ShallowComparison",
     "Stationarity",
+    "SublevelCertificate",
     "adjoint_bounds",
     "assumptions",
     "certificate",
@@ -86,6 +88,7 @@ __all__ = [
     "separation",
     "shallow_comparison",
     "stationarity",
+    "sublevel_certificate",
     "tangent_kernel",
     "tangent_operator",
 ]

@@ -103,18 +103,19 @@ def certificate(problem: Problem, rho0: Measure, *, criterion: str = "uniform") 
     """Does the COT gradient flow of E from ρ_0 provably reach its least loss?
 
     m(R) bounds the Polyak–Łojasiewicz constant on the COT ball of radius R about ρ_0; its proof
-    and every constant are in ``certificate_constants``. The flow's length r(s) obeys
+    and every constant are in ``_certificate_constants``. The flow's length r(s) obeys
     d√(E−E*)/ds = −|grad E|²/(2√(E−E*)) ≤ −√(m(r)/2) dr/ds as long as it is in the ball r, so
 
     * "uniform": 2(E(0) − E*)/m(R) ≤ R² for some R: length at most √(2(E(0) − E*)/m(R)) ≤ R;
     * "integral": ∫₀ᴿ √(m(r)/2) dr ≥ √(E(0) − E*) for some R: length at most R. It is implied by
       "uniform" and certifies several times more loss (4 times where m(R)^½ is linear in R).
 
-    It covers the gradient flow in s (integrated exactly) of the Euler network that ρ_0 is, squared
-    loss, SHL blocks with a C¹ activation (E* = 0) and Linear blocks. Where it passes the flow
-    converges; where it does not, nothing is said.
+    It covers the gradient flow in s (integrated exactly) of squared loss: SHL blocks with a C¹
+    activation (E* = 0) in any depth integrator, Linear blocks in Euler depth. Where it passes the
+    flow converges; where it does not, nothing is said. Cross-entropy has no zero to converge to:
+    see ``sublevel_certificate``.
 
-    Raises TypeError or ValueError outside that range (see ``certificate_constants.constants``).
+    Raises TypeError or ValueError outside that range (see ``_certificate_constants.constants``).
     Sources: Barboni et al. 2024 (local convergence, Theorem of §4); Zhang, Peyré 2026 (linear).
     """
     checks.choice("criterion", criterion, CRITERIA)
@@ -181,7 +182,7 @@ def _budget(found: Constants, criterion: str) -> tuple[Array, Array]:
 
     That is R²m(R)/2, or (∫₀ᴿ √(m/2))², summed from below: m decreases, so right end points do it.
     """
-    radii = _last_radius(found) * np.arange(1, POINTS + 1) / (POINTS + 1)
+    radii = last_radius(found) * np.arange(1, POINTS + 1) / (POINTS + 1)
     speed = np.array([np.sqrt(0.5 * found.rate(r)) for r in radii])
     if criterion == "uniform":
         return radii, np.square(radii * speed)
@@ -189,7 +190,7 @@ def _budget(found: Constants, criterion: str) -> tuple[Array, Array]:
     return radii, np.square(covered) * (1.0 - found.safety)
 
 
-def _last_radius(found: Constants) -> float:
+def last_radius(found: Constants) -> float:
     """A radius just below the one where m(R) reaches 0."""
     low, high = 0.0, 1.0
     while found.rate(high) > 0.0 and high < 1e12:
@@ -202,13 +203,18 @@ def _last_radius(found: Constants) -> float:
 
 def _excess(carried: ParticlesCarried, safety: float) -> tuple[float, float]:
     """An upper bound of E(ρ_0) − E*, rounding of the outputs included, and E*."""
-    problem, rho = carried.operator.problem, carried.operator.rho
+    problem = carried.operator.problem
     least = gradient_domination(problem)[1] if computes(problem.block, Linear) else 0.0
+    error, value = output_error(carried, safety), carried.loss
+    return float(max(value - least, 0.0) + error * (np.sqrt(2.0 * value) + error)), least
+
+
+def output_error(carried: ParticlesCarried, safety: float) -> float:
+    """By how much rounding may move an output."""
+    problem, rho = carried.operator.problem, carried.operator.rho
     size = 1.0 + rho.integrate(np.square(rho.theta).sum(axis=2))  # |f| ≤ 2 (1 + |θ|²)(1 + |x|)
     size *= 2.0 + 2.0 * float(np.linalg.norm(carried.passed.path, axis=2).max())
-    error = safety * (float(np.linalg.norm(problem.readout, 2)) * size + np.abs(problem.y).max())
-    value = carried.loss
-    return float(max(value - least, 0.0) + error * (np.sqrt(2.0 * value) + error)), least
+    return safety * (float(np.linalg.norm(problem.readout, 2)) * size + np.abs(problem.y).max())
 
 
 def _readout_scale(carried: ParticlesCarried, needed: float) -> float:

@@ -1,10 +1,10 @@
 """A rigorous lower bound m(R) of the Polyak–Łojasiewicz constant on a whole COT ball.
 
-**Setting.** Euler depth, h = 1/L: the energy is that of the ResNet with L layers and N data, the
-one that is run. ρ is any measure with COT²(ρ_0, ρ) = Σ_l h δ_l² ≤ R², δ_l = W₂(ρ_0,l , ρ_l); γ_l
-is an optimal coupling of (θ, θ′), X and X′ the hidden states under ρ_0 and ρ. The ball bounds
-Σ h δ_l², not sup δ_l, so every estimate below is summed over depth before δ is eliminated, by
-Σ h δ_l g_l ≤ R (Σ h g_l²)^½.
+**Setting.** The energy is that of the depth integrator and the N data that are run; first Euler,
+h = 1/L, the ResNet with L layers. ρ is any measure with COT²(ρ_0, ρ) = Σ_l h δ_l² ≤ R²,
+δ_l = W₂(ρ_0,l , ρ_l); γ_l is an optimal coupling of (θ, θ′), X and X′ the hidden states under ρ_0
+and ρ. The ball bounds Σ h δ_l², not sup δ_l, so every estimate below is summed over depth before δ
+is eliminated, by Σ h δ_l g_l ≤ R (Σ h g_l²)^½.
 
 **SHL**, f = u σ(w·x + b), s = sup|σ′|. At ρ_0: p_l² = ‖∫uuᵀ‖, q_l² = ‖∫wwᵀ‖ (operator norms),
 x_l² = Σ_i (|X_i|² + 1) (no 1 without bias), S_l = (∫σ(z_i)σ(z_j) dρ_0)_ij with z_i = w·X_i + b,
@@ -28,8 +28,21 @@ x_l² = Σ_i (|X_i|² + 1) (no 1 without bias), S_l = (∫σ(z_i)σ(z_j) dρ_0)_
        m(R) = (σ_min(B)²/N) [ (Σ h c_l² λ_min(S_l))^½ − (Σ h D_l²)^½ ]₊²,
        (Σ h D_l²)^½ ≤ s [R max(x_l + Δ_l) + (Σ h q_l²Δ_l²)^½].
 
-**Linear**, f = v⟨u, x⟩: with p² = ‖Σ^{vv}‖, q² = ‖Σ^{uu}‖ and Λ_l = ‖Σ_l^{vu}‖ + δ_l(p² + q²)^½ +
-δ_l²/2 ≥ ‖Σ′_l^{vu}‖, |E_l| ≥ Π_{m≠l}(1 − hΛ_m) |∇ℓ(Π)| and |∇ℓ|² ≥ 2κ_ℓ(ℓ − ℓ*), so
+**Heun, rk4, midpoint** (SHL): every node k has p, q and Λ as above; x_k and φ_k are the largest
+over the stages that read it, S_k that of the first, G_k ≥ (Σ_i ‖σ(z_i) − σ(z_i at the first)‖²)^½
+for the others. With μ, r, S_l, Γ_l of ``_stages``, ω_k for h and sums over nodes,
+
+* states: with χ = μ for the steps before l and r for step l itself, a stage of step l moves by
+  Δ ≤ e^A [R (Σ_m χ² Σ_n h b_n (φ² + s²p²x²))^½ + s max χ R² max x/2], A ≥ Σ_m χ S_m;
+* adjoint: |Σ Q_e over the stages at k| ≥ ω_k c_k |P_L| with c_k = Π_{m>l} (1 − μS_m) (2 − T_l), l
+  the last step that reads k, and Σ|Q_e| ≤ ω_k T_l |P_{l+1}|, where T_l = μ(1 + μS_l) at a node that
+  two steps share and μ elsewhere;
+* kernel: m(R) = (σ_min(B)²/N) [ (Σ ω c² λ_min(S))^½ − max T (Σ ω D²)^½ ]₊², where
+  (Σ ω D²)^½ ≤ (Σ ω G²)^½ + s [R max(x + Δ) + (Σ ω q²Δ²)^½].
+
+**Linear**, f = v⟨u, x⟩ (Euler): with p² = ‖Σ^{vv}‖, q² = ‖Σ^{uu}‖ and
+Λ_l = ‖Σ_l^{vu}‖ + δ_l(p² + q²)^½ + δ_l²/2 ≥ ‖Σ′_l^{vu}‖, |E_l| ≥ Π_{m≠l}(1 − hΛ_m) |∇ℓ(Π)| and
+|∇ℓ|² ≥ 2κ_ℓ(ℓ − ℓ*), so
 
     m(R) = κ_ℓ [ (Σ h c_l² (λ_min(Σ_l^{uu}) + λ_min(Σ_l^{vv})))^½ − R max c_l ]₊²,
 
@@ -59,6 +72,7 @@ from mfpde.passes import carry
 from mfpde.problem import Problem
 from mfpde.theory._linear_exact import gradient_domination
 from mfpde.theory._polyak_lojasiewicz import readout_floor, require_squared
+from mfpde.theory._stages import Stages
 
 Array = NDArray[np.float64]
 
@@ -87,32 +101,63 @@ class Constants(Protocol):
 
 @dataclass(frozen=True)
 class SHLConstants:
-    """p, q, x, φ and λ_min(S), each (L,); s = sup|σ′|; ``gain`` = σ_min(B)²/N."""
+    """p, q, x, φ, G and λ_min(S), each (K,); s = sup|σ′|; ``gain`` = σ_min(B)²/N."""
 
     p: Array
     q: Array
     x: Array
     phi: Array
+    gap: Array
     least: Array
     slope: float
     gain: float
     safety: float
+    stages: Stages
 
     def rate(self, radius: float) -> float:
-        h, s, r = 1.0 / len(self.p), self.slope, radius
-        coupling, moment = s * h * self.p * self.q, h * (self.p**2 + self.q**2)
-        contraction = _contraction(coupling, s * np.sqrt(moment), s * r, r)
-        stretch = _before(coupling) + s * r * np.sqrt(_before(moment)) + 0.5 * s * r**2
-        drive = r * np.sqrt(_before(h * (self.phi**2 + (s * self.p * self.x) ** 2)))
-        widest = _before(self.x, np.maximum)
-        delta = np.exp(np.minimum(stretch, 200.0)) * (drive + 0.5 * s * r**2 * widest)
+        r, s, over = radius, self.slope, self.stages
+        omega = over.depth.weights
+        mu, inner = over.inflation(self._stiffest(r))
+        coupling, moment = over.step_sums(self.p * self.q), over.step_sums(self.p**2 + self.q**2)
+        one = mu * s * (coupling + np.sqrt(moment) * r + 0.5 * r**2)  # μS_l
+        stretch = np.where(over.shared, mu * (1.0 + one[over.last_step]), mu)
+        after = _contraction(mu * s * coupling, mu * s * np.sqrt(moment), mu * s * r, r)
+        contraction = after[over.last_step] * np.maximum(2.0 - stretch, 0.0)
+        delta = self._moved(r, mu, inner, coupling, moment)
         with np.errstate(over="ignore", invalid="ignore"):
-            spread = np.sqrt(h * np.sum((self.q * delta) ** 2))
-            change = s * (r * (self.x + delta).max() + spread)
-            floor = np.sqrt(h * np.sum(contraction**2 * self.least)) - change
+            spread = np.sqrt(omega @ (self.q * delta) ** 2)
+            change = np.sqrt(omega @ self.gap**2) + s * (r * (self.x + delta).max() + spread)
+            floor = np.sqrt(omega @ (contraction**2 * self.least)) - stretch.max() * change
         if not floor > 0.0:  # NaN or -inf where the data may be anywhere
             return 0.0
         return self.gain * float(floor) ** 2 * (1.0 - self.safety)
+
+    def _stiffest(self, r: float) -> float:
+        """max hΛ_k on the ball, where δ_k <= R/√ω_k."""
+        delta = r / np.sqrt(self.stages.depth.weights)
+        lam = self.p * self.q + np.sqrt(self.p**2 + self.q**2) * delta + 0.5 * delta**2
+        return float(min(self.stages.depth.step * self.slope * lam.max(), 1e3))
+
+    def _moved(self, r: float, mu: float, inner: float, coupling: Array, moment: Array) -> Array:
+        """Δ of the stages that read each node, (K,)."""
+        over, s = self.stages, self.slope
+        force = over.step_sums(self.phi**2 + (s * self.p * self.x) ** 2)
+
+        def reach(values: Array, power: int) -> Array:
+            return mu**power * _before(values) + inner**power * values
+
+        # Σ χ_m of a depth integrator whose stages read no other stage stops before the step
+        count = np.arange(len(coupling))
+        most = np.where(count > 0, max(mu, inner), inner)
+        grown = s * (reach(coupling, 1) + r * np.sqrt(reach(moment, 2)) + 0.5 * most * r**2)
+        widest = np.maximum(_before(over.step_largest(self.x), np.maximum), 0.0)
+        if inner > 0.0:
+            widest = np.maximum(widest, over.step_largest(self.x))
+        drive = r * np.sqrt(reach(force, 2)) + 0.5 * s * most * r**2 * widest
+        by_step = np.exp(np.minimum(grown, 200.0)) * drive
+        out = np.zeros(len(self.p))
+        np.maximum.at(out, over.depth.stage_nodes, by_step[:, None])
+        return out
 
     def scaled(self, factor: float) -> SHLConstants:
         return replace(self, least=factor * self.least)
@@ -144,47 +189,60 @@ def constants(problem: Problem, rho: ParticleMeasure) -> Constants:
     """Measure the constants of ρ_0 (in float64), rounding margin included.
 
     Raises TypeError for other blocks than SHL and Linear, ValueError for another loss than
-    squared, a weight decay, rates, a depth integrator other than Euler, or an activation that is
-    not C¹.
+    squared, a weight decay, rates, an activation that is not C¹, or a depth integrator other than
+    Euler with Linear blocks.
     """
     require_squared(problem, "certificate")
     problem.refuse_rates("certificate")
-    if rho.depth.method != "euler":
-        raise ValueError(f"certificate needs Euler depth; given {rho.depth.method!r}")
-    exact = ParticleMeasure(rho.theta, rho.depth, rho.weights, dtype=np.float64)
-    if computes(problem.block, SHL):
-        return _shl(problem, problem.block, exact)
     if computes(problem.block, Linear):
-        return _linear(problem, exact)
-    raise TypeError(f"certificate needs an SHL or Linear block; given {problem.block!r}")
+        if rho.depth.method != "euler":
+            raise ValueError(
+                f"certificate needs Euler depth for Linear blocks; given {rho.depth.method!r}"
+            )
+        return _linear(
+            problem, ParticleMeasure(rho.theta, rho.depth, rho.weights, dtype=np.float64)
+        )
+    return shl_constants(problem, rho, "certificate", readout_floor(problem) ** 2 / problem.size)
 
 
-def _shl(problem: Problem, block: SHL, rho: ParticleMeasure) -> SHLConstants:
+def shl_constants(problem: Problem, rho: ParticleMeasure, who: str, gain: float) -> SHLConstants:
+    """Measure the constants of an SHL block, whatever the loss, which gives the ``gain``."""
+    block = problem.block
+    if not computes(block, SHL):
+        kinds = "an SHL or Linear block" if who == "certificate" else "an SHL block"
+        raise TypeError(f"{who} needs {kinds}; given {block!r}")
     if not np.isfinite(block.activation.curvature):
-        raise ValueError(f"certificate needs a smooth activation; given {block.activation.name!r}")
+        raise ValueError(f"{who} needs a smooth activation; given {block.activation.name!r}")
+    rho = ParticleMeasure(rho.theta, rho.depth, rho.weights, dtype=np.float64)
     u, w, b = block.split(rho.theta)
     p, q = _norm(u, rho.weights), _norm(w, rho.weights)
     safety = _safety(problem, rho, block.activation.slope * float(np.mean(p * q)))
-    states = carry(problem, rho).passed.path[:-1]
-    squares = np.square(states).sum(axis=(1, 2))
-    count = problem.size
-    trace, least = np.empty(rho.levels), np.empty(rho.levels)
-    for k, x in enumerate(states):
+    stages, count = carry(problem, rho).passed.stages, problem.size
+    squares, trace, gap = (np.zeros(rho.levels) for _ in range(3))
+    least, first = np.empty(rho.levels), dict[int, Array]()
+    for (step, i), node in np.ndenumerate(rho.depth.stage_nodes):
+        x, k = stages[step, i], int(node)
+        squares[k] = max(squares[k], np.square(x).sum())
         features = block.activation(x @ w[k].T + b[k]) * np.sqrt(rho.weights[k])
-        gram = features @ features.T
-        trace[k], least[k] = np.trace(gram), np.linalg.eigvalsh(gram)[0]
+        trace[k] = max(trace[k], np.square(features).sum())
+        if k not in first:
+            first[k], least[k] = features, np.linalg.eigvalsh(features @ features.T)[0]
+        gap[k] = max(gap[k], np.linalg.norm(features - first[k]))
     offset = count * (rho.weights * b**2).sum(axis=1)
     shift = block.activation.slope**2 * (q**2 * squares + offset)
     up = 1.0 + safety
+    single = rho.depth.method == "euler"
     return SHLConstants(
         p=up * p,
         q=up * q,
         x=up * np.sqrt(squares + (count if block.bias else 0)),
         phi=up * np.sqrt(trace + safety * shift),
+        gap=np.zeros_like(gap) if single else gap + safety * np.sqrt(trace + shift),
         least=np.maximum(least - safety * (trace + shift), 0.0),
         slope=block.activation.slope,
-        gain=(readout_floor(problem) * (1.0 - safety)) ** 2 / count,
+        gain=gain * (1.0 - safety) ** 2,
         safety=safety,
+        stages=Stages(rho.depth),
     )
 
 
@@ -230,7 +288,7 @@ def _norm(vectors: Array, weights: Array) -> Array:
 
 
 def _safety(problem: Problem, rho: ParticleMeasure, stretch: float) -> float:
-    n = rho.levels * (rho.count + problem.size + problem.block.dim)
+    n = rho.depth.stage_nodes.size * (rho.count + problem.size + problem.block.dim)
     return float(32.0 * np.finfo(np.float64).eps * n * np.exp(min(stretch, 200.0)))
 
 

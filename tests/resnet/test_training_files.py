@@ -8,7 +8,17 @@ from problems import Cubic, sine
 
 import mfpde
 from mfpde import Status, laws
-from mfpde.resnet import SGD, Adam, GradientDescent, Langevin, Momentum, observables, resume, train
+from mfpde.resnet import (
+    SGD,
+    Adam,
+    GradientDescent,
+    Langevin,
+    Momentum,
+    load,
+    observables,
+    resume,
+    train,
+)
 
 OPTIMIZERS = [GradientDescent(), SGD(batch=3), Momentum(), Adam(batch=5), Langevin(0.05)]
 WATCHED = {"moved": observables.displacement, "z": observables.outputs}
@@ -141,3 +151,44 @@ def test_user_blocks_are_handed_over(tmp_path):
     with pytest.raises(ValueError, match="block: the run used a block of the user's own"):
         resume(path)
     assert_same(resume(path, block=Cubic()), done)
+
+
+def test_networks_are_read_from_any_of_their_files(tmp_path):
+    path, other = tmp_path / "run.h5", tmp_path / "saved.h5"
+    straight = run(checkpoint=path)
+    straight.save(other)
+    before = path.read_bytes()
+    for file in (path, other):
+        found = load(file)
+        assert_same(found, straight)
+        assert found.at(0.7, 1).theta.shape == (3, 4, 5)
+    assert path.read_bytes() == before  # reading is no run
+    broken = run(observe=pressing(6), checkpoint=path)
+    assert_same(load(path), broken)
+    solved = tmp_path / "solved.h5"
+    problem = sine(8)
+    rho0 = mfpde.ParticleMeasure.from_law(laws.Gaussian(1.0, dim=5), mfpde.Depth(2), count=4)
+    mfpde.solve(problem, rho0, s_end=0.1, checkpoint=solved)
+    with pytest.raises(ValueError, match="not a run file of mfpde training but of mfpde run"):
+        load(solved)
+
+
+def test_a_file_between_two_records_is_resumed_rather_than_read(tmp_path, monkeypatch):
+    from mfpde.resnet.run import Run
+
+    path, move = tmp_path / "run.h5", Run._move
+
+    def moving(self, passed):
+        move(self, passed)
+        if self.state.n == 5:  # records are even
+            signal.raise_signal(signal.SIGINT)
+
+    monkeypatch.setattr(Run, "_move", moving)
+    for observe, words in ((WATCHED, "stands between two records"), (None, None)):
+        broken = run(observe=observe, checkpoint=path)
+        assert broken.status is Status.INTERRUPTED
+        if words is None:
+            assert_same(load(path), broken)
+        else:
+            with pytest.raises(ValueError, match=words):
+                load(path)

@@ -1,10 +1,16 @@
-"""The scripts on homogeneity, support, traps and certified widths, small, and their figures."""
+"""The scripts on homogeneity, support, traps and certificates, small, and their figures."""
 
 import numpy as np
 import pytest
 from scripts import script
 
-NAMES = ("homogeneous_descent", "full_support", "depth_traps", "certified_width")
+NAMES = (
+    "homogeneous_descent",
+    "full_support",
+    "depth_traps",
+    "certified_width",
+    "wider_certificates",
+)
 
 
 @pytest.mark.parametrize("name", NAMES)

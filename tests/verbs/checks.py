@@ -397,6 +397,24 @@ def theory_certificate(rho, folder):
     assert found.constants.rate(0.0) <= theory.polyak_lojasiewicz(problem(), flat).kernel + 1e-9
 
 
+def theory_sublevel_certificate(rho, folder):
+    task, it = labelled(), plain(labelled(), rho)
+    level = float(np.mean(np.log1p(np.exp(-task.y * it.outputs))))
+    found, gradient = theory.sublevel_certificate(task, rho, 0.5 * level), mfpde.gradient(task, rho)
+    close(found.loss, level, 1e-6)
+    norm2 = it.depth.weights @ (it.weights * (gradient**2).sum(axis=2)).sum(axis=1)
+    bound = np.sqrt(found.constants.rate(0.0)) * -np.expm1(-task.size * level) / task.size
+    assert bound <= np.sqrt(norm2) * (1 + 1e-9)
+
+
+def labelled():
+    """The table's problem with labels ±1 and the logistic loss."""
+    like = problem()
+    y = np.where(like.y[:, :1] > 0, 1.0, -1.0)
+    how = {"block": like.block, "embed": like.embed, "readout": like.readout[:1]}
+    return mfpde.Problem(like.x, y, loss="logistic", **how)
+
+
 def theory_shallow_comparison(rho, folder):
     found, it = theory.shallow_comparison(problem(), rho), plain(problem(), rho)
     norms = np.sqrt((it.weights * (it.gradient() ** 2).sum(axis=2)).sum(axis=1))
@@ -500,6 +518,7 @@ CALLS: dict[str, Any] = {
     "theory.escape": lambda rho, _: theory.escape(problem(), rho),
     "theory.separation": lambda rho, _: theory.separation(rho, problem()),
     "theory.certificate": lambda rho, _: theory.certificate(problem(), rho),
+    "theory.sublevel_certificate": lambda rho, _: theory.sublevel_certificate(labelled(), rho, 0.1),
     "theory.shallow_comparison": lambda rho, _: theory.shallow_comparison(problem(), rho),
     "cot_distance": lambda rho, _: mfpde.cot_distance(rho, rho),
     "conditional_transport": lambda rho, _: mfpde.conditional_transport(rho, rho),

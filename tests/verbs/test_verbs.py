@@ -60,6 +60,7 @@ TABLE: dict[str, dict[str, str]] = {
     "theory.escape": ON_LAWS,
     "theory.separation": PARTICLES_ONLY,
     "theory.certificate": PARTICLES_ONLY,
+    "theory.sublevel_certificate": PARTICLES_ONLY,
     "theory.shallow_comparison": PARTICLES_ONLY,
     "cot_distance": TRANSPORTED,
     "conditional_transport": TRANSPORTED,
@@ -86,7 +87,7 @@ BY_ARGUMENT = {
     "cot_distance", "conditional_transport", "transport.uniform_distance",
     "transport.joint_distance", "transport.path_length", "transport.metric_speed",
 }  # fmt: skip
-REFUSING = {"theory.certificate"}
+REFUSING = {"theory.certificate", "theory.sublevel_certificate"}
 RATES = (
     dict.fromkeys(TABLE, "–")
     | dict.fromkeys(IN_METRIC, "✓")
