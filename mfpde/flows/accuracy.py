@@ -5,9 +5,9 @@ A step of length h is compared with two of h/2 from the same point: the differen
 the larger of two sums. One is that of ΔE/E, which knows nothing of what becomes of errors. The
 other takes each for a shift in time, |Δθ|/|grad E|, which a flow neither damps nor magnifies: at
 any later s it is an error of E of |grad E|² times the shift, small on a plateau and large where the
-flow leaves one. Errors across the path grow more: at the exits of plateaus of five problems the
-true error was .1 to 3.8 times this one, which counts ``ACROSS`` times. The first steps are all
-looked at, later ones now and then, for a fifth of the work.
+flow leaves one. Errors across the path grow more there: at the exits of plateaus of five problems
+the true error was .1 to 3.8 times this one, which counts up to three times (``Solution.error``).
+The first steps are all looked at, later ones now and then, for a fifth of the work.
 """
 
 from __future__ import annotations
@@ -24,8 +24,6 @@ STATED = 0.05
 # Share of it that the first steps of methods of higher order aim at, for the flow magnifies errors:
 # it costs them little.
 SPARE = 0.1
-# What a shift in time counts for.
-ACROSS = 3.0
 # Steps at the start that are all looked at, and steps from one look to the next after them.
 FIRST, EVERY = 40, 10
 # Times E/|grad E|², the fall of E at its present rate, after which the first step says no more.
@@ -56,7 +54,7 @@ def of_step(flow: Flow, scheme: Scheme, point: Point, end: Any, h: float) -> Err
     if not fine.finite or not end.finite:
         return Erred(np.inf, np.inf)
     gap = float(scale * abs(end.energy - fine.energy))
-    apart = ACROSS * scale * flow.norm(end.state - fine.state)
+    apart = scale * flow.norm(end.state - fine.state)
     return Erred(_over(gap, abs(fine.energy)), _over(apart, float(np.sqrt(end.norm2))))
 
 
@@ -70,8 +68,9 @@ def longest_step(flow: Flow, scheme: Scheme, point: Point, h: float, s_end: floa
     falling = HORIZON * abs(point.energy) / point.norm2 if point.norm2 > 0.0 else s_end
     time = min(s_end, falling)
     for _ in range(8):
-        found = of_step(flow, scheme, point, scheme.step(flow, point, h).point, h).relative
-        beside = found * max(time / h, 1.0) / (STATED if scheme.order == 1 else SPARE * STATED)
+        found = of_step(flow, scheme, point, scheme.step(flow, point, h).point, h)
+        error = max(found.relative, _over(found.shift * point.norm2, abs(point.energy)))
+        beside = error * max(time / h, 1.0) / (STATED if scheme.order == 1 else SPARE * STATED)
         if beside <= 1.0:
             return h
         h *= min(max(0.8 * beside ** (-1.0 / scheme.order), 0.1), 0.7)

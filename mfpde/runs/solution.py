@@ -80,6 +80,9 @@ class Control:
 # Growth of |grad E| beyond which a run says so. Errors of E in runs by "auto" at rtol 1e-3 to 1e-6
 # were at most 7 rtol where it had grown up to 16-fold, 18 where it had grown 60-fold.
 MAGNIFIED = 30.0
+# What a shift in time by fixed steps counts for where |grad E| has grown as much: errors across the
+# path grow more than those along it.
+ACROSS = 3.0
 
 PLAIN = [name for name in Control.__dataclass_fields__ if name not in ("state", "watch")]
 
@@ -281,8 +284,8 @@ class Solution:
     def fixed_error(self) -> float:
         """What errors of fixed steps have come to, relative to the last E."""
         (energy,), (norm2,) = self.latest("energy", 1), self.latest("gradient_norm2", 1)
-        shifted = self.control.late * norm2 / abs(energy) if energy else 0.0
-        return max(self.control.drift, shifted)
+        late = self.control.late * min(self.control.rise, ACROSS)
+        return max(self.control.drift, late * norm2 / abs(energy) if energy else 0.0)
 
     @checks.typed
     def at(self, s: float) -> Any:
