@@ -42,15 +42,15 @@ def draw(data: Path) -> Figure:
             step.plot(errors["h"], errors["error"], "osD"[number], mfc="none", label=label, **how)
         guide(size, shapes**2, 0.6 * rms[0], -0.5, "slope $-1/2$")
         guide(step, errors["h"], 2.0 * errors["error"][0], 1.0, "slope $1$")
-        energy.plot(swing["s"], swing["loss"], color="k", label="$E$")
-        whole = r"$E + \frac{\tau}{2}\int|m|^2$"
-        energy.plot(swing["s"], swing["energy"], color="k", ls="--", label=whole)
+        for key, dash, label in (("loss", "-", "$E$"), ("energy", "--", r"$E+\tau\int|m|^2/2$")):
+            energy.plot(swing["s"], swing[key], color="k", ls=dash, label=label)
         loss.set(yscale="log", xlabel="training time $s$", ylabel="loss $E$")
         energy.set(yscale="log", xlabel="training time $s$", ylabel="heavy ball, energies")
         size.set(xscale="log", yscale="log", xlabel="blocks $LM$", ylabel="output error")
         step.set(xscale="log", yscale="log", xlabel="step $h$", ylabel="distance to the flow")
+        step.set_xticks(errors["h"], [f"{h:g}" for h in errors["h"]])
+        step.set_xticks([], minor=True)
         powers(size.xaxis, shapes**2)
-        powers(step.xaxis, errors["h"], base=2)
         [axes.legend(fontsize=6) for axes in panels.flat]
     return figure
 

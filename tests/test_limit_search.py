@@ -7,7 +7,7 @@ import pytest
 
 import mfpde
 from mfpde import laws
-from mfpde.limits import hurried, lazy, scrambled
+from mfpde.limits import hurried, lazy, scrambled, study
 from mfpde.limits.law_in_depth import LawInDepth
 from mfpde.limits.scrambled import grown
 from mfpde.limits.sizes import Scrambles
@@ -194,6 +194,17 @@ def test_scrambles_of_silent_laws_take_both_and_are_true(silent, monkeypatch):
     scale = np.sqrt(np.mean(task.y**2))
     away = mfpde.predict(task, found.final) - found.outputs[-1]
     assert np.sqrt(np.mean(away**2)) <= 0.1 * scale
+
+
+def test_wide_runs_in_single_precision_are_as_good(silent, monkeypatch):
+    task, law = silent
+    double = mfpde.limit(task, law, s_end=2.0, rtol=2e-2, times=2)
+    monkeypatch.setattr(study, "LARGE", 0)
+    single = mfpde.limit(task, law, s_end=2.0, rtol=2e-2, times=2)
+    assert any(run.final.dtype == np.float32 for _, run in single.terms)
+    np.testing.assert_allclose(single.outputs, double.outputs, atol=1e-5)
+    assert not np.array_equal(single.outputs, double.outputs)
+    assert single.final.dtype == np.float64
 
 
 def test_sizes_grow_by_what_they_promise():

@@ -41,7 +41,7 @@ MOST_SCRAMBLES = 32
 # favours bars that are small by luck.
 SURE = 0.99
 # A hurried run may miss a full one by this part of the spread over scrambles, and must be cheaper.
-SMALL, CHEAPER = 0.05, 0.6
+SMALL, CHEAPER = 0.1, 0.6
 
 
 @dataclass(frozen=True)
