@@ -27,7 +27,7 @@ from mfpde import laws
 from mfpde.flows import control as steps
 from mfpde.flows import stability
 from mfpde.flows.particle_flow import ParticleFlow
-from mfpde.flows.schemes import implicit
+from mfpde.flows.schemes import implicit, rosenbrock
 from mfpde.runs.solution import Control
 from mfpde.runs.step import Scheme, Step
 
@@ -81,35 +81,6 @@ def newton_matrix(flow, point, scale):
         return r - flow.pull_outputs(point, z.reshape(shape))
 
     return solve
-
-
-# -- Rosenbrock–W: γ, A, Γ below the diagonal, b, embedded b ------------------------------------
-
-ROS34PW2 = (
-    0.43586652150845900,
-    [[], [0.87173304301691801], [0.84457060015369423, -0.11299064236484185], [0.0, 0.0, 1.0]],
-    [
-        [],
-        [-0.87173304301691801],
-        [-0.90338057013044082, 0.054180672388095326],
-        [0.24212380706095346, -1.2232505839045147, 0.54526025533510214],
-    ],
-    [0.24212380706095346, -1.2232505839045147, 1.5452602553351020, 0.43586652150845900],
-    [0.37810903145819369, -0.096042292212423178, 0.5, 0.21793326075422950],
-)
-
-
-def rosenbrock(flow, point, h, *, method):
-    gamma, a, below, b, embedded = method
-    solve, k = newton_matrix(flow, point, h * gamma), []
-    for row, mixed in zip(a, below, strict=True):
-        here = flow.at(point.state + h * total(row, k), point.s + h * sum(row)) if k else point
-        if not here.finite:
-            return Step(here, np.full_like(point.state, np.nan))
-        behind = total(np.array(mixed) / gamma, k)
-        k.append(solve(behind - here.gradient) - behind)
-    end = flow.at(point.state + h * total(b, k), point.s + h)
-    return Step(end, h * total(np.subtract(b, embedded), k))
 
 
 def total(weights, slopes):
@@ -212,7 +183,7 @@ def contenders(flow, rtol):
         f"rows {','.join(map(str, one))}": (partial(implicit.step, rows=one, rtol=rtol), len(one))
         for one in rows
     }
-    found["ROS34PW2"] = (partial(rosenbrock, method=ROS34PW2), 3)
+    found["ROS34PW2"] = (partial(rosenbrock.step, rtol=rtol), 3)
     enough = 0.02 * rtol * flow.norm(flow.rho.state)
     found["SDIRK3"] = (partial(dirk, method=SDIRK3, enough=enough), 3)
     found["SDIRK4"] = (partial(dirk, method=SDIRK4, enough=enough), 4)

@@ -60,6 +60,7 @@ def reconsidered(
     price = way.price(flow, point)
     if control.method == EXPLICIT:
         linger = max(PATIENCE * price, lingering(control.rise, rtol))
+        linger *= 1 + control.switches // 2  # steps that were taken back show the reach too long
         return _after_explicit(scheme, control, h, price, way.reach, linger)
     return _after_implicit(flow, point, control, h, price)
 

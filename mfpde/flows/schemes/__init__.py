@@ -66,8 +66,8 @@ def table(rows: tuple[int, ...], reach: float) -> Late:
     return Late(partial(implicit.step, rows=rows), len(rows), work, work["kernels"], reach)
 
 
-COARSE = table((1, 2), 0.5)
-MIDDLE = Late(rosenbrock.step, rosenbrock.ORDER, rosenbrock.WORK, rosenbrock.PASSES, 1.2)
+COARSE = table((1, 2), 0.3)
+MIDDLE = Late(rosenbrock.step, rosenbrock.ORDER, rosenbrock.WORK, rosenbrock.PASSES, 0.8)
 TIGHT = table((2, 3, 4, 5), 3.5)
 
 
