@@ -10,8 +10,8 @@ ones that lie close are not.
 
 On 22 problems (six blocks, four losses, weight decay, s = 150 to 1000) the estimate was 1.8 to 65
 times the largest error of E along the run at rtol 1e-3, 8.4 in the median; at 1e-4 and 1e-5, 10 in
-the median, and too low in three of 44. At 1e-2 errors are not even of the tolerance's order: runs so
-loose are refused.
+the median, and too low in three of 44. At 1e-2 errors are not even of the tolerance's order: runs
+so loose are refused.
 """
 
 from __future__ import annotations
