@@ -28,7 +28,7 @@ from mfpde.flows import control as steps
 from mfpde.flows import stability
 from mfpde.flows.particle_flow import ParticleFlow
 from mfpde.flows.schemes import implicit, rosenbrock
-from mfpde.runs.solution import Control
+from mfpde.runs.control import Control
 from mfpde.runs.step import Scheme, Step
 
 KERNEL = 5.2  # gradients that a kernel with its factorisation is worth on these problems
