@@ -5,12 +5,18 @@ import pytest
 from problems import gaussian_measure, sine
 
 import mfpde
+from mfpde.flows import dual
 from mfpde.flows.particle_flow import ParticleFlow
 from mfpde.flows.schemes import SCHEMES
 from mfpde.flows.schemes.rosenbrock import ALPHA, GAMMA, LOWER, MIXED, B, step
 
 DEPTH = mfpde.Depth(2, "rk4")
-TERMS = [{}, {"weight_decay": 0.05}, {"loss": "cross_entropy", "quartic_decay": 0.02}]
+TERMS = [
+    {},
+    {"weight_decay": 0.05},
+    {"loss": "cross_entropy", "quartic_decay": 0.02},
+    {"weight_decay": 0.05, "rates": (1.0, 0.3, 2.0)},
+]
 
 
 def below(rows):
@@ -51,7 +57,7 @@ def start(terms, seed=0):
 def jacobian(flow, point):
     """J of the outputs by pulls of unit vectors, (N, k, …) in the metric of the flow."""
     units = np.eye(flow.rows).reshape(-1, *point.outputs.shape)
-    return [flow.pull_outputs(point, unit) for unit in units]
+    return [point.carried.velocity(flow.pull_outputs(point, unit)) for unit in units]
 
 
 @pytest.mark.parametrize("terms", TERMS)
@@ -65,7 +71,7 @@ def test_a_step_is_the_method_with_a_matrix_of_all_parameters(terms):
     for i in range(n):
         metric[i * k : (i + 1) * k, i * k : (i + 1) * k] = blocks[i]
     images = np.stack([one.ravel() for one in pulled])
-    decay = flow.penalty(0.0).quadratic
+    decay = flow.fastest * flow.penalty(0.0).quadratic
     gram = np.array([[flow.inner(one, other) for other in pulled] for one in pulled])
 
     def solved(r):  # (I + hγ(λ + J*HJ/N)) w = r, in the span of J* and its complement
@@ -109,6 +115,16 @@ def test_order_three(terms, vanishing):
     estimates = [flow.norm(step(flow, point, h).error) for h in (0.1, 0.05, 0.025, 0.0125)]
     orders = -np.diff(np.log(estimates)) / np.log(2)
     np.testing.assert_allclose(orders[-1], 3, atol=0.3)
+
+
+def test_systems_that_nothing_solves_refuse_the_step(monkeypatch):
+    flow, rho0 = start({})
+
+    def unsolved(*given):
+        raise dual.Unsolved
+
+    monkeypatch.setattr(dual.Chosen, "solve", unsolved)
+    assert step(flow, flow.at(rho0.theta), 0.1).refused
 
 
 def test_zero_loss_in_steps_far_beyond_stability():

@@ -54,6 +54,13 @@ def step(
     """One step of order 3; the tolerances bound the error of iterative linear solves."""
     allowed = atol + rtol * flow.norm(point.state)
     solver = dual.Chosen(flow, point, allowed, **WORK)
+    try:
+        return _stages(flow, point, h, solver)
+    except dual.Unsolved:
+        return Step(point, refused=True, solving=solver.seen)
+
+
+def _stages(flow: Flow, point: DescentPoint, h: float, solver: dual.Chosen) -> Step:
     moves: list[Array] = []  # h k_i
     for alpha, mixed in zip(ALPHA, MIXED, strict=True):
         here = (
@@ -86,13 +93,19 @@ def _stage(
 ) -> Array:
     """h w of one stage, ``behind`` being h Σ_j (γ_ij/γ) k_j."""
     size = flow.problem.size
-    c = 1.0 + h * GAMMA * flow.penalty(point.s + h * GAMMA).quadratic
+    c = 1.0 + h * GAMMA * flow.fastest * flow.penalty(point.s + h * GAMMA).quadratic
     a = h * GAMMA / (size * c)
     right, rest = here.slope / GAMMA, behind
     if here is not point:
-        rest = rest - h * (here.gradient - flow.pull_outputs(point, here.slope / size))
+        rest = rest - h * (here.gradient - _pulled(flow, point, here.slope / size))
     elif penalty := flow.penalty(point.s):
-        rest = rest - h * penalty.gradient(point.state)
+        rest = rest - h * flow.operator.lifted(penalty.gradient(point.state))
     if np.ndim(rest):
         right = right + losses.apply(point.hessian, flow.push(point, rest)) / c
-    return rest / c - a * flow.pull_outputs(point, solver.solve(point, a, right))
+    return rest / c - a * _pulled(flow, point, solver.solve(point, a, right))
+
+
+def _pulled(flow: Flow, point: DescentPoint, v: Array) -> Array:
+    """J*v in the metric."""
+    found: Array = point.carried.velocity(flow.pull_outputs(point, v))
+    return found
