@@ -27,8 +27,8 @@ Array = NDArray[np.float64]
 # Points beside ``particles``: of the two runs that give the limit, of the bias of depth, of the
 # adjoint (where depths have points of their own, and where they share them) and of the probes.
 OF_LIMIT, OF_DEPTH, OF_OWN, OF_SHARED, OF_PROBES = 4.0, 0.5, 0.25, 0.5, 0.25
-# Where the adjoint's deviations err by more, it is taken again with so many times the points.
-ENOUGH, FINER = 0.1, 4
+# A run whose drift from the limit changes deviations by more is not pulled back: more points.
+ENOUGH = 0.1
 # A product with the Hessian, of which each stage of an adjoint takes one, beside a gradient.
 PRODUCT = 3.0
 
@@ -41,15 +41,6 @@ class Sizes(NamedTuple):
     path_steps: int
     directions: int
     probes: int
-
-
-class _Pulled(NamedTuple):
-    """Of one adjoint sweep at each mark: influence functions, their covariance, and the rows."""
-
-    influence: list[Array]
-    cores: list[Core]
-    rows: Array
-    rho0: ParticleMeasure
 
 
 class _Stopped(Exception):
@@ -154,37 +145,44 @@ class Stages:
             expansion.leading(first, self.rows.slope(z), self.sizes.directions)
             for first, z in pairs
         )
-        part = OF_SHARED if self.shared else OF_OWN
-        found = self._pulled(self._deep, part, wanted)
-        drift = self._drift(found, limit, probes)
-        if max(core.error + d for core, d in zip(found.cores, drift, strict=True)) > ENOUGH:
-            part *= FINER
-            found = self._pulled(self._deep, part, wanted)
-            drift = self._drift(found, limit, probes)
-        shallow = self._pulled(self._few, part, wanted).cores
+        run, part, drift = self._near(limit, probes)
+        g, cores = self._pulled(run, wanted)
+        _, shallow = self._pulled(self._run(self._few, part), wanted)
         laws = []
-        for each in zip(probes.first, wanted, found.cores, shallow, drift, strict=True):
+        for each in zip(probes.first, wanted, cores, shallow, drift, strict=True):
             law = expansion.fluctuations(*each[:-1])
-            laws.append(law._replace(error=law.error + each[-1]))
-        return laws, wanted, tuple(found.influence), found.rho0
+            laws.append(law._replace(error=float(np.hypot(law.error, each[-1]))))
+        return laws, wanted, tuple(g), run.rho0
 
-    def _pulled(self, depth: Depth, part: float, combinations: tuple[Array, ...]) -> _Pulled:
-        run = self._run(depth, part)
+    def _near(self, limit: Array, probes: Probes) -> tuple[Trajectory, float, Array]:
+        """A run that is near enough to the limit to take its derivatives, its points, its drift."""
+        part = OF_SHARED if self.shared else OF_OWN
+        while True:
+            run = self._run(self._deep, part)
+            at = [run.index(s) for s in self.marks]
+            drift = self._drift(expansion.along(run, self.rows, at), limit, probes)
+            if drift.max() <= ENOUGH or part >= OF_LIMIT:
+                return run, part, drift
+            part *= 2
+
+    def _pulled(
+        self, run: Trajectory, combinations: tuple[Array, ...]
+    ) -> tuple[list[Array], list[Core]]:
+        """Influence functions of combinations of rows at the marks, and their covariances."""
         at = [run.index(s) for s in self.marks]
         found = expansion.influences(run, self.rows, at, combinations)
         sweeps = sum(len(v) * s for v, s in zip(combinations, self.marks, strict=True))
         self._count("adjoints", self._work_of(run, PRODUCT * sweeps / self.marks[-1]))
-        cores = [expansion.covariance(each, run.rho0, self.shared) for each in found]
-        return _Pulled(found, cores, expansion.along(run, self.rows, at), run.rho0)
+        return found, [expansion.covariance(each, run.rho0, self.shared) for each in found]
 
-    def _drift(self, found: _Pulled, limit: Array, probes: Probes) -> Array:
+    def _drift(self, rows: Array, limit: Array, probes: Probes) -> Array:
         """Relative errors of deviations (T,) that come of a run beside the limit's.
 
         Few points err like a network of n blocks whose deviation is √(C/n) = |F − limit|; to first
         order influence functions change by twice the second-order term over the first at that n.
         """
         data = slice(0, self.rows.data)
-        off = self._root_mean_square(found.rows - limit)
+        off = self._root_mean_square(rows - limit)
         squares = np.mean(np.square(probes.first[:, :, data]), axis=(1, 2))
         spread = np.sqrt(np.mean(np.square(probes.second[:, :, data]), axis=(1, 2)))
         change: Array = 2.0 * spread * off / np.maximum(squares, np.finfo(float).tiny)
