@@ -21,8 +21,8 @@ from mfpde.measures.particles import ParticleMeasure
 from mfpde.optimizers import Optimizer
 from mfpde.problem import Problem
 from mfpde.runs.clock import Clock
+from mfpde.runs.control import Control
 from mfpde.runs.options import Options
-from mfpde.runs.solution import Control
 
 
 def own(flow: OptimisedFlow, point: OptimisedPoint, h: float) -> Step:
