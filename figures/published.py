@@ -9,6 +9,7 @@ from __future__ import annotations
 import ast
 import csv
 import shutil
+from collections import Counter
 from pathlib import Path
 
 from drawing import ROOT
@@ -49,17 +50,32 @@ def page() -> str:
     scripts = sorted(path for path in (ROOT / "validation").glob("*.py") if _is_script(path))
     sheet = f"![All figures, by the names of their scripts](measured/{SHEET})\n"
     shown = [sheet] if (MEASURED / SHEET).is_file() else []
-    return "\n".join([INTRODUCTION, *shown, *(_section(path) for path in scripts)])
+    summary = ["| script | claim | verdicts |", "|---|---|---|", *map(_line, scripts), ""]
+    return "\n".join([INTRODUCTION, *summary, *shown, *(_section(path) for path in scripts)])
+
+
+def _line(path: Path) -> str:
+    """One script in the table of all."""
+    counts = Counter(row[0] for row in _claims(path.stem)[1:])
+    told = ", ".join(f"{count} {verdict}" for verdict, count in sorted(counts.items()))
+    return f"| [`{path.name}`](../validation/{path.name}) | {_title(path)} | {told or 'not run'} |"
+
+
+def _claims(name: str) -> list[list[str]]:
+    """Rows of the claims, the header first; none where the script was not run."""
+    claims = MEASURED / f"{name}.csv"
+    if not claims.is_file():
+        return []
+    with claims.open(newline="", encoding="utf-8") as file:
+        return [[_cell(text) for text in row] for row in csv.reader(file)]
 
 
 def _section(path: Path) -> str:
     name = path.stem
     lines = [f"## {_title(path)}", "", f"[`{path.name}`](../validation/{path.name})", ""]
-    claims = MEASURED / f"{name}.csv"
-    if not claims.is_file():
+    rows = _claims(name)
+    if not rows:
         return "\n".join([*lines, "Not run at its default size yet.", ""])
-    with claims.open(newline="", encoding="utf-8") as file:
-        rows = [[_cell(text) for text in row] for row in csv.reader(file)]
     table = [f"| {' | '.join(row)} |" for row in rows]
     lines += [table[0], "|---|---|---|", *table[1:], ""]
     if (MEASURED / f"{name}.png").is_file():
