@@ -30,6 +30,7 @@ from mfpde.kernels.totals import add_all
 GROUP = 4  # data that share one division
 CHUNK = 512  # grid points at a time: σ and σ′ of a group stay in a first-level cache
 LANES = BYTES // 8  # float64 in a vector
+CHEAP = 8  # products that cost as much as one of the operations that ``threads_for`` counts
 REACH = 175.0  # four factors up to e^REACH + 1 multiply without overflow
 
 
@@ -343,7 +344,7 @@ def _spread(g, q, s0, s1, s2, s3):
 
 def expand(u, g, out):
     """out[k, j, x] = Σ_c u[c, j] g[k, c, x]: the potential V = u·g on the whole grid."""
-    shares = min(threads_for(out.size), len(out) * u.shape[1])
+    shares = min(threads_for(out.size // CHEAP), len(out) * u.shape[1])
     shared(_expand_share, shares, shares, u, g, out)
 
 
