@@ -4,7 +4,7 @@
     mpiexec -n 2 python benchmarks/mpi.py
 
 Measured: wall time of one gradient (median of five), processor time of a rank, bytes and messages
-that a rank sends, on N = 2,000 data in d = 50, 4 Euler layers, M = 512. Modelled, marked as such:
+that a rank sends, on N = 2,000 data in d = 50, 4 Euler layers, M = 4,096. Modelled, marked as such:
 N = 60,000, L·M = 10⁷ on more ranks from the processor time per particle and datum measured here, a
 bandwidth and a latency per rank that are assumed, and the messages of ``mfpde.passes.ranks``. The
 model leaves out waiting for the slowest rank and assumes that a rank has a core, memory bandwidth
@@ -21,11 +21,11 @@ from mpi4py import MPI
 
 import mfpde
 from mfpde.passes.distributed import DistributedOperator, SharedBlock
-from mfpde.passes.in_blocks import ALIVE, AT_ONCE
 from mfpde.passes.particles import ParticleOperator
 from mfpde.passes.ranks import GROUPED_FROM, Ranks, group_size
+from mfpde.passes.room import ALIVE, AT_ONCE
 
-DATA, DIM, LAYERS, WIDTH = 2000, 50, 4, 512
+DATA, DIM, LAYERS, WIDTH = 2000, 50, 4, 4096
 LARGE = {"data": 60_000, "layers": 100, "particles": 10**7}
 RANKS = (8, 64, 512)
 

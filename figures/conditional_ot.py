@@ -37,6 +37,8 @@ def along_training(axes: Axes, data: dict[str, np.ndarray]) -> None:
     axes.loglog(s[inner], data["to_end"][inner], color="C1", label=r"COT$(\rho_s,\rho_\infty)$")
     axes.loglog(s[inner], data["end_bound"][inner], color="C1", ls="--", label=r"$\sqrt{2E(s)/m}$")
     axes.set(xlabel="training time $s$", ylabel="COT distance")
+    axes.set_yticks([0.3, 1.0, 3.0], ["0.3", "1", "3"])
+    axes.yaxis.minorticks_off()
     axes.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0), handlelength=1.6)
 
 

@@ -28,7 +28,9 @@ def draw(data: Path) -> Figure:
             before = [float(row["lipschitz_0"]) for row in here]
             if min(before) > 0:
                 axes.loglog(steps, before, mfc="none", ls=":", label=f"{name}, start", ms=6, **how)
-        axes.set(xlabel="steps in depth", ylabel=r"$\max\,W_2(\rho_t,\rho_{t'})\,/\,|t-t'|$")
+        axes.set(
+            xlabel="steps in depth", ylabel=r"$\max_t\,W_2(\rho_t,\rho_{t+\delta})\,/\,\delta$"
+        )
         powers(axes.xaxis, steps, base=2)
         outside(axes)
     return page

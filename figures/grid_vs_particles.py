@@ -89,7 +89,7 @@ def _joint(axes, rows: dict[str, np.ndarray]) -> None:
         known = np.isfinite(rows[name])
         x, y = n[known], rows[name][known]
         axes.loglog(x, y, mark, color=f"C{number}")
-        low = -8 if "upwind" in name else -1
+        low = {"COT": -10, "E, upwind": -8}.get(name, -1)
         where = {"xytext": (5, low), "textcoords": "offset points"}
         axes.annotate(label, (x[-1], y[-1]), fontsize=7, **where)
     for start, slope, dash in ((2.0 * rows["COT"][0], -1, ":"), (2.4 * rows["u"][0], -2, "-.")):

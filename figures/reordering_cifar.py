@@ -19,8 +19,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 Row = dict[str, str]
-VARIANTS = ("plain", "gap", "window")
-COLOURS = {"plain": "0.45", "gap": "C0", "window": "C1"}
+VARIANTS = ("plain", "gap", "share", "window")
+COLOURS = {"plain": "0.45", "gap": "C0", "share": "C2", "window": "C1"}
 PUBLISHED = (0.25, 0.55)
 
 

@@ -34,7 +34,8 @@ from mfpde.problem import Problem
 from mfpde.response.finite_result import FiniteSize
 from mfpde.response.finite_size import finite_size
 from mfpde.response.hessian import hessian_product
-from mfpde.response.sensitivity import Sensitivity, sensitivity
+from mfpde.response.sensitivity import sensitivity
+from mfpde.response.sensitivity_result import Sensitivity
 from mfpde.runs.solution import Solution
 from mfpde.runs.status import SolveError, Status
 from mfpde.warm import warmup

@@ -63,12 +63,17 @@ def scores(
 def scores_of(problem: Problem, rho: Measure) -> dict[str, float]:
     """``scores`` on the problem's own data, numbers that overflow included."""
     carried = operator_of(problem, rho).carry(rho.state, keep=False)
-    z = carried.outputs
-    found, correct = {"loss": float(carried.loss)}, problem.loss.correct(z, problem.y)
+    name, value = mark_of(problem, carried.outputs)
+    return {"loss": float(carried.loss), name: value}
+
+
+def mark_of(problem: Problem, z: Array) -> tuple[str, float]:
+    """What outputs z (N, k) are worth beside their loss: "accuracy" or "rmse", and its value."""
+    correct = problem.loss.correct(z, problem.y)
     with np.errstate(over="ignore", invalid="ignore"):
         each = np.square(z - problem.y).mean(axis=1) if correct is None else correct
         mean = float(np.mean(each if problem.weights is None else problem.weights * each))
-    return found | ({"rmse": mean**0.5} if correct is None else {"accuracy": mean})
+    return ("rmse", mean**0.5) if correct is None else ("accuracy", mean)
 
 
 @checks.typed

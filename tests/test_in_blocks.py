@@ -9,8 +9,10 @@ import pytest
 
 import mfpde
 from mfpde import checks
+from mfpde.kernels import lending
 from mfpde.passes import carry
-from mfpde.passes.in_blocks import ALIVE, AT_ONCE, InBlocks, bytes_per_datum
+from mfpde.passes.in_blocks import InBlocks
+from mfpde.passes.room import ALIVE, AT_ONCE, bytes_per_datum, keeps
 
 sys.path.insert(0, str(Path(__file__).parent / "verbs"))
 from measures import MEASURES
@@ -137,3 +139,30 @@ def test_memory_stays_within_the_bound():
     fixed = 6 * x.nbytes  # starts, ends, outputs and what the comparison makes of them
     assert peaks[0] > 20_000 * 41 * 2 * 4 * 8
     assert peaks[1] < ALIVE * 4e6 + fixed
+
+
+def test_what_a_block_keeps_counts(monkeypatch):
+    """σ at every evaluation: in blocks where it fits, not at all where it does not."""
+    rng = np.random.default_rng(0)
+    rho = mfpde.ParticleMeasure(rng.standard_normal((8, 64, 8)), mfpde.Depth(8, "euler"))
+    x = rng.standard_normal((4_000, 4))
+    gradients, peaks, kept = [], [], []
+    for memory in (None, 24e6, 6e6, 1.5e6):
+        large = mfpde.Problem(x, x[:, :1], block=mfpde.SHL(4, bias=False), memory=memory)
+        carried = carry(large, rho)
+        length = getattr(carried, "length", len(x))
+        kept.append(keeps(carried.operator.memory, carried.layers, length, 4))
+        mfpde.gradient(large, rho)
+        del carried
+        lending._waiting.clear()
+        tracemalloc.start()
+        gradients.append(mfpde.gradient(large, rho))
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+        equal(gradients[-1], gradients[0])
+    fixed = 6 * x.nbytes
+    assert peaks[0] > 8 * 64 * 8 * len(x)
+    assert peaks[1] < 24e6 + fixed
+    assert peaks[2] < 6e6 + fixed
+    assert peaks[3] < 1.5e6 + fixed
+    assert kept == [True, False, True, False]

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import mfpde
-from mfpde import theory, transport
+from mfpde import cases, theory, transport
 from mfpde.flows import dual
 
 RATES = np.array([0.5, 2.0, 3.0, 0.7, 1.6])
@@ -369,3 +369,42 @@ def test_ones_are_the_plain_metric():
     assert mfpde.Problem(X, Y, block=mfpde.SHL(2), rates=(1, 1, 1)).rates is None
     assert "rates" not in repr(mfpde.Problem(X, Y, block=mfpde.SHL(2)))
     assert "rates" in repr(problems()[0])
+
+
+def test_errors_of_whole_runs_are_in_the_metric():
+    (rated, other), (rho, scaled) = problems(), pair(particles())
+    how = {"s_end": 2.0, "method": "rk45", "rtol": 1e-4, "global_error": True}
+    one, two = mfpde.solve(rated, rho, **how), mfpde.solve(other, scaled, **how)
+    close(one.errors.loss, two.errors.loss, 1e-6)
+    close(one.errors.state, two.errors.state, 1e-6)
+
+
+def test_a_case_file_names_rates_and_an_optimizer(tmp_path):
+    rows = np.column_stack([X[:, 0], Y[:, 0]])
+    np.savetxt(tmp_path / "d.csv", rows, delimiter=",", header="x,y", comments="")
+    text = """
+        [data]
+        source = "d.csv"
+        [block]
+        kind = "shl"
+        dim = 2
+        [problem]
+        rates = [1.0, 0.5, 0.5]
+        [depth]
+        steps = 2
+        [law]
+        kind = "gaussian"
+        std = 1.0
+        dim = 5
+        [measure]
+        count = 8
+        [solve]
+        s_end = 0.5
+        optimizer = {kind = "heavy_ball", memory = 0.5}
+        """
+    (tmp_path / "case.toml").write_text(text)
+    case = cases.read(tmp_path / "case.toml", ["solve.rates=[2.0, 1.0, 1.0]"])
+    np.testing.assert_array_equal(case.problem.rates, [1, 1, 0.5, 0.5, 0.5])
+    run = mfpde.solve(case.problem, case.rho0, **case.arguments("solve"))
+    np.testing.assert_array_equal(run.problem.rates, [2, 2, 1, 1, 1])
+    assert run.options.optimizer == {"kind": "heavy_ball", "memory": 0.5}

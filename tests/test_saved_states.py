@@ -117,6 +117,15 @@ def test_chosen_coordinates_are_those_of_whole_states(rho0, how, beside, tmp_pat
         )
 
 
+def test_averages_of_an_optimiser_keep_the_chosen_coordinates():
+    how = {"optimizer": {"kind": "heavy_ball", "memory": 1.0}}
+    every, some = (solved(particles(), coordinates=c, **how) for c in (None, ["w1", "b"]))
+    np.testing.assert_array_equal(some.states, np.array(every.states)[..., [3, 4]])
+    for k in range(0, len(every.s), 2):
+        np.testing.assert_array_equal(some.at(every.s[k]).theta, every.at(every.s[k]).theta)
+    assert list(some.to_xarray().coordinate.values) == ["w1", "b"]
+
+
 def _state(rho, how):
     return np.concatenate([rho.theta, rho.weights[..., None]], -1) if how else rho.state
 

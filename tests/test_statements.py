@@ -42,3 +42,17 @@ def test_every_name_of_a_row_exists(row):
     # what is not computed says why
     assert quoted(functions) or len(scripts.strip("— :")) > 20
     assert quoted(tests) or scripts not in ("", "—")
+
+
+def test_every_file_and_link_of_the_page_exists():
+    for name in re.findall(r"`((?:validation|tests|mfpde|figures)/[\w/]+\.py)", TEXT):
+        assert (ROOT / name).is_file(), name
+    for link in re.findall(r"\]\((\w+\.md)\)", TEXT):
+        assert (ROOT / "docs" / link).is_file(), link
+
+
+def test_every_validation_script_of_a_theorem_is_in_the_table_or_the_list():
+    """A script that states a theorem stands in the table of statements."""
+    for path in sorted((ROOT / "validation").glob("*.py")):
+        if "\nTheorem" in path.read_text(encoding="utf-8"):
+            assert f"validation/{path.name}" in TEXT, path.name

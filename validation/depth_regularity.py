@@ -24,7 +24,7 @@ from study import Claim, Sizes
 import mfpde
 from mfpde import laws, transport
 
-SHIFT = np.array([0.5, 0.5, 0.5])
+LAW, SHIFT = laws.Gaussian(std=[0.5, 1.5, 1.0]), np.array([0.5, 0.5, 0.5])
 STARTS = {
     "constant": lambda t: 0.0 * t,
     "turning": lambda t: t,
@@ -35,8 +35,8 @@ STEPS = (4, 8, 16)
 
 
 def start(name: str, steps: int, count: int) -> mfpde.ParticleMeasure:
-    depth, law = mfpde.Depth(steps, "rk4"), laws.Gaussian(std=[0.5, 1.5, 1.0])
-    rho = mfpde.ParticleMeasure.from_law(law, depth, count=count, coupling="tied")
+    depth = mfpde.Depth(steps, "rk4")
+    rho = mfpde.ParticleMeasure.from_law(LAW, depth, count=count, coupling="tied")
     moved = STARTS[name](depth.nodes)[:, None, None] * SHIFT
     return mfpde.ParticleMeasure(rho.theta + moved, depth)
 

@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import sys
 import time
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -67,6 +68,7 @@ def compare(name: str, coupling: str, size: Sizes) -> tuple[list[tuple], tuple]:
     more = {"times": [size.s_end / 8, size.s_end / 2], "particles": size.particles}
     found = mfpde.finite_size(*task, **more, **how)
     middle = time.perf_counter()
+    warnings.simplefilter("ignore", UserWarning)  # of sizes not to be trusted: they are counted
     for shape in track(shapes_of(size.layers, size.widths), f"{name}, {coupling}"):
         outputs, losses = trained(*task, shape, found.s, size, **how)
         measured = np.sqrt(outputs.var(axis=1, ddof=1).mean(axis=(1, 2)))

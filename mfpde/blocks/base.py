@@ -257,6 +257,10 @@ class Block(Honest, ABC):
         ]
         return np.stack(rows)
 
+    def kept_bytes(self, depth: Depth, theta: Array, data: int) -> int:
+        """Bytes that ``forward_pass`` keeps for later passes with so many data."""
+        return 0
+
     # -- whole passes, for blocks that have them compiled -------------------------------------
 
     def forward_pass(

@@ -248,6 +248,9 @@ class SHL(Block):
         code, bias = self.activation.code, int(self.bias)
         return shl_tangent.tangent(code, bias, depth, theta, weights, stages, change, kept)
 
+    def kept_bytes(self, depth: Depth, theta: Array, data: int) -> int:
+        return shl.kept_bytes(self.activation.code, depth, theta, data) if self._fused() else 0
+
     def _fused(self) -> bool:
         """Whether one compiled sweep pays."""
         return self.activation.compiled and self.dim <= FUSED_TO

@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 from mfpde.entropic.result import Iterate, Stationary
 from mfpde.limits import Limit
 from mfpde.limits.result import SERIES as OF_LIMIT
+from mfpde.response import FiniteSize, Sensitivity
+from mfpde.response.finite_result import SERIES as OF_NETWORKS
 from mfpde.runs import run_file
 from mfpde.runs.atomic import PathLike, replacing
 from mfpde.runs.solution import SERIES, Solution
@@ -29,6 +31,8 @@ KINDS: dict[str, Callable[[PathLike], Any]] = {
     "mfpde run": Solution.load,
     "mfpde stationary": Stationary.load,
     "mfpde limit": Limit.load,
+    "mfpde finite size": FiniteSize.load,
+    "mfpde sensitivity": Sensitivity.load,
     "mfpde training": _networks,
     "mfpde networks": _networks,
 }
@@ -78,6 +82,11 @@ def columns(found: Any) -> dict[str, Array]:
     """The series of a result by name, all of one length; arrays are several columns."""
     if isinstance(found, Limit):
         return {name: getattr(found, name) for name in ("s", *OF_LIMIT)}
+    if isinstance(found, FiniteSize):
+        return {name: getattr(found, name) for name in ("s", *OF_NETWORKS)}
+    if isinstance(found, Sensitivity):
+        own = {"datum": np.arange(len(found.weights)), "weight": found.weights}
+        return own | _flat("target", found.targets) | _flat("input", found.inputs)
     if isinstance(found, Stationary):
         own = dict(zip(Iterate._fields, np.array(found.history, dtype=np.float64).T, strict=True))
     elif isinstance(found, Solution):

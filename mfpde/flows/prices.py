@@ -4,7 +4,8 @@ A gradient multiplies N (5d + 20) times for every particle (products with u, w, 
 its kernel (N·k)². Measured in processor time from N·k = 12 to 1280, d = 2 to 24, 256 to 2,304
 particles, one thread: a kernel costs 5 + 1.1 r gradients, r the ratio of the two, within 15 %, and
 a factorisation, f multiplications beside the gradient's, .2 + .7 f. Of the factors A ⊗ B, each
-mixed output costs .8 + .9 r gradients, r that ratio for N rows; eigenvalues take 30 factorisations.
+mixed output costs .8 + .9 r gradients, r that ratio for N rows, and calls that small problems feel;
+eigenvalues take 30 factorisations.
 A product with K costs one gradient.
 """
 
@@ -13,6 +14,9 @@ from __future__ import annotations
 from mfpde.flows.flow import Flow
 from mfpde.passes.kronecker import mixtures, sample
 from mfpde.problem import Problem
+
+# Multiplications that the calls of one evaluation in depth are worth, where they are not compiled.
+CALLS = 5e5
 
 
 def work(problem: Problem) -> float:
@@ -34,7 +38,12 @@ def kronecker(flow: Flow) -> float:
     """Gradients that the factors A ⊗ B of the kernel with their eigenvalues are worth."""
     problem = flow.problem
     some = len(sample(problem.size))
-    blocks = len(mixtures(problem.outputs)) * (0.8 + 0.9 * problem.size**2 / work(problem))
+    mixed, count = (
+        len(mixtures(problem.outputs)),
+        max(flow.rho.state[0].size // problem.block.size, 1),
+    )
+    blocks = mixed * (0.8 + 0.9 * problem.size**2 / work(problem))
+    blocks += (mixed + 1) * CALLS / (work(problem) * count)
     part = 5.0 * some / problem.size + 1.1 * (some * problem.outputs) ** 2 / work(problem)
     return blocks + part + 0.2 + 21.0 * _factors(flow, problem.size)
 

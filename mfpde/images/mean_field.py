@@ -31,9 +31,10 @@ class MeanFieldTraining:
         training.after_epoch()       # sorts here, where reorder="epoch"
 
     ``rate`` is the learning rate of n·t, the place counted in blocks, in the same optimiser (0: t
-    is frozen, which is plain training); ``rule``: "gap" (published) or "window" (continuous across
-    exchanges), see ``stage``; ``reorder``: "step" or "epoch". Between two sorts a gap may be
-    negative, and the exact gradient pulls it back or the next sort exchanges the blocks.
+    is frozen, which is plain training); ``rule``: "gap" (published), "share" (gaps over their sum)
+    or "window" (continuous across exchanges), see ``stage``; ``reorder``: "step" or "epoch".
+    Between two sorts a gap may be negative, and the exact gradient pulls it back or the next sort
+    exchanges the blocks.
 
     At 0 and 1 places are projected: the reflection of a flow without noise is to stay at the wall
     while the velocity points outwards. (Folding back would make blocks at a wall exchange at every

@@ -1,7 +1,7 @@
 """A run of residual blocks that have a place in depth each, and are passed in its order.
 
-Blocks l = 1..n sit at t^1 <= ... <= t^n in [0, 1]; a plain ResNet has t^l = l/n. Two rules say how
-places act. Both cost one evaluation of each block, and at t^l = l/n both are the plain ResNet,
+Blocks l = 1..n sit at t^1 <= ... <= t^n in [0, 1]; a plain ResNet has t^l = l/n. Three rules say
+how places act. All cost one evaluation of each block, and at t^l = l/n all are the plain ResNet,
 bit for bit.
 
 "gap" is the published one: X ← X + n (t^l − t^{l−1}) f(X, θ^l), t^0 = 0. It has exact gradients in
@@ -11,7 +11,11 @@ do all weights w_l = Σ_k α_k Δ_{l+k} linear in the gaps Δ but for w = a t + 
 meet, Δ_{l+1} = 0, must have w_l = w_{l+1} whatever the other gaps are, which makes α_k constant
 over k <= 0 and over k > 0. A plain start leaves equal masses.
 
-"window" therefore has equal masses, and lets a block's increment arrive at the next blocks over a
+The gaps sum to t^n, which training moves as well. "share" divides by it,
+X ← X + n (t^l − t^{l−1})/t^n f(X, θ^l): the residuals' total stays that of the plain ResNet, order
+and shares alone are learnt.
+
+"window" has equal masses, and lets a block's increment arrive at the next blocks over a
 window w = 1/n of depth (else an exchange would still jump by a commutator):
 
     X_j = x_0 + Σ_k c((t_j − t_k)/w) F_k,    F_k = f(X_k, θ_k),    c(r) = min(max(r, 0), 1).
@@ -20,7 +24,8 @@ Blocks that meet see the same state, so that their exchange is continuous. The g
 ⟨P, D f Ẋ⟩ + ⟨Ṗ, f⟩ with Ẋ and Ṗ averaged over the window: the joint Wasserstein flow of blocks
 (θ_j, t_j). It vanishes for blocks further than w from their neighbours.
 
-Source: Lu, Ma, Lu, Lu, Ying 2020: the training algorithm ("gap"), the joint flow ("window").
+Source: Lu, Ma, Lu, Lu, Ying 2020: the training algorithm ("gap"), the joint flow ("window");
+"share" is a control of this package.
 """
 
 from __future__ import annotations
@@ -34,7 +39,7 @@ from torch import Tensor, nn
 
 from mfpde import checks
 
-RULES = ("gap", "window")
+RULES = ("gap", "share", "window")
 
 
 class MeanFieldStage(nn.Module):
@@ -42,8 +47,8 @@ class MeanFieldStage(nn.Module):
 
     ``blocks``: at least one module x ↦ y of equal shapes. One whose ``forward`` takes ``scale``
     scales its own residual; any other module g is read as x + f(x), f(x) = g(x) − x. ``rule``:
-    "gap" or "window" (see the module). ``position`` (n,) holds n·t, so that the gaps of a plain
-    ResNet are exactly 1; it stays float32 under autocast.
+    "gap", "share" or "window" (see the module). ``position`` (n,) holds n·t, so that the gaps of
+    a plain ResNet are exactly 1; it stays float32 under autocast.
 
     Blocks never move in ``blocks``: ``order`` lists them from first to last, so that whatever an
     optimiser keeps for a block's parameters stays with the block.
@@ -72,10 +77,12 @@ class MeanFieldStage(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         places = self.position.index_select(0, self._index)
-        return self._by_gaps(x, places) if self.rule == "gap" else self._by_window(x, places)
+        return self._by_window(x, places) if self.rule == "window" else self._by_gaps(x, places)
 
     def _by_gaps(self, x: Tensor, places: Tensor) -> Tensor:
         gaps = torch.diff(places, prepend=places.new_zeros(1))
+        if self.rule == "share":
+            gaps = gaps * (len(self.blocks) / places[-1].clamp_min(1e-6))
         for block, gap in zip(self.order, gaps.unbind(), strict=True):
             x = self._scaled(block, x, gap)
         return x

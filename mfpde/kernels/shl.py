@@ -32,7 +32,7 @@ def forward(code, bias, depth, theta, weights, start, keep=False):
     stages = lent((depth.steps, depth.tableau.stages, n, d), theta.dtype)
     path = lent((depth.steps + 1, n, d), theta.dtype)
     path[0] = start
-    kept = _keep(depth, theta, path) if keep and code in FROM_VALUE else None
+    kept = _keep(code, depth, theta, n) if keep else None
     plan = planned(code, bias, depth, theta, weights)
     blocks, work, store = dealt(depth, theta, path, kept)
     arguments = (*plan, blocks.length, work, store, stages, path)
@@ -79,14 +79,24 @@ def dealt(depth, theta, path, kept):
     return blocks, blocks.workspace(rows, theta.dtype), store
 
 
-def _keep(depth, theta, path):
-    """Room for σ at every evaluation, or None where that is more than KEEP bytes."""
-    n, d = path.shape[1:]
-    blocks, some = Blocks(n, theta.size, theta.dtype), particles_together(d)
-    entries = depth.stage_nodes.size * some * -(-theta.shape[1] // some) * blocks.length
-    if blocks.count * entries * theta.itemsize > KEEP:
+def kept_bytes(code, depth, theta, data):
+    """Bytes of σ that a forward pass keeps: at every evaluation, or none where that is too much."""
+    blocks, entries = _entries(depth, theta, data)
+    size = blocks.count * entries * theta.itemsize
+    return size if code in FROM_VALUE and size <= KEEP else 0
+
+
+def _keep(code, depth, theta, data):
+    """Room for σ, or None."""
+    if not kept_bytes(code, depth, theta, data):
         return None
-    return Kept.of(blocks, entries, theta.dtype)
+    return Kept.of(*_entries(depth, theta, data), theta.dtype)
+
+
+def _entries(depth, theta, data):
+    """Blocks of data, and how often σ is taken in one, in whole groups of particles."""
+    blocks, some = Blocks(data, theta.size, theta.dtype), particles_together(theta.shape[2] // 2)
+    return blocks, depth.stage_nodes.size * some * -(-theta.shape[1] // some) * blocks.length
 
 
 @njit(**LEAN)

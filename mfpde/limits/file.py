@@ -12,9 +12,9 @@ from mfpde import optimizers
 from mfpde.depth import Depth
 from mfpde.limits.gaps import Gap, Yardstick
 from mfpde.limits.parts import Pair, Part
-from mfpde.limits.scrambled import Spread, average
+from mfpde.limits.run import Run, Terms
+from mfpde.limits.scrambled import Spread
 from mfpde.limits.sizes import Scrambles, Sizes, Tensor
-from mfpde.limits.study import Run
 from mfpde.measures.particles import ParticleMeasure
 from mfpde.runs import run_file, stored_problem
 from mfpde.runs.atomic import PathLike
@@ -41,15 +41,20 @@ def save(found: Any, path: PathLike) -> None:
         "yardstick": [found.yardstick.outputs, found.yardstick.loss],
         "work": found.work,
         "seconds": found.seconds,
-        "runs": [_number(run, runs) for run in found.runs],
+        "terms": _terms(found.terms, runs),
         "parts": {name: _part(part, runs) for name, part in found.parts.items()},
         "versions": stored_problem.versions(),
         "status": found.status.name,
         "depth_steps": [run.final.depth.steps for run in runs],
+        "quick": [run.quick for run in runs],
+        "gradients": [run.gradients for run in runs],
     }
     arrays.update({name: getattr(found, name) for name in ("s", "loss", "outputs")})
     for name, part in found.parts.items():
         arrays[f"parts/{name}/loss"], arrays[f"parts/{name}/outputs"] = vars(part.gap).values()
+    for name, values in found.observed.items():
+        arrays[f"observed/{name}"] = values
+        arrays[f"observed_error/{name}"] = found.observed_error[name]
     for number, run in enumerate(runs):
         own = {name: getattr(run, name) for name in ("outputs", "penalty", "loss", "grid")}
         own |= {"theta": run.final.theta, "weights": run.final.weights}
@@ -66,10 +71,14 @@ def _number(run: Run, runs: list[Run]) -> int:
     return len(runs) - 1
 
 
+def _terms(terms: Terms, runs: list[Run]) -> list[tuple[float, int]]:
+    return [(c, _number(run, runs)) for c, run in terms]
+
+
 def _part(part: Part | Spread, runs: list[Run]) -> dict[str, Any]:
     if isinstance(part, Spread):
-        means = {"fine": part.fine, "coarse": part.coarse}
-        return {name: [_number(run, runs) for run in mean.runs] for name, mean in means.items()}
+        both = {"fine": part.fine, "coarse": part.coarse}
+        return {name: [_terms(one, runs) for one in each] for name, each in both.items()}
     pairs = [(_number(p.fine, runs), _number(p.coarse, runs), p.factor) for p in part.pairs]
     return {"pairs": pairs}
 
@@ -88,7 +97,12 @@ def load(kind: Any, path: PathLike, block: Any) -> Any:
 def _read(kind: Any, found: Record, block: Any) -> Any:
     config, arrays = found.config, found.arrays
     problem = stored_problem.read(found.fixed, arrays, block)
-    runs = [_run(arrays, number, steps) for number, steps in enumerate(config["depth_steps"])]
+    about = zip(config["depth_steps"], config["gradients"], config["quick"], strict=True)
+    runs = [_run(arrays, number, *one) for number, one in enumerate(about)]
+
+    def terms(told: list[tuple[float, int]]) -> Terms:
+        return tuple((c, runs[i]) for c, i in told)
+
     parts: dict[str, Part | Spread] = {}
     for name, told in config["parts"].items():
         gap = Gap(arrays[f"parts/{name}/loss"], arrays[f"parts/{name}/outputs"])
@@ -96,8 +110,8 @@ def _read(kind: Any, found: Record, block: Any) -> Any:
             pairs = [Pair(runs[int(a)], runs[int(b)], factor) for a, b, factor in told["pairs"]]
             parts[name] = Part(gap, tuple(pairs))
         else:
-            means = [average(problem, [runs[i] for i in told[key]]) for key in ("fine", "coarse")]
-            parts[name] = Spread(gap, *means)
+            fine, coarse = (tuple(map(terms, told[key])) for key in ("fine", "coarse"))
+            parts[name] = Spread(gap, fine, coarse)
     return kind(
         problem,
         s=arrays["s"],
@@ -108,25 +122,30 @@ def _read(kind: Any, found: Record, block: Any) -> Any:
         status=Status[config["status"]],
         work=config["work"],
         seconds=config["seconds"],
-        runs=tuple(runs[i] for i in config["runs"]),
+        terms=terms(config["terms"]),
         parts=parts,
         yardstick=Yardstick(*config["yardstick"]),
+        observed=_named(arrays, "observed/"),
+        observed_error=_named(arrays, "observed_error/"),
         optimizer=None if config["optimizer"] is None else optimizers.named(config["optimizer"]),
     )
 
 
+def _named(arrays: Arrays, prefix: str) -> Arrays:
+    return {n.removeprefix(prefix): a for n, a in arrays.items() if n.startswith(prefix)}
+
+
 def _points(told: dict[str, Any]) -> Tensor | Scrambles:
     if told["kind"] == "sobol":
-        return Scrambles(told["count"], told["scrambles"])
+        return Scrambles(told["count"], told["scrambles"], told["hurry"])
     pieces = tuple((int(sheets), int(count)) for sheets, count in told["pieces"])
     return Tensor(tuple(told["orders"]), tuple(told["rules"]), pieces)
 
 
-def _run(arrays: Arrays, number: int, depth_steps: int) -> Run:
+def _run(arrays: Arrays, number: int, depth_steps: int, gradients: int, quick: bool) -> Run:
     outputs, penalty, loss, grid, theta, weights = (
         arrays[f"runs/{number}/{name}"]
         for name in ("outputs", "penalty", "loss", "grid", "theta", "weights")
     )
-    return Run(
-        outputs, penalty, loss, ParticleMeasure(theta, Depth(depth_steps, "rk4"), weights), grid
-    )
+    final = ParticleMeasure(theta, Depth(depth_steps, "rk4"), weights)
+    return Run(outputs, penalty, {}, loss, final, grid, gradients, quick=quick)

@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from mfpde.depth import Depth
 from mfpde.laws import Coupled, DepthLaw, Law, at_depth
+from mfpde.limits.gaps import ORDER_HIGH
 from mfpde.limits.sizes import DEPTH_STEPS
 from mfpde.measures import quadrature
 
@@ -18,6 +19,8 @@ EVEN, RANDOM = 256, 256
 # Interpolation error of the law, RMS over depth and relative to its size, that counts as seen.
 RESOLVED = 0.05
 LEVELS = np.array([0.1, 0.3, 0.5, 0.7, 0.9])
+# Steps at which the law's smoothness shows; a law that is missed by less there is smooth enough.
+ROUGH_AT, SMOOTH = (13, 55), 1e-6
 # Points that show the quantiles of coordinates that hang together; the same at all depths.
 SAMPLE, SEED = 256, np.random.SeedSequence(20240602)
 
@@ -82,6 +85,20 @@ class LawInDepth:
             f"{self.missed(DEPTH_STEPS[-1]):.2g} of it lies between their nodes (allowed "
             f"{RESOLVED:g})"
         )
+
+    def order(self) -> float:
+        """The order in the step that the law's own smoothness in depth allows, at most 4.
+
+        A jump is missed like L^−1/2 in the root mean square and leaves an error like 1/L, a kink
+        like L^−3/2 and like L^−2; a smooth law is missed like L^−3 and leaves the order to rk4.
+        """
+        if self.constant:
+            return ORDER_HIGH
+        coarse, fine = (self.missed(steps) for steps in ROUGH_AT)
+        if fine <= SMOOTH:
+            return ORDER_HIGH
+        shown = np.log(coarse / fine) / np.log(ROUGH_AT[1] / ROUGH_AT[0])
+        return 1.0 if shown < 1.0 else 2.0 if shown < 2.25 else ORDER_HIGH
 
     def missed(self, steps: int) -> float:
         """Error of each step's parabola through its three nodes, RMS over depth, relative.

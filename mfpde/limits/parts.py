@@ -6,6 +6,7 @@ depend on how finely the law is resolved. The search checks that few were enough
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -13,9 +14,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mfpde.evaluate import predict
-from mfpde.limits.gaps import Gap, algebraic, geometric, total
+from mfpde.limits.gaps import ORDER_HIGH, Gap, algebraic, geometric, total
+from mfpde.limits.run import Run, Series
 from mfpde.limits.sizes import DEPTH_STEPS, Points, Spec
-from mfpde.limits.study import Run, Study
+from mfpde.limits.study import Study
+from mfpde.limits.watch import Told
 from mfpde.problem import Problem
 
 Array = NDArray[np.float64]
@@ -55,6 +58,16 @@ class Part:
         parts = [pair.at(problem, x) for pair in self.pairs]
         floor = np.full((1, problem.outputs), 0.0 if parts else self.gap.outputs[-1])
         return floor + np.sum(parts, axis=0)
+
+    def told(self, tell: Callable[[Series], Told]) -> Told:
+        """Errors of what is read from runs, by name; none where no runs tell it."""
+        found: Told = {}
+        for pair in self.pairs:
+            fine, coarse = tell(pair.fine), tell(pair.coarse)
+            for name, value in fine.items():
+                off = pair.factor * np.abs(value - coarse[name])
+                found[name] = found.get(name, 0.0) + off
+        return found
 
 
 def part(study: Study, pairs: list[tuple[Spec, Spec, float]]) -> Part:
@@ -118,21 +131,30 @@ def _shared(one: Array, other: Array) -> float:
 
 
 def settle_depth(
-    study: Study, points: Points, start: int, rtol: float, share: float
+    study: Study, points: Points, start: int, rtol: float, share: float, order: float
 ) -> tuple[int, Part]:
     """The fewest steps from ``start`` on whose error is within ``share``, and that error."""
     for steps in DEPTH_STEPS[DEPTH_STEPS.index(start) :]:
         study.announce(f"depth, {steps} steps", [Spec(points, steps, rtol)])
-        found = depth_part(study, points, steps, rtol)
+        found = depth_part(study, points, steps, rtol, order)
         if study.yardstick.size(found.gap) <= share:
             break
     return steps, found
 
 
-def depth_part(study: Study, points: Points, steps: int, rtol: float) -> Part:
-    """The error of ``steps`` from the two sizes below it, by the order that they show."""
+def depth_part(study: Study, points: Points, steps: int, rtol: float, order: float) -> Part:
+    """The error of ``steps`` from the two sizes below it, by the order that they show.
+
+    Where the law has jumps or kinks, so that no high ``order`` is to be expected, errors jump
+    about with where the nodes lie: both differences count, each by that order.
+    """
     k = DEPTH_STEPS.index(steps)
     sizes = (steps, DEPTH_STEPS[k - 1], DEPTH_STEPS[k - 2])
     specs = [Spec(points, size, rtol) for size in sizes]
+    if order < ORDER_HIGH:
+        return part(study, [
+            (specs[0], spec, 1.0 / ((steps / size) ** order - 1.0))
+            for spec, size in zip(specs[1:], sizes[1:], strict=True)
+        ])  # fmt: skip
     near, far = (study.distance(specs[0], spec) for spec in specs[1:])
     return part(study, [(specs[0], specs[1], algebraic(sizes, near, far))])

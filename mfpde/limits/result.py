@@ -10,13 +10,12 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from mfpde import checks, tables
-from mfpde.evaluate import predict
 from mfpde.limits import file
 from mfpde.limits.gaps import Yardstick, total
 from mfpde.limits.parts import Part
+from mfpde.limits.run import Terms, pooled, predicted
 from mfpde.limits.scrambled import Spread
 from mfpde.limits.sizes import Sizes
-from mfpde.limits.study import Run
 from mfpde.measures.particles import ParticleMeasure
 from mfpde.optimizers import Optimizer
 from mfpde.problem import Problem
@@ -29,6 +28,12 @@ Array = NDArray[np.float64]
 
 PARTS = ("width", "depth", "time")
 SERIES = ("loss", "loss_error", "relative_loss_error", "outputs_error")
+
+
+UNFINISHED = (
+    "Interrupted: the best result so far is kept. With checkpoint=path, the same call and "
+    "resume=True goes on."
+)
 
 
 class Prediction(NamedTuple):
@@ -49,8 +54,13 @@ class Limit:
     of the outputs' error over the targets' root mean square and the loss's over E(ρ_0);
     ``error`` is their sum, which ``rtol`` bounds where ``success`` holds.
 
-    ``final`` is ρ at the last time: the particles of all scrambles pooled, where there are
-    several (its loss differs from ``loss[-1]`` by less than the error). ``sizes`` is the
+    ``observed`` has the series that ``observe`` asked for, (n, ...) by name, ``observed_error``
+    their errors; that of an accuracy counts all data whose class is within the outputs' error.
+
+    ``final`` is ρ at the last time: the particles of a tensor rule, or those of all scrambles that
+    were run in full, pooled. These are fewer than ``sizes`` says, and their outputs less accurate
+    than ``outputs``, for which wide runs of few steps and the flow of u alone are made use of;
+    ``mfpde.loss(problem, found.final) - found.loss[-1]`` is how much. ``sizes`` is the
     discretisation, ``work`` the particles × depth nodes × gradients of all runs, ``seconds`` their
     wall time, ``status`` and ``message`` say how the search ended; ``optimizer`` is what moved the
     particles, None for the gradient flow.
@@ -65,9 +75,11 @@ class Limit:
     status: Status
     work: int
     seconds: float
-    runs: tuple[Run, ...] = field(repr=False)
+    terms: Terms = field(repr=False)
     parts: dict[str, Part | Spread] = field(repr=False)
     yardstick: Yardstick = field(repr=False)
+    observed: dict[str, Array] = field(repr=False)
+    observed_error: dict[str, Array] = field(repr=False)
     optimizer: Optimizer | None = None
 
     @property
@@ -79,7 +91,8 @@ class Limit:
         """How the search ended, and what would help where it failed."""
         worst = max(PARTS, key=self.errors.__getitem__)
         told = f" The error is {self.error:.1e}, most of it from {worst}; rtol is {self.rtol:g}."
-        return self.status.text + ("" if self.success else told)
+        text = UNFINISHED if self.status is Status.INTERRUPTED else self.status.text
+        return text + ("" if self.success else told)
 
     @property
     def errors(self) -> dict[str, float]:
@@ -109,27 +122,19 @@ class Limit:
         return total(self.parts[name].gap for name in PARTS).outputs
 
     @property
-    def measures(self) -> tuple[ParticleMeasure, ...]:
-        """ρ at the last time by each of the runs that the result averages."""
-        return tuple(run.final for run in self.runs)
-
-    @property
     def final(self) -> ParticleMeasure:
         """ρ at the last time."""
-        measures = self.measures
-        if len(measures) == 1:
-            return measures[0]
-        theta = np.concatenate([rho.theta for rho in measures], axis=1)
-        weights = np.concatenate([rho.weights for rho in measures], axis=1)
-        return ParticleMeasure(theta, measures[0].depth, weights / len(measures))
+        return pooled(run for c, run in self.terms if c > 0.0 and not run.quick)
 
     def predict(self, x: ArrayLike | None = None) -> Prediction:
         """Outputs of the limit at the last time for ``x`` (n, d_in) or the data, with errors.
 
-        Each output's error is bounded from below by that of the data's root mean square.
+        The outputs are those of the runs alone, without what the flow of u alone explains of
+        their error on the data, and so are the bars. Those of depth and time are bounded from
+        below by the data's root mean square.
         """
         new = None if x is None else checks.array("x", x, ("n", self.problem.x.shape[1]))
-        outputs = np.mean([predict(self.problem, rho, new) for rho in self.measures], axis=0)
+        outputs = predicted(self.problem, self.terms, new)
         error = sum(self.parts[name].at(self.problem, new) for name in PARTS)
         return Prediction(outputs, np.broadcast_to(error, outputs.shape).copy())
 
@@ -149,9 +154,12 @@ class Limit:
             import xarray
         except ImportError:
             raise ImportError("to_xarray needs xarray: pip install 'mfpde[xarray]'") from None
-        series = {name: ("s", getattr(self, name)) for name in SERIES}
-        outputs = {"outputs": (("s", "datum", "output"), self.outputs)}
-        return xarray.Dataset({**series, **outputs}, {"s": self.s}, {"status": self.status.name})
+        series: dict[str, Any] = {name: ("s", getattr(self, name)) for name in SERIES}
+        series["outputs"] = (("s", "datum", "output"), self.outputs)
+        for name, values in self.observed.items():
+            dims = ("s", *(f"{name}_{axis}" for axis in range(values.ndim - 1)))
+            series |= {name: (dims, values), f"{name}_error": (dims, self.observed_error[name])}
+        return xarray.Dataset(series, {"s": self.s}, {"status": self.status.name})
 
     def plot(self) -> Figure:
         """Loss with its band and the errors' parts over training time."""

@@ -3,69 +3,105 @@
 Each depth node has points of its own, so that errors average over depth as well. The spread of
 independent scrambles assumes nothing of smoothness; what it does not show, the bias that a wider
 measure would not have, is read from a mean over sets of a quarter of the size.
+
+Two things make a scramble cheap. Its wide run takes few steps in training time, corrected by a
+pair of small runs on the same scramble (``hurried``); and what the flow of u alone makes of its
+points, against what it makes of the law, is subtracted (``lazy``), as much of it as the coarser
+sets show to be right. Both are part of a scramble's result, so that the spread judges them too.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mfpde.evaluate import predict
 from mfpde.limits.gaps import Gap
-from mfpde.limits.sizes import MOST_PARTICLES, Scrambles, Spec
-from mfpde.limits.study import Run, Stopped, Study, loss_of
+from mfpde.limits.hurried import LADDER
+from mfpde.limits.run import Series, Terms, loss_of, mean, predicted, rms, summed
+from mfpde.limits.sizes import COARSER, MOST_PARTICLES, TRIAL, Scrambles, Spec
+from mfpde.limits.study import Stopped, Study
+from mfpde.limits.watch import Told
 from mfpde.problem import Problem
 from mfpde.runs.status import Status
 
 Array = NDArray[np.float64]
 
-TRIAL = Scrambles(64, 8)
-# Sets of a quarter of the points: a bias like 1/M changes by three times what is left of it.
-COARSER = 4
-# Fresh points at every depth: errors fall like the number of points to this power, about.
-SLOPE, BOLDEST = 0.6, 2
+# Errors fall like the number of points to this power, about. The next sizes have at most so many
+# times more points, and promise this part of the tolerance.
+SLOPE, BOLDEST, SAFE = 0.55, 16, 0.9
 # Sets of fewer points than this are for a first look: bias and spread are not yet regular.
 FEW = 256
-# Scrambles are added up to this many (their runs are kept); beyond, sets grow (theirs are not).
+# Scrambles up to this many: their spread is sure enough then, and only wider sets have less bias.
 MOST_SCRAMBLES = 32
 # Two-sided confidence of the bars. A root mean square over data is no surer than one number: a
 # wrong mean of the law moves all outputs together. Sizes grow until the bar is small enough, which
 # favours bars that are small by luck.
 SURE = 0.99
+# A hurried run may miss a full one by this part of the spread over scrambles, and must be cheaper.
+SMALL, CHEAPER = 0.1, 0.6
+
+
+@dataclass(frozen=True)
+class Scrambled:
+    """One scramble: the runs that it sums, and their sum less what the flow of u alone explains."""
+
+    terms: Terms
+    series: Series
 
 
 @dataclass(frozen=True)
 class Mean:
-    """Averages over scrambles: outputs (n, N, k), loss (n,) of these outputs; its runs."""
+    """Averages over scrambles: outputs (n, N, k), and the loss (n,) of these outputs."""
 
-    outputs: Array
+    scrambles: tuple[Scrambled, ...]
+    series: Series
     loss: Array
-    runs: tuple[Run, ...]
+
+    @property
+    def terms(self) -> Terms:
+        """The runs that it sums."""
+        count = len(self.scrambles)
+        return tuple((c / count, run) for one in self.scrambles for c, run in one.terms)
 
 
 @dataclass(frozen=True)
 class Spread:
-    """The width's error along s: ``gap``, from the spread of runs and a coarser mean."""
+    """The width's error along s: ``gap``, from the spread of scrambles and a coarser mean."""
 
     gap: Gap
-    fine: Mean
-    coarse: Mean
+    fine: tuple[Terms, ...]
+    coarse: tuple[Terms, ...]
+    means: tuple[Mean, Mean] | None = None
 
     def at(self, problem: Problem, x: Array | None) -> Array:
         """Error of each output at new points, (n, k)."""
         fine, coarse = (
-            np.array([predict(problem, run.final, x) for run in mean.runs])
-            for mean in (self.fine, self.coarse)
+            np.array([predicted(problem, terms, x) for terms in each])
+            for each in (self.fine, self.coarse)
         )
-        bar = quantile(len(fine)) * _standard_error(fine)
-        return bar + _bias(
-            np.abs(fine.mean(axis=0) - coarse.mean(axis=0)),
-            _standard_error(fine),
-            _standard_error(coarse),
-        )
+        return _bar(fine, coarse, _left_out(fine), _left_out(coarse))
+
+    def told(self, tell: Callable[[Series], Told]) -> Told:
+        """Errors of what is read from averages, by name."""
+        assert self.means is not None
+        fine, coarse = ([one.series for one in each.scrambles] for each in self.means)
+        found = [[tell(mean(each)) for each in (fine, coarse)]]
+        for number in range(len(fine)):
+            rest = ([*each[:number], *each[number + 1 :]] for each in (fine, coarse))
+            found.append([tell(mean(each)) for each in rest])
+        (here, there), rests = found[0], found[1:]
+        return {
+            name: _of_rests(
+                here[name],
+                there[name],
+                np.array([rest[0][name] for rest in rests]),
+                np.array([rest[1][name] for rest in rests]),
+            )
+            for name in here
+        }
 
 
 Assessed = tuple[Scrambles, Mean, Spread]
@@ -78,16 +114,19 @@ def quantile(count: int) -> float:
     return float(stdtrit(count - 1, 0.5 + 0.5 * SURE))
 
 
+# -- sizes ----------------------------------------------------------------------------------------
+
+
 def settle_width(study: Study, depth_steps: int, rtol: float, share: float) -> Iterator[Assessed]:
     """Sizes of falling error, up to the first within ``share`` or the largest allowed."""
-    sizes = TRIAL
+    sizes = replace(TRIAL, hurry=quickest(study, depth_steps, rtol))
     while True:
         found = assess(study, sizes, depth_steps, rtol)
         yield found
         excess = study.yardstick.size(found[2].gap) / share
         if excess <= 1.0:
             return
-        allowed = [one for one in grown(sizes, excess) if one.total <= MOST_PARTICLES]
+        allowed = [one for one in grown(found[0], excess) if one.total <= MOST_PARTICLES]
         if not allowed:
             return
         bought = [one for one in allowed if study.affords(_specs(one, depth_steps, rtol))]
@@ -97,71 +136,149 @@ def settle_width(study: Study, depth_steps: int, rtol: float, share: float) -> I
 
 
 def grown(sizes: Scrambles, excess: float) -> list[Scrambles]:
-    """The next sizes for an error that is ``excess`` times too large; then more modest ones."""
-    fold = np.ceil(np.log(excess) / SLOPE / np.log(COARSER) - 0.2)
-    steps = range(int(np.clip(fold, 1, BOLDEST)), 0, -1)
-    wider = [Scrambles(sizes.count * COARSER**step, TRIAL.scrambles) for step in steps]
-    if sizes.count < FEW or 2 * sizes.scrambles > MOST_SCRAMBLES:
-        return wider
-    more = [Scrambles(sizes.count, 2 * sizes.scrambles)]
-    return more + wider if excess <= 1.6 else wider + more
+    """The next sizes for an error that is ``excess`` times too large, then ever cheaper ones.
+
+    The cheapest that should do, by the law of errors in ``_length``; or the one of the shortest
+    bar, if none should, that is not too bold.
+    """
+    now = _length(sizes)
+    options = [
+        replace(sizes, count=max(fold * sizes.count, FEW), scrambles=scrambles)
+        for fold in (1, 2, 4, 8, 16)
+        for scrambles in (8, 16, MOST_SCRAMBLES)
+    ]
+    larger = {one for one in options if sizes.total < one.total <= BOLDEST * sizes.total}
+    better = sorted((one for one in larger if _length(one) < now), key=lambda one: one.total)
+    enough = [one for one in better if _length(one) * excess <= SAFE * now]
+    best = enough[0] if enough else min(better, key=_length, default=None)
+    if best is None:
+        return []
+    return [best, *(one for one in reversed(better) if one.total < best.total)]
+
+
+def _length(sizes: Scrambles) -> float:
+    """How long a bar is, up to a factor: points by ``SLOPE``, scrambles by Student's."""
+    return quantile(sizes.scrambles) / (np.sqrt(sizes.scrambles) * sizes.count**SLOPE)
+
+
+def quickest(study: Study, depth_steps: int, rtol: float) -> int:
+    """The fewest steps that keep a run's own place among the scrambles; 0 where none are cheap."""
+    if study.optimizer is not None:  # hurried steps are those of the gradient flow
+        return 0
+    full = [study.run(spec) for spec in TRIAL.all_specs(depth_steps, rtol)]
+    spread = np.std([run.outputs for run in full], axis=0)
+    for steps in LADDER:
+        if 2 * steps > CHEAPER * full[0].gradients:
+            return 0
+        study.announce(f"width, {steps} steps in time")
+        specs = [
+            spec._replace(hurry=steps)
+            for _, spec in (TRIAL.specs(n, depth_steps, rtol)[0] for n in range(TRIAL.scrambles))
+        ]
+        quick = [study.run(spec) for spec in specs]
+        off = [a.outputs - b.outputs for a, b in zip(full, quick, strict=True)]
+        if np.all(rms(np.std(off, axis=0)) <= SMALL * rms(spread).max()):
+            return steps
+    return 0
 
 
 def _specs(sizes: Scrambles, depth_steps: int, rtol: float) -> list[Spec]:
-    return [Spec(points, depth_steps, rtol) for points in sizes.sets]
+    both = (sizes, sizes.coarser())
+    return [spec for one in both for spec in one.all_specs(depth_steps, rtol)]
+
+
+# -- averages and their errors --------------------------------------------------------------------
 
 
 def assess(study: Study, sizes: Scrambles, depth_steps: int, rtol: float) -> Assessed:
     """The mean over scrambles and its error."""
-    means = []
-    for count in (sizes.count // COARSER, sizes.count):
-        specs = _specs(Scrambles(count, sizes.scrambles), depth_steps, rtol)
-        study.announce(f"width, {sizes}", specs)
-        means.append(average(study.problem, [study.run(spec) for spec in specs]))
-    coarse, fine = means
-    return sizes, fine, Spread(_gap(study, fine, coarse), fine, coarse)
+    study.announce(f"width, {sizes}", _specs(sizes, depth_steps, rtol))
+    coarse, fine = (_terms(study, one, depth_steps, rtol) for one in (sizes.coarser(), sizes))
+    if not all(np.isfinite(run.outputs).all() for terms in fine + coarse for _, run in terms):
+        return assess(study, replace(sizes, hurry=0), depth_steps, rtol)
+    factor = _explained(coarse)
+    means = average(study.problem, fine, factor), average(study.problem, coarse, factor)
+    gap = _gap(study, *means)
+    return sizes, means[0], Spread(gap, tuple(fine), tuple(coarse), means)
 
 
-def average(problem: Problem, runs: list[Run]) -> Mean:
-    """Outputs and penalties averaged; the loss is that of the averages."""
-    outputs = np.mean([run.outputs for run in runs], axis=0)
-    penalty = np.mean([run.penalty for run in runs], axis=0)
-    return Mean(outputs, loss_of(problem, outputs, penalty), tuple(runs))
+def _terms(study: Study, sizes: Scrambles, depth_steps: int, rtol: float) -> list[Terms]:
+    """The runs of every scramble."""
+    return [
+        tuple((c, study.run(spec)) for c, spec in sizes.specs(number, depth_steps, rtol))
+        for number in range(sizes.scrambles)
+    ]
+
+
+def _explained(scrambles: Sequence[Terms]) -> Array | None:
+    """How much of ``lazy`` is right along s, (n,): its regression on what runs differ by."""
+    found = [terms[0][1].lazy for terms in scrambles]
+    known = [one for one in found if one is not None]
+    if len(known) < len(found):
+        return None
+    outputs = np.array([summed(terms).outputs for terms in scrambles])
+    own, all_of_it = (a - a.mean(axis=0) for a in (np.array(known), outputs))
+    size = np.square(own).sum(axis=(0, 2, 3))
+    return np.clip((own * all_of_it).sum(axis=(0, 2, 3)) / np.where(size > 0, size, 1.0), 0.0, 1.0)
+
+
+def average(problem: Problem, scrambles: Sequence[Terms], factor: Array | None) -> Mean:
+    """The mean of scrambles, less ``factor`` (n,) times what the flow of u alone explains."""
+    found = tuple(Scrambled(terms, _corrected(terms, factor)) for terms in scrambles)
+    series = mean([one.series for one in found])
+    return Mean(found, series, loss_of(problem, series.outputs, series.penalty))
+
+
+def _corrected(terms: Terms, factor: Array | None) -> Series:
+    series, own = summed(terms), terms[0][1].lazy
+    if factor is None or own is None:
+        return series
+    return replace(series, outputs=series.outputs - factor[:, None, None] * own)
 
 
 def _gap(study: Study, fine: Mean, coarse: Mean) -> Gap:
-    errors = [_rms(_standard_error([run.outputs for run in m.runs])) for m in (fine, coarse)]
-    jumps = _rms(fine.outputs - coarse.outputs)
-    noise = quantile(len(fine.runs)) * errors[0]
-    outputs = noise + _bias(jumps, *errors)
-    losses = [_jackknife(study, mean) for mean in (fine, coarse)]
-    loss = quantile(len(fine.runs)) * losses[0]
-    loss = loss + _bias(np.abs(fine.loss - coarse.loss), *losses)
+    outputs = [np.array([one.series.outputs for one in m.scrambles]) for m in (fine, coarse)]
+    rests = [_left_out(values) for values in outputs]
+    noise, jump = _noise(rests[0]), _noise(rests[0] - rests[1])
+    bias = _beyond(rms(fine.series.outputs - coarse.series.outputs), rms(jump))
+    error = quantile(len(outputs[0])) * rms(noise) + bias
+    losses = [
+        _losses(study.problem, m, rest) for m, rest in zip((fine, coarse), rests, strict=True)
+    ]
+    loss = _of_rests(fine.loss, coarse.loss, *losses)
     # Where the slope of the loss vanishes, its curvature remains.
-    return Gap(loss + 0.5 * study.problem.outputs * outputs**2, outputs)
+    return Gap(loss + 0.5 * study.problem.outputs * error**2, error)
 
 
-def _standard_error(values: object) -> Array:
-    """Of the mean over the first axis."""
-    array = np.asarray(values)
-    return array.std(axis=0, ddof=1) / np.sqrt(len(array))
+def _losses(problem: Problem, of: Mean, outputs: Array) -> Array:
+    """The loss of the averages without each scramble, (R, n)."""
+    penalty = _left_out(np.array([one.series.penalty for one in of.scrambles]))
+    return np.array([loss_of(problem, z, r) for z, r in zip(outputs, penalty, strict=True)])
 
 
-def _rms(values: Array) -> Array:
-    """Over data and outputs, (n, N, k) to (n,)."""
-    return np.sqrt(np.mean(np.square(values), axis=(1, 2)))
+def _left_out(values: Array) -> Array:
+    """Means over all but one of the first axis."""
+    return (values.sum(axis=0) - values) / (len(values) - 1)
 
 
-def _bias(jump: Array, fine: Array, coarse: Array) -> Array:
-    """What the change from the coarse mean shows beyond its noise, carried to the fine one."""
-    return np.sqrt(np.maximum(jump**2 - fine**2 - coarse**2, 0.0)) / (COARSER - 1)
+def _bar(fine: Array, coarse: Array, *rests: Array) -> Array:
+    return _of_rests(fine.mean(axis=0), coarse.mean(axis=0), *rests)
 
 
-def _jackknife(study: Study, mean: Mean) -> Array:
-    """Standard error of the loss of the averages, (n,), from leaving out one run at a time."""
-    count = len(mean.runs)
-    left_out = []
-    for one in range(count):
-        rest = [run for number, run in enumerate(mean.runs) if number != one]
-        left_out.append(average(study.problem, rest).loss)
-    return np.sqrt((count - 1) * np.var(left_out, axis=0))
+def _of_rests(fine: Array, coarse: Array, rests: Array, coarse_rests: Array) -> Array:
+    """The error of ``fine`` from what it and the coarser one are without each scramble.
+
+    The coarser sets are parts of the finer ones: their change is judged scramble by scramble.
+    """
+    bias = _beyond(np.abs(fine - coarse), _noise(rests - coarse_rests))
+    return quantile(len(rests)) * _noise(rests) + bias
+
+
+def _noise(rests: Array) -> Array:
+    """Jackknife: the standard error of a mean, from what it is without each value."""
+    return np.sqrt((len(rests) - 1) * np.var(rests, axis=0))
+
+
+def _beyond(jump: Array, noise: Array) -> Array:
+    """What a change from the coarse mean shows beyond its noise, carried to the fine one."""
+    return np.sqrt(np.maximum(jump**2 - noise**2, 0.0)) / (COARSER - 1)

@@ -19,9 +19,11 @@ from mfpde.limits.parts import (
     time_part,
     unknown,
 )
+from mfpde.limits.run import Terms
 from mfpde.limits.scrambled import Mean, Spread
 from mfpde.limits.sizes import (
     MOST_PARTICLES,
+    TRIAL,
     Points,
     Scramble,
     Scrambles,
@@ -29,7 +31,7 @@ from mfpde.limits.sizes import (
     Spec,
     Tensor,
 )
-from mfpde.limits.study import Run, Study
+from mfpde.limits.study import Study
 from mfpde.limits.tensor import Line, Lines
 
 Array = NDArray[np.float64]
@@ -54,7 +56,7 @@ class Candidate:
     sizes: Sizes
     outputs: Array
     loss: Array
-    runs: tuple[Run, ...]
+    terms: Terms
     parts: dict[str, Part | Spread]
 
     def error(self, study: Study) -> float:
@@ -80,9 +82,10 @@ def candidates(study: Study, view: LawInDepth, rtol: float) -> Iterator[Candidat
     sure, possible = _tensorial(study, view)
     few: Points = tensor.anchor(view) if sure else Scramble(256, 0, tied=True)
     start, steps = float(f"{min(1e-3, rtol / 3.0):.2e}"), view.least_steps()
-    first = _first(study, few, steps, start)
+    order = view.order()
+    first = _first(study, few, steps, start, order)
     yield first
-    settled = _settle(study, few, steps, start, rtol)
+    settled = _settle(study, few, steps, start, rtol, order)
     tensorial = sure or (possible and _points_needed(study, first, rtol) > MANY)
     for _ in range(3):
         share = _width_share(study, settled, rtol)
@@ -95,7 +98,7 @@ def candidates(study: Study, view: LawInDepth, rtol: float) -> Iterator[Candidat
         closer = _closer(study, settled, best)
         if closer is None:
             return
-        settled = _settle(study, closer, settled.depth_steps, settled.rtol, rtol)
+        settled = _settle(study, closer, settled.depth_steps, settled.rtol, rtol, order)
 
 
 def _tensorial(study: Study, view: LawInDepth) -> tuple[bool, bool]:
@@ -108,9 +111,11 @@ def _tensorial(study: Study, view: LawInDepth) -> tuple[bool, bool]:
     return smooth and view.widest <= SURELY_TENSOR, smooth and view.widest < NEVER_TENSOR
 
 
-def _settle(study: Study, light: Points, steps: int, start: float, rtol: float) -> Settled:
+def _settle(
+    study: Study, light: Points, steps: int, start: float, rtol: float, order: float
+) -> Settled:
     tight, time = settle_time(study, light, steps, start, TIME_SHARE * rtol)
-    steps, depth = settle_depth(study, light, steps, tight, DEPTH_SHARE * rtol)
+    steps, depth = settle_depth(study, light, steps, tight, DEPTH_SHARE * rtol, order)
     return Settled(light, steps, tight, depth, time)
 
 
@@ -119,14 +124,15 @@ def _width_share(study: Study, settled: Settled, rtol: float) -> float:
     return max(rtol - size(settled.depth.gap) - size(settled.time.gap), 0.5 * rtol)
 
 
-def _first(study: Study, points: Points, steps: int, rtol: float) -> Candidate:
+def _first(study: Study, points: Points, steps: int, rtol: float, order: float) -> Candidate:
     """Something to return should the study be stopped soon: few particles, as they are."""
     study.announce("start")
     study.run(Spec(points, steps, rtol))
     time = time_part(study, points, steps, rtol) or unknown(study)
-    settled = Settled(points, steps, rtol, depth_part(study, points, steps, rtol), time)
+    depth = depth_part(study, points, steps, rtol, order)
+    settled = Settled(points, steps, rtol, depth, time)
     if not isinstance(points, Tensor):
-        return _of_scrambles(settled, *scrambled.assess(study, scrambled.TRIAL, steps, rtol))
+        return _of_scrambles(settled, *scrambled.assess(study, TRIAL, steps, rtol))
     fewer = replace(points, orders=tuple(max(n - 1, 1) for n in points.orders))
     spec = Spec(points, steps, rtol)
     width = part(study, [(spec, spec._replace(points=fewer), 1.0)])
@@ -138,7 +144,7 @@ def _of_run(study: Study, spec: Spec, settled: Settled, width: Part) -> Candidat
     assert isinstance(spec.points, Tensor)
     sizes = Sizes(spec.points, spec.depth_steps, spec.rtol)
     parts: dict[str, Part | Spread] = {"width": width, "depth": settled.depth, "time": settled.time}
-    return Candidate(sizes, run.outputs, run.loss, (run,), parts)
+    return Candidate(sizes, run.outputs, run.loss, ((1.0, run),), parts)
 
 
 def _by_tensor(study: Study, settled: Settled, view: LawInDepth, share: float) -> Candidate | None:
@@ -195,7 +201,7 @@ def _of_scrambles(settled: Settled, points: Scrambles, mean: Mean, spread: Sprea
         "depth": settled.depth,
         "time": settled.time,
     }
-    return Candidate(sizes, mean.outputs, mean.loss, mean.runs, parts)
+    return Candidate(sizes, mean.series.outputs, mean.loss, mean.terms, parts)
 
 
 def _closer(study: Study, settled: Settled, found: Candidate) -> Points | None:

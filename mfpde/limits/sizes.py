@@ -17,6 +17,11 @@ ORDERS = (2, 3, 4, 5, 6, 7, 8, 10, 12, 15, 18, 22, 27, 33, 40, 50, 64)
 # Tensor rules of more pieces than this are shown by their number of particles.
 MANY_PIECES = 4
 
+# Sets of a quarter of the points: a bias like 1/M changes by three times what is left of it.
+COARSER = 4
+# Sets in a hurry are checked by ones of so many times fewer points, but not fewer than that.
+CHECK, FEWEST = 16, 16
+
 # The most particles of one depth node, all scrambles together.
 MOST_PARTICLES = 131072
 
@@ -77,18 +82,40 @@ class Scramble:
 
 @dataclass(frozen=True)
 class Scrambles:
-    """``scrambles`` independent sets of ``count`` Sobol points, whose results are averaged."""
+    """``scrambles`` independent sets of ``count`` Sobol points, whose results are averaged.
+
+    ``hurry``: the steps of Heun's method that these sets take through training time, a set of
+    ``check`` points beside each showing what that costs; 0: they are run in full.
+    """
 
     count: int
     scrambles: int
+    hurry: int = 0
 
     @property
     def total(self) -> int:
         return self.count * self.scrambles
 
     @property
-    def sets(self) -> list[Scramble]:
-        return [Scramble(self.count, number) for number in range(self.scrambles)]
+    def check(self) -> int:
+        return max(self.count // CHECK, FEWEST)
+
+    def coarser(self) -> Scrambles:
+        """The same of a quarter of the points."""
+        return replace(self, count=max(self.count // COARSER, 1))
+
+    def specs(self, number: int, depth_steps: int, rtol: float) -> list[tuple[float, Spec]]:
+        """The runs of one scramble, and their signs."""
+        main = Spec(Scramble(self.count, number), depth_steps, rtol, self.hurry)
+        if not self.hurry:
+            return [(1.0, main)]
+        small = Spec(Scramble(self.check, number), depth_steps, rtol)
+        return [(1.0, main), (1.0, small), (-1.0, small._replace(hurry=self.hurry))]
+
+    def all_specs(self, depth_steps: int, rtol: float) -> list[Spec]:
+        """The runs of all scrambles."""
+        each = (self.specs(number, depth_steps, rtol) for number in range(self.scrambles))
+        return [spec for terms in each for _, spec in terms]
 
     def __str__(self) -> str:
         return f"{self.scrambles} scrambles of {self.count}"
@@ -98,11 +125,12 @@ Points = Tensor | Scramble
 
 
 class Spec(NamedTuple):
-    """One run: its particles, rk4 steps in depth and rtol in training time."""
+    """One run: its particles, rk4 steps in depth, rtol in training time, or steps of a hurry."""
 
     points: Points
     depth_steps: int
     rtol: float
+    hurry: int = 0
 
 
 class Sizes(NamedTuple):
@@ -120,3 +148,7 @@ class Sizes(NamedTuple):
     @property
     def rule(self) -> str:
         return "tensor" if isinstance(self.points, Tensor) else "sobol"
+
+
+# Sets for a first look, whose spread shows how far a hurry may go.
+TRIAL = Scrambles(64, 8)

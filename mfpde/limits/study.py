@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
+from mfpde.blocks import SHL, Linear
 from mfpde.depth import Depth
 from mfpde.evaluate import predict
 from mfpde.flows.solve import solve
 from mfpde.laws import DepthLaw, Law
+from mfpde.limits import hurried, lazy
 from mfpde.limits.gaps import Gap, Yardstick
+from mfpde.limits.memory import Memory
 from mfpde.limits.progress import Display
-from mfpde.limits.sizes import Spec, Tensor
+from mfpde.limits.run import Run, loss_of, penalty_of
+from mfpde.limits.sizes import TRIAL, Scramble, Spec, Tensor
+from mfpde.limits.watch import Watch
 from mfpde.measures import quadrature
 from mfpde.measures.particles import ParticleMeasure
 from mfpde.optimizers import AdamFlow, Optimizer
@@ -27,23 +32,17 @@ from mfpde.runs.status import Status
 Array = NDArray[np.float64]
 
 
+# Hurried runs of so many particles at all depths, to no tighter a tolerance in time, are made in
+# single precision.
+LARGE, SINGLE = 10_000, 1e-5
+
+
 class Stopped(Exception):
     """The study must end here; ``status`` says why."""
 
     def __init__(self, status: Status) -> None:
         super().__init__(status.text)
         self.status = status
-
-
-@dataclass(frozen=True)
-class Run:
-    """Outputs (n, N, k), penalty (n,), loss (n,), last measure, and the times of its steps."""
-
-    outputs: Array
-    penalty: Array
-    loss: Array
-    final: ParticleMeasure
-    grid: Array
 
 
 class Study:
@@ -61,11 +60,15 @@ class Study:
         max_work: float,
         max_seconds: float,
         display: Display,
+        watch: Watch,
+        memory: Memory | None = None,
     ) -> None:
         self.problem, self.law, self.s, self.method, self.seed = problem, law, s, method, seed
         self.optimizer = optimizer
         self.max_work, self.max_seconds = max_work, max_seconds
         self.display, self.interrupt = display, Interruptible()
+        self.watch, self._memory = watch, memory
+        self._lazy = lazy.of(problem, law, s) if optimizer is None else None
         self.work = 0
         self.runs: dict[Spec, Run] = {}
         self._began = time.monotonic()
@@ -94,12 +97,13 @@ class Study:
         if self.interrupt.asked:
             raise Stopped(Status.INTERRUPTED)
         if spec not in self.runs:
-            self.runs[spec] = self._compute(spec)
+            self.runs[spec] = self._recall(spec) or self._compute(spec)
         return self.runs[spec]
 
     def cost(self, specs: Iterable[Spec]) -> float:
-        """Work that the runs not yet done will take, by the gradients of the last one."""
-        return float(sum(self._levels(s) * self._gradients for s in specs if s not in self.runs))
+        """Work that the runs not yet done will take, by the gradients of the last one in full."""
+        ahead = [spec for spec in specs if spec not in self.runs]
+        return float(sum(self._levels(s) * (2 * s.hurry or self._gradients) for s in ahead))
 
     def affords(self, specs: Iterable[Spec]) -> bool:
         """Whether the runs not yet done fit into what is left of the budgets."""
@@ -143,9 +147,34 @@ class Study:
             )
         return ParticleMeasure(sets[0], depth, sets[1])
 
+    def _recall(self, spec: Spec) -> Run | None:
+        """A run that an earlier search has done; its work counts."""
+        found = self._memory.runs.get(spec) if self._memory else None
+        if found is not None:
+            self._check()
+            self._count(spec, found, 0.0)
+        return found
+
     def _compute(self, spec: Spec) -> Run:
+        # The times of a hurried run are those of a small one, which is a run of its own.
+        grid = self._hurried_grid(spec) if spec.hurry else None
         self._check()
-        rho0 = self.measure(spec)
+        began, rho0 = time.monotonic(), self.measure(spec)
+        if grid is None:
+            found, spent = self._in_full(spec, rho0)
+        else:
+            light = self._lightened(spec, rho0)
+            found = hurried.run(self.problem, light, self.s, grid, self.watch, self._between)
+            spent = time.monotonic() - began
+        if isinstance(spec.points, Scramble) and not spec.points.tied and self._lazy:
+            found = replace(found, lazy=self._lazy.error(rho0))
+        self._count(spec, found, spent)
+        if self._memory and not self._memory.keep(spec, found):
+            raise Stopped(Status.NOT_WRITTEN)
+        return found
+
+    def _in_full(self, spec: Spec, rho0: ParticleMeasure) -> tuple[Run, float]:
+        """With error control, and the seconds without compilation."""
         solution = solve(
             self.problem,
             rho0,
@@ -157,25 +186,36 @@ class Study:
             callback=self._watch,
             progress=False,
         )
-        self._count(spec, solution)
         self._stop_if(solution)
         measures = [solution.at(float(s)) for s in self.s]
         outputs = np.array([predict(self.problem, rho) for rho in measures])
-        value = self.problem.penalty.value
-        penalty = [
-            rho.integrate(value(rho.theta)) if self.problem.penalty else 0.0 for rho in measures
-        ]
-        loss = loss_of(self.problem, outputs, np.array(penalty))
-        return Run(outputs, np.array(penalty), loss, measures[-1], solution.s)
+        penalty = np.array([penalty_of(self.problem, rho) for rho in measures])
+        read = [self.watch.read(rho) for rho in measures]
+        watched = {name: np.array([one[name] for one in read]) for name in read[0]}
+        loss, gradients = loss_of(self.problem, outputs, penalty), solution.stats["gradients"]
+        run = Run(outputs, penalty, watched, loss, measures[-1], solution.s, int(gradients))
+        spent = solution.stats["seconds"]
+        return run, spent["total"] - spent["compilation"]
 
-    def _count(self, spec: Spec, solution: Solution) -> None:
+    def _lightened(self, spec: Spec, rho0: ParticleMeasure) -> ParticleMeasure:
+        """In single precision where that saves time and its 1e-6 are nothing to the tolerance."""
+        own = isinstance(self.problem.block, SHL | Linear)
+        if not own or self._levels(spec) < LARGE or spec.rtol < SINGLE:
+            return rho0
+        return ParticleMeasure(rho0.theta, rho0.depth, rho0.weights, dtype=np.float32)
+
+    def _hurried_grid(self, spec: Spec) -> Array:
+        small = Spec(Scramble(TRIAL.count, 0), spec.depth_steps, spec.rtol)
+        return hurried.grid_of(self.run(small).grid, spec.hurry)
+
+    def _count(self, spec: Spec, run: Run, seconds: float) -> None:
         """Work done, and what a unit of it takes in the largest runs (small ones are overhead)."""
-        self._gradients = int(solution.stats.get("gradients", 0))
-        work = self._levels(spec) * self._gradients
+        if not run.quick:
+            self._gradients = run.gradients
+        work = self._levels(spec) * run.gradients
         self.work += work
-        if work >= self._largest:
-            spent = solution.stats["seconds"]
-            self._pace = (spent["total"] - spent["compilation"]) / max(work, 1)
+        if work >= self._largest and seconds > 0.0:
+            self._pace = seconds / max(work, 1)
             self._largest = work
 
     def _levels(self, spec: Spec) -> int:
@@ -191,13 +231,16 @@ class Study:
         self.display.beat(solution.control.s / float(self.s[-1]))
         return self.seconds >= self.max_seconds
 
+    def _between(self, s: float) -> None:
+        """The same before each step of a hurried run."""
+        self.display.beat(s / float(self.s[-1]))
+        if self.interrupt.asked:
+            raise Stopped(Status.INTERRUPTED)
+        if self.seconds >= self.max_seconds:
+            raise Stopped(Status.BUDGET_SPENT)
+
     def _stop_if(self, solution: Solution) -> None:
         if solution.status is Status.INTERRUPTED:
             raise Stopped(Status.INTERRUPTED)
         if solution.status is Status.STOPPED:
             raise Stopped(Status.BUDGET_SPENT)
-
-
-def loss_of(problem: Problem, outputs: Array, penalty: Array) -> Array:
-    """E at all times from outputs (n, N, k) and penalties (n,)."""
-    return np.array([problem.fit(z) for z in outputs]) + penalty

@@ -11,7 +11,7 @@ from mfpde.measures.axes import Axis
 from mfpde.measures.grid import GridMeasure
 from mfpde.passes import mobility, propagate
 from mfpde.passes.cell_sums import on_grid
-from mfpde.passes.in_blocks import InBlocks, fits
+from mfpde.passes.in_blocks import InBlocks
 from mfpde.passes.interface import Array, Carried, Operator
 from mfpde.passes.layered import LayeredCarried
 from mfpde.passes.mobility import Mobility
@@ -48,7 +48,7 @@ class GridOperator(Operator):
 
     def carry(self, state: Array, start: Array | None = None, *, keep: bool = True) -> GridCarried:
         layers = self.layers(state)
-        kind = GridCarried if fits(self, layers, start) else GridInBlocks
+        kind = GridCarried if self.at_once(layers, start) else GridInBlocks
         return kind(self, state, layers, start, keep)
 
 
@@ -140,7 +140,7 @@ class JointGridOperator(GridOperator):
         self, state: Array, start: Array | None = None, *, keep: bool = True
     ) -> JointGridCarried:
         layers = self.layers(state)
-        kind = JointGridCarried if fits(self, layers, start) else JointGridInBlocks
+        kind = JointGridCarried if self.at_once(layers, start) else JointGridInBlocks
         return kind(self, state, layers, start, keep)
 
 

@@ -16,24 +16,10 @@ from typing import Any, ClassVar
 import numpy as np
 
 from mfpde import checks
-from mfpde.passes.interface import Array, Operator
+from mfpde.passes import room
+from mfpde.passes.interface import Array
 from mfpde.passes.layered import LayeredCarried
-from mfpde.passes.propagate import Forward, Layers
-
-ALIVE = 3  # passes that a run holds at a time: the two ends of a step, and a stage
-AT_ONCE = 2  # blocks: one is dropped when the next one has been carried
-
-
-def bytes_per_datum(layers: Layers, dim: int) -> int:
-    """Hidden and adjoint states of one datum, at all stages and ends of steps."""
-    states = layers.depth.stage_nodes.size + layers.depth.steps + 1
-    return 2 * states * dim * layers.theta.itemsize
-
-
-def fits(operator: Operator, layers: Layers, start: Array | None) -> bool:
-    """Whether the states of all data may be held at once, as often as a run needs them."""
-    data, dim = (operator.start if start is None else start).shape
-    return ALIVE * data * bytes_per_datum(layers, dim) <= operator.memory
+from mfpde.passes.propagate import Forward
 
 
 class InBlocks(LayeredCarried):
@@ -45,7 +31,8 @@ class InBlocks(LayeredCarried):
 
     def prepare(self) -> None:
         """X_i(1) and, for the problem's own data, the first variation in the same sweep."""
-        self.length = self._length()
+        most = self.operator.block_bytes
+        self.length = room.length(self.operator.memory, most, self.layers, self.begin.shape[1])
         self._end = np.empty(self.begin.shape, self.layers.theta.dtype)
         wanted, total = self.own and self.keep, None
         for rows, part in self._parts():
@@ -54,19 +41,6 @@ class InBlocks(LayeredCarried):
                 self._compare(rows, part)
                 total = part.variation if total is None else total + part.variation
         self._variation = total if wanted else None
-
-    def _length(self) -> int:
-        """How many data are carried at a time.
-
-        Raises ValueError where ``memory`` does not hold the states of one datum.
-        """
-        memory, each = self.operator.memory, bytes_per_datum(self.layers, self.begin.shape[1])
-        if each > memory:
-            raise ValueError(
-                f"memory: the states of one datum take {each} bytes, {memory:g} are allowed: "
-                "give more, or take fewer steps in depth"
-            )
-        return max(1, int(min(memory / AT_ONCE, self.operator.block_bytes) // each))
 
     def _parts(self) -> Iterator[tuple[slice, Any]]:
         for low in range(0, len(self.begin), self.length):
@@ -94,7 +68,7 @@ class InBlocks(LayeredCarried):
         Raises ValueError where they are more than the machine has.
         """
         data, dim = self.begin.shape
-        needed = float(data * bytes_per_datum(self.layers, dim))
+        needed = float(data * room.bytes_per_datum(self.layers, dim))
         checks.memory(f"the states of {data} data", needed, "take fewer data")
         return super().passed
 

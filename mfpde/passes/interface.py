@@ -27,6 +27,8 @@ from numpy.typing import NDArray
 
 from mfpde import checks
 from mfpde.kernels.pools import serial_blas
+from mfpde.passes import room
+from mfpde.passes.propagate import Layers
 from mfpde.penalty import Penalty
 from mfpde.problem import Problem
 
@@ -60,6 +62,11 @@ class Operator(ABC):
         self.rates: Array | None = problem.rates
         self.block_bytes: float = BLOCK
         self.memory = checks.memory_for("memory", problem.memory)
+
+    def at_once(self, layers: Layers, start: Array | None) -> bool:
+        """Whether all data are carried at once, and not in blocks."""
+        data, dim = (self.start if start is None else start).shape
+        return room.fits(self.memory, layers, data, dim)
 
     @property
     def levels(self) -> int:

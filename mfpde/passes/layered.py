@@ -8,7 +8,7 @@ import numpy as np
 
 from mfpde.kernels.gram import mirror
 from mfpde.kernels.pools import serial_blas
-from mfpde.passes import propagate
+from mfpde.passes import propagate, room
 from mfpde.passes.interface import Array, Carried, Operator, Trajectories
 from mfpde.passes.propagate import Adjoint, Forward, Layers
 
@@ -32,7 +32,8 @@ class LayeredCarried(Carried):
     @cached_property
     def passed(self) -> Forward:
         """The hidden states of every stage."""
-        return propagate.forward(self.layers, self.begin, keep=self.keep)
+        keep = self.keep and room.keeps(self.operator.memory, self.layers, *self.begin.shape)
+        return propagate.forward(self.layers, self.begin, keep=keep)
 
     @property
     def end(self) -> Array:

@@ -12,7 +12,7 @@ from mfpde.kernels.pools import serial_blas
 from mfpde.kernels.totals import divided
 from mfpde.measures.particles import ParticleMeasure
 from mfpde.passes import propagate
-from mfpde.passes.in_blocks import InBlocks, fits
+from mfpde.passes.in_blocks import InBlocks
 from mfpde.passes.interface import Array, Operator
 from mfpde.passes.layered import LayeredCarried
 from mfpde.passes.propagate import Layers
@@ -45,7 +45,7 @@ class ParticleOperator(Operator):
         self, state: Array, start: Array | None = None, *, keep: bool = True
     ) -> ParticlesCarried:
         layers = self.layers(state)
-        kind = ParticlesCarried if fits(self, layers, start) else ParticlesInBlocks
+        kind = ParticlesCarried if self.at_once(layers, start) else ParticlesInBlocks
         return kind(self, state, layers, start, keep)
 
     def inner(self, left: Array, right: Array) -> float:

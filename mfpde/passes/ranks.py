@@ -40,6 +40,7 @@ class Ranks:
         self.comm = comm
         self.rank, self.size = int(comm.Get_rank()), int(comm.Get_size())
         self._levels = self._grouped() if self.size >= GROUPED_FROM else [comm]
+        self._rooms: dict[tuple[int, int, str], tuple[Array, Array]] = {}
         self.here = int(comm.allgather(platform.node()).count(platform.node()))
 
     def _grouped(self) -> list[Any]:
@@ -66,8 +67,31 @@ class Ranks:
         """The sum over ranks, in their order; the same bits on each of them."""
         flat = np.ascontiguousarray(array).ravel()
         small = flat.nbytes <= SMALL
-        total = _in_order(self._from_all(flat)) if small else _in_shares(flat, self._levels)
+        total = _in_order(self._from_all(flat)) if small else self._in_shares(flat, 0).copy()
         return total.reshape(array.shape)
+
+    def _in_shares(self, flat: Array, level: int) -> Array:
+        """The sum over the ranks from a level on, each share added up by one of them.
+
+        The result lives in memory that the next sum of this size takes again: fresh pages cost
+        more than the messages within a machine.
+        """
+        if level == len(self._levels):
+            return flat
+        comm = self._levels[level]
+        parts, found = self._room(level, int(comm.Get_size()), flat)
+        parts.ravel()[: flat.size] = flat
+        comm.Alltoall(parts, found)
+        comm.Allgather(self._in_shares(_in_order(found), level + 1), parts)
+        return parts.ravel()[: flat.size]
+
+    def _room(self, level: int, ranks: int, flat: Array) -> tuple[Array, Array]:
+        """Two arrays (R, n) for the parts of an array, zero beyond its end."""
+        key = (level, flat.size, flat.dtype.str)
+        if key not in self._rooms:
+            shape = ranks, -(-flat.size // ranks)
+            self._rooms[key] = np.zeros(shape, flat.dtype), np.zeros(shape, flat.dtype)
+        return self._rooms[key]
 
     def _from_all(self, flat: Array) -> Array:
         """What every rank has, (R, n)."""
@@ -98,20 +122,6 @@ class Ranks:
 def group_size(ranks: int) -> int:
     """How many neighbours sum first: the largest divisor of ``ranks`` up to its root."""
     return max(size for size in range(1, int(ranks**0.5) + 1) if ranks % size == 0)
-
-
-def _in_shares(flat: Array, levels: list[Any]) -> Array:
-    """The sum over the ranks of all levels, each share added up by one of them."""
-    if not levels:
-        return flat
-    comm = levels[0]
-    ranks = int(comm.Get_size())
-    parts = np.zeros((ranks, -(-flat.size // ranks)), flat.dtype)
-    parts.ravel()[: flat.size] = flat
-    found = np.empty_like(parts)
-    comm.Alltoall(parts, found)
-    comm.Allgather(_in_shares(_in_order(found), levels[1:]), parts)
-    return parts.ravel()[: flat.size]
 
 
 def _in_order(rows: Array) -> Array:

@@ -128,6 +128,7 @@ def train(
     watched = observables.expanded(problem, observe)
 
     def part(which: slice) -> Training:
+        engines.check_memory(problem, name, dtype, theta[which].shape, chosen.batch)
         made = engines.make(problem, name, dtype, device)
         run = Run(problem, made, plan, names[which], theta[which], watched)
         return _finish(run, dtype, checkpoint, checkpoint_every, progress)
@@ -161,6 +162,8 @@ def resume(
     """
     stored = run_file.Stored(path, block)
     name = engines.choose(stored.problem, "auto", engine or stored.engine, stored.dtype, device)
+    shape, batch = stored.theta.shape, stored.plan.optimizer.batch
+    engines.check_memory(stored.problem, name, stored.dtype, shape, batch)
     made = engines.make(stored.problem, name, stored.dtype, device)
     watched = observables.expanded(stored.problem, observe)
     run = stored.run(made, extended(stored.plan, s_end, stored.n), watched)
@@ -240,7 +243,7 @@ def _finish(
 
 
 def _in_parts(part: Callable[[slice], Training], count: int) -> Training:
-    """All networks at once; where their parameters alone are too many, one half after the other."""
+    """All networks at once; where they are too many for the memory, one half after the other."""
 
     def some(first: int, last: int) -> list[Training]:
         try:

@@ -177,10 +177,17 @@ def fluctuations(first: Array, combinations: Array, core: Core, shallow: Core) -
     missed = float(np.square(left).sum())
     held = float(np.einsum("ab,bc,ac->", lift[:, :r], core.matrix, lift[:, :r]))
     part = missed / max(held + missed, np.finfo(float).tiny)
-    error = float(np.hypot((1 - part) * core.error, part * np.sqrt(0.5 / max(count - r, 1))))
+    error = float(np.hypot((1 - part) * core.error, part * _scatter(left, count - r)))
     ratio = np.trace(shallow.matrix) / max(np.trace(core.matrix), np.finfo(float).tiny)
     cores = [_beside(c.matrix, scale, count) for c, scale in ((core, 1.0), (shallow, ratio))]
     return Fluctuations(lift, cores[0], cores[1], error)
+
+
+def _scatter(rows: Array, count: int) -> float:
+    """The relative error of the root mean square of |rows| from ``count`` free ones."""
+    squares = np.square(rows).sum(axis=1)
+    mean = max(float(squares.mean()), np.finfo(float).tiny)
+    return 0.5 * float(squares.std(ddof=1)) / mean / float(np.sqrt(max(count, 1)))
 
 
 def _beside(core: Array, scale: float, count: int) -> Array:
@@ -194,11 +201,9 @@ def _beside(core: Array, scale: float, count: int) -> Array:
 def from_probes(first: Array, shallow: Array) -> Fluctuations:
     """From ⟨g, ζ⟩ along R probes (R, rows) alone, and along the same probes of shallow layers."""
     count = len(first)
-    squares, low = np.square(first).sum(axis=1), np.square(shallow).sum()
-    mean = max(float(squares.mean()), np.finfo(float).tiny)
-    error = 0.5 * float(squares.std(ddof=1)) / mean / np.sqrt(count)
+    ratio = np.square(shallow).sum() / max(float(np.square(first).sum()), np.finfo(float).tiny)
     core = np.eye(count)
-    return Fluctuations(first.T / np.sqrt(count), core, core * low / (count * mean), error)
+    return Fluctuations(first.T / np.sqrt(count), core, ratio * core, _scatter(first, count))
 
 
 def perturbations(

@@ -34,6 +34,8 @@ TRUSTED = 0.25
 WIDEST = 1.0
 # The limit is known well enough while its error is below this part of the deviation.
 RESOLVED = 0.25
+# Relative error of the deviations themselves.
+ACCURATE = 0.1
 SERIES = ("limit_loss", "limit_error", "spread")
 
 
@@ -151,17 +153,24 @@ class FiniteSize:
         n = self.blocks(layers, width)
         deviation = np.array([rms(self._factor(t, layers)[: self._data]) for t in self._times])
         known = self.limit_error <= RESOLVED * deviation / np.sqrt(n)
-        found: NDArray[np.bool_] = (self.validity(layers, width) < TRUSTED) & known
+        found: NDArray[np.bool_] = ~self._strained(layers, width) & known
+        return found
+
+    def _strained(self, layers: int, width: int) -> NDArray[np.bool_]:
+        """Where deviations are no prediction: strained, or not accurate themselves, (T,)."""
+        errors = np.array([each.error for each in self.fluctuations])
+        found: NDArray[np.bool_] = (self.validity(layers, width) >= TRUSTED) | (errors > ACCURATE)
         return found
 
     def _warn(self, layers: int, width: int) -> None:
         """Where the expansion does not hold, whoever asks for a number hears of it."""
-        strained = self.validity(layers, width) >= TRUSTED
+        strained = self._strained(layers, width)
         if strained.any():
             times = ", ".join(f"{s:.4g}" for s in self.s[strained])
             warnings.warn(
                 f"networks of {layers} layers and width {width} are beyond the expansion about the "
-                f"limit at s = {times}: numbers there are no prediction (see trusted, validity)",
+                f"limit at s = {times}, or it is not accurate there: such numbers are no "
+                "prediction (see trusted, validity, message)",
                 stacklevel=3,
             )
 
@@ -175,7 +184,7 @@ class FiniteSize:
         """PREDICTED, STRAINED or INTERRUPTED."""
         if self.interrupted:
             return Status.INTERRUPTED
-        fine = self.errors["deviation"] <= 0.1 and self.least_blocks < self.most_blocks
+        fine = self.errors["deviation"] <= ACCURATE and self.least_blocks < self.most_blocks
         return Status.PREDICTED if fine else Status.STRAINED
 
     @property

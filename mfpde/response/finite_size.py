@@ -37,7 +37,7 @@ def finite_size(
     step: float | None = None,
     particles: int = 1024,
     depth_steps: int = 3,
-    directions: int = 6,
+    directions: int | None = None,
     probes: int | None = None,
     seed: int = 0,
     progress: bool | str = "auto",
@@ -54,12 +54,13 @@ def finite_size(
     Two runs with 4·``particles`` points each, rk4 in depth, give the limit; they, and twice the
     ``depth_steps``, its error; runs of 4 and 16 Euler layers the bias of depth. The covariance of
     the *rows* (outputs at data and new points, and the penalty) needs fewer points. Symmetric
-    differences along ``probes`` (16) random perturbations of the weights give the bias of width and
-    the ``directions`` (6) in which the rows fluctuate most; the adjoint of a run, linearised, gives
-    in one sweep their influence functions G_s(t, θ_0), how they move at time s with mass added to
-    ρ_0 at (t, θ_0); and Var F = (1/LM) ∫ Var G(t, ·) dt, or (1/M) Var ∫ G dt. What the directions
-    leave of the rows is taken from the probes; with ``directions`` >= rows nothing is left. For
-    relu, which has no second derivative, 96 probes tell all.
+    differences along ``probes`` random perturbations of the weights (twice the directions, 16 at
+    least) give the bias of width and the ``directions`` (6, to 16 for many rows) in which the rows
+    fluctuate most; the adjoint of a run, linearised, gives in one sweep their influence functions
+    G_s(t, θ_0), how they move at time s with mass added to ρ_0 at (t, θ_0); and Var F = (1/LM) ∫
+    Var G(t, ·) dt, or (1/M) Var ∫ G dt. What the directions leave of the rows is taken from the
+    probes; with ``directions`` >= rows nothing is left. For relu, which has no second derivative,
+    96 probes tell all.
 
     It is an expansion in 1/L and 1/√n: where it is strained ``trusted(L, M)`` is False, and numbers
     asked for come with a warning. Ctrl-C ends the work: the result then rests on the probes alone
@@ -75,7 +76,8 @@ def finite_size(
     marks = _marks(s_end, times, step)
     new = None if x_new is None else checks.array("x_new", x_new, ("n", problem.x.shape[1]))
     rows = Rows(problem, new)
-    wanted = checks.count("directions", directions, most=10**6)
+    wanted = _directions(rows.count) if directions is None else directions
+    wanted = checks.count("directions", wanted, most=10**6)
     sizes = Sizes(
         checks.count("particles", particles, least=32, most=10**9),
         checks.count("depth_steps", depth_steps, most=10**6),
@@ -112,11 +114,17 @@ def _marks(s_end: float, times: int | Sequence[float], step: float | None) -> li
     return [*found, end]
 
 
+def _directions(rows: int) -> int:
+    """More where there are many outputs: their fluctuations have more sides."""
+    return min(6 + rows // 16, 16)
+
+
 def _probes(given: int | None, directions: int, rows: int, smooth: bool) -> int:
     if not smooth:
         return checks.count("probes", given or MORE_PROBES, least=2, most=10**6)
     least = 2 if rows <= directions else directions + 4
-    return checks.count("probes", given or max(16, least), least=least, most=10**6)
+    usual = 16 if rows <= directions else max(16, 2 * directions)
+    return checks.count("probes", given or usual, least=least, most=10**6)
 
 
 def _coupling(coupling: str | Path) -> str | Path:

@@ -15,9 +15,9 @@ from mfpde.measures.particles import ParticleMeasure
 from mfpde.paths import Path
 from mfpde.problem import Problem
 from mfpde.response import expansion, trajectory
-from mfpde.response.expansion import DEPTHS, Fluctuations, Probes, Rows
+from mfpde.response.expansion import DEPTHS, Core, Fluctuations, Probes, Rows
 from mfpde.response.finite_result import FiniteSize
-from mfpde.response.trajectory import METHODS, Trajectory
+from mfpde.response.trajectory import Trajectory
 from mfpde.runs.interrupt import Interruptible
 from mfpde.runs.progress import Stagewise
 from mfpde.runs.status import Status
@@ -27,6 +27,8 @@ Array = NDArray[np.float64]
 # Points beside ``particles``: of the two runs that give the limit, of the bias of depth, of the
 # adjoint (where depths have points of their own, and where they share them) and of the probes.
 OF_LIMIT, OF_DEPTH, OF_OWN, OF_SHARED, OF_PROBES = 4.0, 0.5, 0.25, 0.5, 0.25
+# A run whose drift from the limit changes deviations by more is not pulled back: more points.
+ENOUGH = 0.1
 # A product with the Hessian, of which each stage of an adjoint takes one, beside a gradient.
 PRODUCT = 3.0
 
@@ -79,7 +81,7 @@ class Stages:
             except _Stopped:
                 found, status = self._from_probes(probes, probes), Status.INTERRUPTED
         data = probes.second[:, :, : self.rows.data]
-        deviation = max(each.error for each in found)
+        deviation = float(max(each.error for each in found))
         return FiniteSize(
             problem=self.problem,
             coupling=self.coupling,
@@ -143,23 +145,48 @@ class Stages:
             expansion.leading(first, self.rows.slope(z), self.sizes.directions)
             for first, z in pairs
         )
+        run, part, drift = self._near(limit, probes)
+        g, cores = self._pulled(run, wanted)
+        _, shallow = self._pulled(self._run(self._few, part), wanted)
+        laws = []
+        for each in zip(probes.first, wanted, cores, shallow, drift, strict=True):
+            law = expansion.fluctuations(*each[:-1])
+            laws.append(law._replace(error=float(np.hypot(law.error, each[-1]))))
+        return laws, wanted, tuple(g), run.rho0
+
+    def _near(self, limit: Array, probes: Probes) -> tuple[Trajectory, float, Array]:
+        """A run that is near enough to the limit to take its derivatives, its points, its drift."""
         part = OF_SHARED if self.shared else OF_OWN
-        g, rho0 = self._pulled(self._deep, part, wanted)
-        low, other = self._pulled(self._few, part, wanted)
-        cores = ([expansion.covariance(each, rho, self.shared) for each in found]
-                 for found, rho in ((g, rho0), (low, other)))  # fmt: skip
-        parts = zip(probes.first, wanted, *cores, strict=True)
-        return [expansion.fluctuations(*each) for each in parts], wanted, tuple(g), rho0
+        while True:
+            run = self._run(self._deep, part)
+            at = [run.index(s) for s in self.marks]
+            drift = self._drift(expansion.along(run, self.rows, at), limit, probes)
+            if drift.max() <= ENOUGH or part >= OF_LIMIT:
+                return run, part, drift
+            part *= 2
 
     def _pulled(
-        self, depth: Depth, part: float, combinations: tuple[Array, ...]
-    ) -> tuple[list[Array], ParticleMeasure]:
-        run = self._run(depth, part)
+        self, run: Trajectory, combinations: tuple[Array, ...]
+    ) -> tuple[list[Array], list[Core]]:
+        """Influence functions of combinations of rows at the marks, and their covariances."""
         at = [run.index(s) for s in self.marks]
         found = expansion.influences(run, self.rows, at, combinations)
         sweeps = sum(len(v) * s for v, s in zip(combinations, self.marks, strict=True))
         self._count("adjoints", self._work_of(run, PRODUCT * sweeps / self.marks[-1]))
-        return found, run.rho0
+        return found, [expansion.covariance(each, run.rho0, self.shared) for each in found]
+
+    def _drift(self, rows: Array, limit: Array, probes: Probes) -> Array:
+        """Relative errors of deviations (T,) that come of a run beside the limit's.
+
+        Few points err like a network of n blocks whose deviation is √(C/n) = |F − limit|; to first
+        order influence functions change by twice the second-order term over the first at that n.
+        """
+        data = slice(0, self.rows.data)
+        off = self._root_mean_square(rows - limit)
+        squares = np.mean(np.square(probes.first[:, :, data]), axis=(1, 2))
+        spread = np.sqrt(np.mean(np.square(probes.second[:, :, data]), axis=(1, 2)))
+        change: Array = 2.0 * spread * off / np.maximum(squares, np.finfo(float).tiny)
+        return change
 
     def _root_mean_square(self, *errors: Array) -> Array:
         """Of the outputs at the data, all errors together, (T,)."""
@@ -225,8 +252,7 @@ class Stages:
 
     def _work_of(self, run: Trajectory, times: float) -> float:
         """Of a run and its steps, so many times."""
-        stages = len(METHODS[self.how["method"]][1].nonzero()[0])
-        return times * run.steps * stages * _size(run.rho0)
+        return times * run.gradients * _size(run.rho0)
 
     def _count(self, what: str, work: float) -> None:
         """Note work that is done. Raises _Stopped after Ctrl-C."""

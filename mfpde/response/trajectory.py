@@ -1,11 +1,7 @@
-"""A run of particles by an explicit method, and its linearisation: tangents, and adjoints back.
+"""A run of particles and its linearisation: tangents, and adjoints back.
 
-The run is one of ``solve``; its steps are taken again, cut where a mark lies inside one, so that
-what is differentiated is one discrete map. A step θ⁺ = θ − h Σ_i b_i G(θ_i) with the stages
-θ_i = θ − h Σ_j A_ij G(θ_j) has the tangent and, in displacements w (see ``linearised``), adjoint
-
-    dθ⁺ = dθ − h Σ b_i dG_i,        κ_i = −h (b_i w⁺ + Σ_{j>i} A_ji (∂G/∂θ)_j κ_j),
-                                     w = w⁺ + Σ_i (∂G/∂θ)_i κ_i.
+The run is one of ``solve``; its steps (``steps``, ``implicit_steps``) are taken again, cut where a
+mark lies inside one, so that what is differentiated is one discrete map.
 
 States are kept at every √n-th of the n steps, and those in between are computed again on the way
 back: memory is 2√n states beside the C displacements.
@@ -13,33 +9,28 @@ back: memory is 2√n states beside the C displacements.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mfpde.depth import EULER, HEUN, RK4
-from mfpde.flows.schemes import tsitouras
-from mfpde.flows.schemes.explicit import descend
+from mfpde.flows import switching
+from mfpde.flows.schemes import implicit
 from mfpde.flows.solve import solve
 from mfpde.measures.particles import ParticleMeasure
 from mfpde.passes import operator_of
 from mfpde.passes.second_order import Directions
 from mfpde.problem import Problem
+from mfpde.response.implicit_steps import Implicit
 from mfpde.response.linearised import Linearised
+from mfpde.response.steps import EXPLICIT, Pulled, Step
+from mfpde.runs.solution import Solution
 from mfpde.runs.status import Status
 
 Array = NDArray[np.float64]
 
-# Rows A_i and weights b of every method that can be differentiated; rk45's seventh stage only
-# estimates the error.
-METHODS: dict[str, tuple[list[Array], Array]] = {
-    "gd": (list(EULER.a), EULER.b),
-    "heun": (list(HEUN.a), HEUN.b),
-    "rk4": (list(RK4.a), RK4.b),
-    "rk45": (tsitouras.A, tsitouras.B),
-}
+METHODS = (*EXPLICIT, "implicit", "auto")
 
 
 class Seeds(NamedTuple):
@@ -53,38 +44,27 @@ class Seeds(NamedTuple):
     start: Array
 
 
-class Pulled(NamedTuple):
-    """Derivatives of C observables through training.
-
-    ``initial`` (C, K, M, p): COT gradient in the positions at the start; ``influence`` (C, K, M):
-    dF/da_kj over ω_k; ``start`` (C, N, d) in X(0); ``targets`` (C, N, k); ``decay`` (C,) in λ.
-    """
-
-    initial: Array
-    influence: Array
-    start: Array
-    targets: Array
-    decay: Array
-
-
 class Trajectory:
-    """The discrete run of ``rho0`` through the times ``s`` (n + 1,), which contain the marks."""
+    """The discrete run of ``rho0`` through the times ``s`` (n + 1,), which contain the marks.
+
+    ``taken`` are its n steps, or the name of an explicit method.
+    """
 
     def __init__(
         self,
         problem: Problem,
         rho0: ParticleMeasure,
-        method: str,
+        taken: str | Sequence[Step],
         s: Array,
         marks: Sequence[float] = (),
     ) -> None:
         """States at ``marks`` are kept whole: all else is computed again where it is needed."""
-        self.problem, self.method, self.s, self.marks = problem, method, s, tuple(marks)
-        self.rho0 = rho0
-        self._layers = operator_of(problem, rho0).layers(rho0.theta)
+        self.problem, self.s, self.marks, self.rho0 = problem, s, tuple(marks), rho0
+        several = [EXPLICIT[taken]] * (len(s) - 1) if isinstance(taken, str) else taken
+        self.taken: Sequence[Step] = several
+        stack = operator_of(problem, rho0).layers(rho0.theta)
+        self._layers = stack._replace(weights=stack.weights.astype(np.float64))
         self._start = problem.start()
-        self._rows, self._b = METHODS[method]
-        self._mass = (rho0.depth.weights[:, None] * rho0.weights)[:, :, None]
         self.every = max(int(np.ceil(np.sqrt(len(s) - 1))), 1)
         self._marked: dict[int, Array] = dict.fromkeys(map(self.index, marks), rho0.theta)
         self._kept = list(self._checkpoints())
@@ -94,6 +74,11 @@ class Trajectory:
         """n."""
         return len(self.s) - 1
 
+    @property
+    def gradients(self) -> int:
+        """Gradients that all steps take."""
+        return sum(step.gradients for step in self.taken)
+
     def index(self, time: float) -> int:
         """The step after which the run is at a mark."""
         return int(np.abs(self.s - time).argmin())
@@ -101,7 +86,7 @@ class Trajectory:
     def beside(self, weights: Array) -> Trajectory:
         """The same steps from other weights (K, M)."""
         rho0 = ParticleMeasure(self.rho0.theta, self.rho0.depth, weights)
-        return Trajectory(self.problem, rho0, self.method, self.s, self.marks)
+        return Trajectory(self.problem, rho0, self.taken, self.s, self.marks)
 
     def at(self, n: int) -> Linearised:
         """The linearised flow after n steps."""
@@ -124,20 +109,28 @@ class Trajectory:
                 yield self._point(theta), Directions(change, mass)
             if n == max(wanted):
                 return
-            theta, change = self._push(theta, change, mass, n)
+            theta, change = self.taken[n].push(self._point, theta, self._length(n), change, mass)
 
-    def adjoint(self, seeds: Mapping[int, Seeds]) -> Pulled:
-        """Pull observables at marks back to the start; rows follow the marks, latest first."""
+    def adjoint(
+        self, seeds: Mapping[int, Seeds], tick: Callable[[int], None] | None = None
+    ) -> Pulled:
+        """Pull observables at marks back to the start; rows follow the marks, latest first.
+
+        ``tick`` is called with the number of steps left.
+        """
         last = max(seeds)
         found = _nothing(self.rho0, self.problem)
         states: list[Array] = []
         for n in range(last, 0, -1):
             if n in seeds:
-                found = _joined(found, seeds[n], self.problem)
+                found = _joined(found, seeds[n])
             if not states:
                 states = self._segment(n - 1)
-            found = self._pull(states.pop(), found, n - 1)
-        return _joined(found, seeds[0], self.problem) if 0 in seeds else found
+            h = self._length(n - 1)
+            found = self.taken[n - 1].pull(self._point, states.pop(), h, found)
+            if tick is not None:
+                tick(n - 1)
+        return _joined(found, seeds[0]) if 0 in seeds else found
 
     # -- one step -------------------------------------------------------------------------------
 
@@ -145,50 +138,11 @@ class Trajectory:
         stack = self._layers._replace(theta=theta)
         return Linearised(self.problem, stack, self._start, self.problem.penalty)
 
-    def _stages(self, theta: Array, n: int) -> tuple[list[Linearised], Array]:
-        """The points of all stages, and the state after the step."""
-        h = self._length(n)
-        slopes: list[Array] = []
-        points: list[Linearised] = []
-        for row in self._rows:
-            points.append(self._point(descend(theta, h, row, slopes)))
-            slopes.append(points[-1].gradient)
-        return points, descend(theta, h, self._b, slopes)
-
     def _advance(self, theta: Array, n: int) -> Array:
-        return self._stages(theta, n)[1]
+        return self.taken[n].advance(self._point, theta, self._length(n))
 
     def _length(self, n: int) -> float:
         return float(self.s[n + 1] - self.s[n])
-
-    def _push(self, theta: Array, change: Array, mass: Array | None, n: int) -> tuple[Array, Array]:
-        h, points_and_next = self._length(n), self._stages(theta, n)
-        slopes: list[Array] = []
-        for row, point in zip(self._rows, points_and_next[0], strict=True):
-            moved = descend(change, h, row, slopes)
-            slopes.append(point.along(Directions(moved, mass)).gradient)
-        return points_and_next[1], descend(change, h, self._b, slopes)
-
-    def _pull(self, theta: Array, found: Pulled, n: int) -> Pulled:
-        h, points = self._length(n), self._stages(theta, n)[0]
-        initial, influence, start, targets, decay = found
-        later: list[tuple[int, Array]] = []
-        total = initial
-        for i in range(len(points) - 1, -1, -1):
-            kappa = float(-h * self._b[i]) * initial
-            for j, image in later:
-                if (a := float(self._rows[j][i])) != 0.0:
-                    kappa = kappa - h * a * image
-            moved = points[i].along(Directions(kappa))
-            later.append((i, moved.gradient))
-            total = total + moved.gradient
-            influence = influence + moved.potential
-            start = start + moved.start
-            pushed = self.problem.target_push(points[i].outputs, moved.outputs)
-            targets = targets + pushed / self.problem.size
-            state = points[i].layers.theta
-            decay = decay + np.einsum("ckmp,kmp->c", kappa, self._mass * state)
-        return Pulled(total, influence, start, targets, decay)
 
     # -- checkpoints ----------------------------------------------------------------------------
 
@@ -222,6 +176,11 @@ def record(
     step: float | None = None,
 ) -> Trajectory:
     """The run of ``solve`` to the last mark, as a trajectory whose steps end on every mark."""
+    methods = [switching.EXPLICIT if method == "auto" else method]
+
+    def note(sol: Solution) -> None:
+        methods.append(sol.control.method if method == "auto" else method)
+
     run = solve(
         problem,
         rho0,
@@ -229,12 +188,17 @@ def record(
         method=method,
         rtol=rtol,
         step=step,
-        save=sorted(marks) if method != "rk45" else None,
+        save=sorted(marks) if method not in ("rk45", "auto") else None,
+        callback=note,
         progress=False,
     )
     if run.status is Status.INTERRUPTED:
         raise KeyboardInterrupt
-    return Trajectory(problem, rho0, method, cut(run.s, marks), marks)
+    s = cut(run.s, marks)
+    # Each step is taken by the method of the one that it was a part of.
+    of = np.minimum(np.searchsorted(run.s, 0.5 * (s[1:] + s[:-1])), len(run.s) - 1) - 1
+    kinds = EXPLICIT | {"implicit": Implicit(implicit.rows_for(rtol))}
+    return Trajectory(problem, rho0, [kinds[methods[n]] for n in of], s, marks)
 
 
 def descended(
@@ -263,18 +227,15 @@ def _nothing(rho0: ParticleMeasure, problem: Problem) -> Pulled:
         np.zeros((0, n, d)),
         np.zeros((0, n, k)),
         np.zeros(0),
+        np.zeros((0, n)),
     )
 
 
-def _joined(found: Pulled, seeds: Seeds, problem: Problem) -> Pulled:
+def _joined(found: Pulled, seeds: Seeds) -> Pulled:
+    """With new rows, whose derivatives in the data and the decay begin at zero."""
     count = len(seeds.displacement)
-    return Pulled(
-        np.concatenate([found.initial, seeds.displacement]),
-        np.concatenate([found.influence, seeds.potential]),
-        np.concatenate([found.start, seeds.start]),
-        np.concatenate([found.targets, np.zeros((count, problem.size, problem.outputs))]),
-        np.concatenate([found.decay, np.zeros(count)]),
-    )
+    new = (*seeds, *(np.zeros((count, *each.shape[1:])) for each in found[3:]))
+    return Pulled(*(np.concatenate(pair) for pair in zip(found, new, strict=True)))
 
 
 def of_outputs(point: Linearised, v: Array) -> Seeds:

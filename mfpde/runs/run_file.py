@@ -341,7 +341,7 @@ def _extend(record: Record, new: Record) -> None:
     record.config = new.config
     record.arrays.update(new.arrays)
     for name, values in new.rows.items():
-        record.rows[name] = [*record.rows[name], *values]
+        record.rows[name] = [*record.rows.get(name, []), *values]
 
 
 def _arrays(image: h5py.File, room: int) -> dict[str, Array]:

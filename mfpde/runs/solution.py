@@ -33,6 +33,12 @@ SERIES = ("s", "loss", "energy", "gradient_norm2", "step")
 # States that are kept to start from again: at most this many, and this many bytes (but two).
 MOST_MARKS, MARKED_BYTES = 64, 1 << 26
 
+# Blocks that pass each other meet a velocity that jumps, which no control of local errors sees.
+EXCHANGED = (
+    "{} pairs of blocks changed order, where velocities jump: rtol does not bound that error; "
+    "compare with a run at a tighter one."
+)
+
 
 class Errors(NamedTuple):
     """What a whole run is estimated to err by at times s (n,).
@@ -251,6 +257,8 @@ class Solution:
     def message(self) -> str:
         """How the run ended (the remedy, where it failed), what was chosen, and ``error``."""
         parts = [self.status.text, self.note]
+        if self.stats.get("exchanges"):
+            parts.append(EXCHANGED.format(self.stats["exchanges"]))
         if self.errors is not None:
             at_most = f"{self.errors.loss.max():.1e} of it, of θ at {self.errors.state.max():.1e}"
             parts.append(f"Whole run: error of the loss estimated at most at {at_most}.")

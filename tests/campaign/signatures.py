@@ -136,6 +136,7 @@ def special() -> dict[str, dict[str, Any]]:
     w = world()
     line = mfpde.Problem(w["x"], w["y"], block=mfpde.Linear(1))
     cold = mfpde.Problem(w["x"], w["y"], block=mfpde.SHL(1), temperature=0.5)
+    classes = mfpde.Problem(w["x"], [-1.0, 1.0, 1.0], block=mfpde.SHL(1), loss="logistic")
     grid = mfpde.GridMeasure.from_law(w["law"], w["depth"], axes=w["axes"])
     sigma0 = np.tile(np.eye(2), (1, 1, 1))
     flow = theory.linear_closure(line, sigma0, w["depth"], [0.0, 0.1])
@@ -171,6 +172,7 @@ def special() -> dict[str, dict[str, Any]]:
         "Grid": these(axes=tuple(w["axes"])),
         "at_depth": these(t=0.5),
         "load": these(source=w["table"]),
+        "points": these(source=w["table"]),
         "fit_rate": these(sol=Decay()),
         "principal_components": these(x=slow.standard_normal((4, 2)), count=2),
         "subset": these(count=2),
@@ -179,6 +181,7 @@ def special() -> dict[str, dict[str, Any]]:
         ),
         "train": these(law=w["law"], layers=2, width=2, seeds=1),
         "train_shapes": these(seeds=1, s_end=0.1, step=0.05),
+        "resnet.load": these(path=w["network"]),
         "resnet.resume": these(path=w["network"]),
         "linear_closure": these(problem=line, sigma0=sigma0, s=[0.0, 0.1]),
         "linear_bound": these(problem=line, flow=flow),
@@ -191,6 +194,7 @@ def special() -> dict[str, dict[str, Any]]:
         "hessian_product": these(direction=w["theta"]),
         "escape": these(rounds=1, s_round=0.1, loss_below=10.0),
         "required_size": these(s_end=0.1, step=0.1, epsilon=2.0),
+        "sublevel_certificate": these(problem=classes, loss_below=0.6),
         "map_runs": these(workers=0, function=dict),
         "as_measure": these(value=w["rho"]),
     }

@@ -18,17 +18,19 @@ def test_the_paired_study_and_its_figure(tmp_path, capsys):
     study = script("validation", "reordering_cifar")
     out = ["--quick", "--out", str(tmp_path)]
     assert study.main(out) == 0
-    (first, second) = read(tmp_path / "summary.csv")
-    assert (first["variant"], second["variant"], first["pairs"]) == ("gap", "window", "2")
+    rows = read(tmp_path / "summary.csv")
+    assert [(row["variant"], row["pairs"]) for row in rows] == [
+        ("gap", "2"), ("share", "2"), ("window", "2"),
+    ]  # fmt: skip
     kept = {path: path.stat().st_mtime_ns for path in (tmp_path / "runs").iterdir()}
     assert study.main([*out, "--first-seed", "2", "--seeds", "1", "--variants", "gap"]) == 0
     pairs = {row["variant"]: row["pairs"] for row in read(tmp_path / "summary.csv")}
-    assert pairs == {"gap": "3", "window": "2"}
+    assert pairs == {"gap": "3", "share": "2", "window": "2"}
     assert all(path.stat().st_mtime_ns == time for path, time in kept.items())
     shown = capsys.readouterr().out
     assert "missing, whole cifar10: resnet20, " in shown
     assert "+.25 to +.55" in shown
-    assert "2 claim(s) not resolved." in shown
+    assert "3 claim(s) not resolved." in shown
 
     places = read(tmp_path / "places.csv")
     moved = [row for row in places if row["variant"] != "plain" and row["epoch"] == "2"]

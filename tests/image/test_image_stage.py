@@ -152,6 +152,17 @@ def test_gradient_of_the_gaps_is_the_difference_of_neighbouring_pairings():
     np.testing.assert_allclose(stage.position.grad[stage.order], expected, rtol=1e-12)
 
 
+def test_shares_keep_the_total_of_the_residuals():
+    """Gaps over their sum: a common factor of all places does nothing; by hand at given gaps."""
+    stage, x = smooth_stage("share", count=3)
+    output = at(stage, [0.8, 2.0, 1.2])(x).detach()
+    torch.testing.assert_close(at(stage, [0.4, 1.0, 0.6])(x).detach(), output, rtol=1e-12, atol=0)
+    y = x
+    for block, gap in zip((0, 2, 1), (0.8, 0.4, 0.8), strict=True):
+        y = y + 1.5 * gap * (stage.blocks[block](y).detach() - y)
+    torch.testing.assert_close(output, y, rtol=1e-12, atol=1e-12)
+
+
 @pytest.mark.parametrize("others", [(0.4, 3.0, 4.5), (1.8, 2.1, 3.0)])
 def test_an_exchange_under_window_is_continuous(others):
     stage, x = smooth_stage("window")
@@ -302,7 +313,7 @@ def test_bad_input_is_one_clear_error():
             wrap(copy.deepcopy(model), [bad])
     with pytest.raises(ValueError, match="at least one"):
         wrap(model, [])
-    with pytest.raises(ValueError, match="rule must be one of 'gap', 'window'"):
+    with pytest.raises(ValueError, match="rule must be one of 'gap', 'share', 'window'"):
         wrap(model, ["0"], rule="gaps")
     with pytest.raises(ValueError, match="given 'epoch'"):
         wrap(model, ["0"], rule="window", reorder="epoch")

@@ -108,7 +108,8 @@ def test_a_run_continues_from_its_checkpoint(data, tmp_path):
 
 
 def test_variants_of_one_seed_share_start_batches_and_augmentation(data):
-    ways = [RECIPE, MOVING, replace(MOVING, rule="window"), replace(MOVING, reorder="epoch")]
+    ways = [RECIPE, MOVING, *(replace(MOVING, rule=rule) for rule in ("window", "share"))]
+    ways += [replace(MOVING, reorder="epoch")]
     trainers = [images.Trainer("tiny", data, way, seed=5, device="cpu") for way in ways]
     assert len({paired_runs.first_loss(trainer) for trainer in trainers}) == 1
     batches = [list(trainer.batches(2)) for trainer in trainers]

@@ -74,6 +74,7 @@ def test_the_loss_descends_between_exchanges_and_may_rise_at_them():
     states = [run.at(s) for s in run.s]
     moved = np.array([a.exchanges(b) for a, b in pairwise(states)])
     assert moved.sum() == run.stats["exchanges"] > 0
+    assert f"{moved.sum()} pairs of blocks changed order" in run.message
     change = np.diff(run.loss)
     assert np.all(change[moved == 0] <= 1e-12)
     assert np.any(change[moved > 0] > 0)

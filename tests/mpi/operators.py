@@ -28,10 +28,10 @@ def sums(ranks, grouped):
     assert ranks.largest(float(ranks.rank)) == ranks.size - 1
 
 
-def passes(ranks, **terms):
+def passes(ranks, rates=None, **terms):
     rho = measure()
-    one = ParticleOperator(problem(), rho).carry(rho.state)
-    operator = DistributedOperator(problem(**terms), rho, ranks)
+    one = ParticleOperator(problem(rates=rates), rho).carry(rho.state)
+    operator = DistributedOperator(problem(rates=rates, **terms), rho, ranks)
     dealt = operator.carry(operator.part(rho.state))
     assert isinstance(dealt, InBlocks) == bool(terms)
     v = np.random.default_rng(1).standard_normal(one.outputs.shape)
@@ -39,7 +39,7 @@ def passes(ranks, **terms):
     equal(dealt.loss, one.loss)
     equal(operator.whole(dealt.variation), one.variation)
     equal(operator.whole(dealt.pull(v)), one.pull(v))
-    equal(dealt.push(dealt.pull(v)), one.push(one.pull(v)))
+    equal(dealt.kernel_product(v), one.kernel_product(v))
     equal(dealt.inner(dealt.variation, dealt.variation), one.inner(one.variation, one.variation))
     equal(dealt.kernel, one.kernel)
     np.testing.assert_array_equal(operator.whole(operator.part(rho.state)), rho.state)
@@ -55,5 +55,6 @@ if __name__ == "__main__":
     ranks = Ranks(COMM)
     sums(ranks, grouped=False)
     passes(ranks, memory=3e4)
+    passes(ranks, rates=(0.5, 2.0, 3.0))
     shl.FUSED_TO = 0  # as for a block without compiled passes
     passes(ranks)

@@ -69,7 +69,9 @@ def test_runs_are_those_of_one_process_and_repeat_bit_for_bit(tmp_path):
     jobs = ("gd,gd,", "rk45,rk45,", "implicit,implicit,", "one,rk45,blocks", "two,rk45,blocks")
     out, errors = run(2, HERE / "job.py", tmp_path, *jobs)
     assert out.count("Solution(END_REACHED") == 5
-    assert errors.count("s=0 loss=") == 3  # a single bar for each
+    assert (
+        3 <= errors.count("s=0 loss=") < 6
+    )  # a bar for each, drawn again where it is slow: not two
     for method in ("gd", "rk45", "implicit"):
         assert_same(Solution.load(tmp_path / f"{method}.h5"), alone(method), 1e-10)
     one, two = (Solution.load(tmp_path / f"{name}.h5") for name in ("one", "two"))

@@ -344,3 +344,28 @@ def test_bad_starts():
     ):
         with pytest.raises(ValueError, match=message):
             train(sine(6), **given, **how)
+
+
+@pytest.mark.parametrize("engine", ["layers", "particles", "adjoint"])
+def test_training_respects_the_memory_of_its_problem(engine, tmp_path):
+    """Networks in turn where they do not fit at once, refused where one does not."""
+    if engine == "adjoint":
+        pytest.importorskip("torch")
+    x = np.linspace(-1, 1, 40)[:, None]
+    law, how = mfpde.laws.Gaussian(1.0, dim=5), {"layers": 3, "width": 8, "s_end": 1.0, "step": 0.5}
+    how |= {"seeds": 3, "engine": engine, "device": "cpu"}
+    numbers = 40 * max(2 * 4 * 2 + 3 * 8, 2 * (2 + 8))  # of one network
+
+    def trained(memory, **more):
+        problem = mfpde.Problem(x, np.sin(2 * x), block=mfpde.SHL(2), memory=memory)
+        return mfpde.resnet.train(problem, law, **how, **more)
+
+    whole = trained(None)
+    np.testing.assert_allclose(trained(8.0 * numbers).theta, whole.theta, rtol=1e-13)
+    with pytest.raises(ValueError, match=rf"memory: .* 40 data takes {8 * numbers} bytes"):
+        trained(8.0 * numbers - 1)
+    if engine != "layers":
+        with pytest.raises(ValueError, match=rf"3 network.* takes {24 * numbers} bytes"):
+            trained(8.0 * numbers, checkpoint=tmp_path / "run.h5")
+    small = trained(8.0 * 40 * 2 * (2 + 8), optimizer=mfpde.resnet.SGD(4))
+    assert small.theta.shape == whole.theta.shape

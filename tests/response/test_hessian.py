@@ -1,14 +1,19 @@
 """Hessian products against differences of gradients, torch's double backward and symmetry."""
 
+import tracemalloc
+from copy import copy
+
 import numpy as np
 import pytest
 from problems import Cubic, random_case
 
 import mfpde
 from mfpde.activations import ACTIVATIONS
+from mfpde.kernels import lending
 from mfpde.passes import operator_of
+from mfpde.passes.room import bytes_per_datum
 from mfpde.passes.second_order import Directions
-from mfpde.response.linearised import Linearised
+from mfpde.response.linearised import HELD, Linearised
 
 SMOOTH = sorted(set(ACTIVATIONS) - {"relu"})
 METHODS = ["euler", "heun", "rk4", "midpoint"]
@@ -152,3 +157,50 @@ def test_bad_directions_are_named():
         mfpde.hessian_product(problem, rho, direction, weights=rho.weights[:, :2])
     with pytest.raises(TypeError, match="must be a ParticleMeasure"):
         mfpde.hessian_product(problem, "rho", direction)
+
+
+@pytest.mark.parametrize("loss", ["squared", "cross_entropy"])
+def test_data_in_blocks_give_the_same(loss):
+    """``memory`` for a datum or two at a time: every product is that of all data at once."""
+    problem, rho, _, rng = case(mfpde.SHL(3), "heun", loss)
+    moves = rng.standard_normal((2, *rho.theta.shape))
+    start = rng.standard_normal((2, *problem.start().shape))
+    layers = operator_of(problem, rho).layers(rho.theta)
+    each = (HELD + 2) * bytes_per_datum(layers, 3)
+    tight, found = copy(problem), []
+    tight.memory = 4.0 * each
+    directions = Directions(moves, rng.standard_normal((2, *rho.weights.shape)), start)
+    v, x = rng.standard_normal((2, *problem.y.shape)), rng.standard_normal((5, 3))
+    w = rng.standard_normal((2, 5, problem.outputs))
+    for one in (problem, tight):
+        point = Linearised(one, layers, one.start(), one.penalty)
+        found.append(
+            [
+                point.outputs, point.gradient, point.start, point.push(directions),
+                *point.along(directions), *point.pull(v), *point.pull(w, x),
+                mfpde.hessian_product(one, rho, moves),
+            ]
+        )  # fmt: skip
+    assert point._length(2) == 2
+    for mine, theirs in zip(*found, strict=True):
+        np.testing.assert_allclose(mine, theirs, rtol=1e-11, atol=1e-13)
+    tight.memory = 1.9 * each
+    with pytest.raises(ValueError, match=rf"memory: the states of one datum .* take {2 * each} b"):
+        mfpde.hessian_product(tight, rho, moves)
+
+
+def test_a_response_stays_within_its_memory():
+    rng = np.random.default_rng(0)
+    rho = mfpde.ParticleMeasure(rng.standard_normal((12, 4, 8)), mfpde.Depth(12, "euler"))
+    x = rng.standard_normal((4_000, 4))
+    peaks, memory = [], 3e6
+    for bound in (None, memory):
+        problem = mfpde.Problem(x, x[:, :1], block=mfpde.SHL(4, bias=False), memory=bound)
+        mfpde.hessian_product(problem, rho, rho.theta)
+        lending._waiting.clear()
+        tracemalloc.start()
+        mfpde.hessian_product(problem, rho, rho.theta)
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+    assert peaks[0] > 4_000 * 25 * 2 * 4 * 8
+    assert peaks[1] < memory + 8 * x.nbytes

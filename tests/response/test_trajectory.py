@@ -8,6 +8,8 @@ from problems import random_case
 
 import mfpde
 from mfpde.response import trajectory
+from mfpde.response.implicit_steps import Implicit
+from mfpde.response.steps import EXPLICIT
 from mfpde.response.trajectory import METHODS, Trajectory, record
 
 MARKS = (0.35, 1.0)
@@ -15,8 +17,17 @@ MARKS = (0.35, 1.0)
 
 def made(method, block=None, loss="squared", seed=3):
     problem, rho = random_case(block or mfpde.SHL(2), "heun", loss, seed)
-    step = None if method == "rk45" else 0.1
-    return problem, rho, record(problem, rho, MARKS, method=method, step=step, rtol=1e-4)
+    step = 0.1 if method in ("gd", "heun", "rk4") else None
+    rtol = 1e-3 if method == "implicit" else 1e-4
+    return problem, rho, record(problem, rho, MARKS, method=method, step=step, rtol=rtol)
+
+
+def both_kinds():
+    """Explicit and implicit steps of every order in one run, as "auto" takes them."""
+    problem, rho = random_case(mfpde.SHL(2), "heun", "cross_entropy", 3)
+    kinds = [EXPLICIT["rk45"], *(Implicit(rows) for rows in ((1, 2), (1, 2, 3), (2, 3, 4, 5)))]
+    s = np.array([0.0, 0.1, 0.35, 0.6, 1.0])
+    return problem, rho, Trajectory(problem, rho, kinds, s, MARKS)
 
 
 @pytest.mark.parametrize("method", ["gd", "heun", "rk4"])
@@ -34,10 +45,19 @@ def test_adaptive_steps_are_cut_at_marks_and_keep_their_tolerance():
     assert np.abs(run.final - fine).max() <= 1e-3
 
 
-@pytest.mark.parametrize("method", METHODS)
-@pytest.mark.parametrize("loss", ["squared", "cross_entropy"])
-def test_adjoints_are_adjoint_to_tangents(method, loss):
-    problem, rho, run = made(method, loss=loss)
+@pytest.mark.parametrize("method", ["implicit", "auto"])
+def test_implicit_steps_are_those_of_solve(method):
+    """But for what their linear solves err by."""
+    problem, rho, run = made(method)
+    rtol = 1e-3 if method == "implicit" else 1e-4
+    sol = mfpde.solve(problem, rho, s_end=1.0, method=method, rtol=rtol, save=MARKS)
+    np.testing.assert_allclose(run.final, sol.final.theta, rtol=1e-3, atol=1e-4)
+    alone = made("implicit")[2]
+    assert len(alone.s) < 40
+
+
+def far(run, problem, rho):
+    """What tangents and adjoints of a run differ by, beside their size."""
     rng = np.random.default_rng(0)
     change, mass = (
         rng.standard_normal((2, *rho.theta.shape)),
@@ -52,22 +72,51 @@ def test_adjoints_are_adjoint_to_tangents(method, loss):
     inner = np.einsum("ckmp,ekmp,k,km->ce", back.initial, change, omega, rho.weights)
     inner += np.einsum("ckm,ekm,k->ce", back.influence, mass, omega)
     want = np.concatenate([np.einsum("cnk,enk->ce", v[m], pushed[m]) for m in (1, 0)])
-    assert np.abs(inner - want).max() <= 1e-10 * np.abs(want).max()
+    return np.abs(inner - want).max() / np.abs(want).max()
 
 
-@pytest.mark.parametrize("method", ["gd", "rk45"])
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("loss", ["squared", "cross_entropy"])
+def test_adjoints_are_adjoint_to_tangents(method, loss):
+    problem, rho, run = made(method, loss=loss)
+    assert far(run, problem, rho) <= 1e-10
+
+
+def test_adjoints_are_adjoint_to_tangents_where_methods_change():
+    problem, rho, run = both_kinds()
+    assert far(run, problem, rho) <= 1e-10
+
+
+def test_auto_is_followed_through_its_changes(monkeypatch):
+    """Made impatient, "auto" goes over to implicit steps early."""
+    from mfpde.flows import switching
+
+    monkeypatch.setattr(switching, "LINGER", 0.0)
+    monkeypatch.setattr(switching, "PATIENCE", 0.0)
+    x = np.linspace(-1, 1, 6)[:, None]
+    how = {"embed": [[3.0], [1.0]], "readout": [[10.0, 10.0]]}
+    problem = mfpde.Problem(x, np.sin(3 * x), block=mfpde.SHL(2), **how)
+    law = mfpde.laws.Gaussian([2.0, 2.0, 1.0, 1.0, 1.0])
+    rho = mfpde.ParticleMeasure.from_law(law, mfpde.Depth(2, "heun"), count=16)
+    run = record(problem, rho, MARKS, method="auto", rtol=1e-3)
+    kinds = {type(step).__name__ for step in run.taken}
+    assert kinds == {"Explicit", "Implicit"}
+    assert far(run, problem, rho) <= 1e-10
+
+
+@pytest.mark.parametrize("method", ["gd", "rk45", "implicit", "both"])
 def test_tangents_are_differences_of_runs(method):
-    problem, rho, run = made(method)
+    problem, rho, run = both_kinds() if method == "both" else made(method)
     rng = np.random.default_rng(1)
     change, mass = rng.standard_normal(rho.theta.shape), rng.standard_normal(rho.weights.shape)
     mass -= mass.mean(axis=1, keepdims=True)
 
     def outputs(e):
         moved = mfpde.ParticleMeasure(rho.theta + e * change, rho.depth, rho.weights + e * mass)
-        end = Trajectory(problem, moved, method, run.s).final
+        end = Trajectory(problem, moved, run.taken, run.s).final
         return mfpde.predict(problem, moved.with_state(end))
 
-    h = 1e-3
+    h = 5e-4
     want = (8 * (outputs(h) - outputs(-h)) - (outputs(2 * h) - outputs(-2 * h))) / (12 * h)
     ((point, moved),) = run.tangents(change[None], mass[None], [run.steps])
     assert np.abs(point.push(moved)[0] - want).max() <= 1e-7 * np.abs(want).max()

@@ -36,7 +36,7 @@ def test_every_claim_on_the_proximal_step_holds(tmp_path):
     assert figure.main(["--data", str(tmp_path)]) == 0
 
 
-@pytest.mark.parametrize("name", ["stability", "depth_regularity"])
+@pytest.mark.parametrize("name", ["stability", "depth_regularity", "depth_growth"])
 def test_every_claim_on_the_flow_holds_and_is_drawn(name, tmp_path):
     assert script("validation", name).main(["--quick", "--out", str(tmp_path)]) == 0
     figure = script("figures", name)

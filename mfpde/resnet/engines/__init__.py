@@ -25,7 +25,9 @@ __all__ = [
     "Descent",
     "Engine",
     "Pass",
+    "TooLarge",
     "available",
+    "check_memory",
     "choose",
     "make",
     "out_of_memory",
@@ -99,6 +101,33 @@ def make(problem: Problem, name: str, dtype: str, device: str) -> Engine:
     from mfpde.resnet.engines.splitting import Splitting
 
     return Splitting(kind(problem, dtype, device))
+
+
+class TooLarge(MemoryError, ValueError):
+    """Passes that take more memory than is allowed."""
+
+
+def check_memory(
+    problem: Problem, name: str, dtype: str, shape: tuple[int, ...], batch: int | None
+) -> None:
+    """Raise TooLarge where networks (S, L, M, p) need more than the problem's ``memory``.
+
+    States there and back, and σ of every layer, for the data of a step; what is held between
+    the networks of a stack is counted for all, except by the engine that takes them in turn.
+    """
+    if problem.memory is None:
+        return
+    networks, layers, width, _ = shape
+    data, together = batch or problem.size, 1 if name == "layers" else networks
+    numbers = data * (2 * (layers + 1) * problem.block.dim + layers * width)
+    forward = problem.size * 2 * (problem.block.dim + width)  # of all data, when a loss is recorded
+    needed = together * max(numbers, forward) * (8 if dtype == "float64" else 4)
+    if needed > problem.memory:
+        raise TooLarge(
+            f"memory: a step of {together} network(s) on {data} data takes "
+            f"{needed} bytes, {problem.memory:g} are allowed: give more, or take an optimizer "
+            "with a smaller batch, or fewer layers"
+        )
 
 
 def race(
