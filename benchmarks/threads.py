@@ -5,10 +5,10 @@ run, row by row, by the wall clock. The yardstick is a dgemm with as many BLAS t
 rounds. Where a row must move more than caches hold, bytes over the rate of memory (a sum of two
 arrays by as many threads) say which part of its time that is.
 
-Beyond the machine's cores a **model** extrapolates, marked as such in what is printed. It assumes a
-share of the time on one thread that stays serial (Amdahl), fitted to the rows measured here, perfect
-balance of the rest, dgemm that gains in proportion to cores, and a memory that serves ``--memory``
-times as many bytes a second as it serves one thread, at most. One minute on two cores.
+Beyond the machine's cores a **model** extrapolates, marked as such in what is printed. It assumes
+that a share of the time on one thread stays serial (Amdahl), as fitted to what is measured here,
+and that the rest is balanced; rows bound by memory gain no more than ``--memory``. One minute on
+two cores.
 """
 
 from __future__ import annotations
