@@ -140,7 +140,7 @@ class Problem:
         if self.rates is not None:
             raise ValueError(
                 f"{who} needs rates=None: it is stated for the plain metric on the parameters; "
-                f"given rates = {checks.brief(self.rates.tolist())}"
+                f"given rates = {_shown(self.rates)}"
             )
 
     # -- the data's term of E, for outputs z (N, k) -----------------------------------------------
@@ -234,7 +234,7 @@ class Problem:
         }
         weighted = "" if self.weights is None else ", weighted"
         if self.rates is not None:
-            weighted += f", rates={checks.brief(self.rates.tolist())}"
+            weighted += f", rates={_shown(self.rates)}"
         return weighted + "".join(f", {name}={value:g}" for name, value in terms.items() if value)
 
 
@@ -251,6 +251,12 @@ def _weights(weights: Any, n: int) -> Array:
     mean = out.mean()
     scaled: Array = out if abs(mean - 1.0) <= 1e-14 else out / mean  # a file's stay as they are
     return scaled
+
+
+def _shown(rates: Array) -> str:
+    """The first few of them."""
+    few = ", ".join(f"{value:g}" for value in rates[:8])
+    return f"({few}, …)" if len(rates) > 8 else f"({few})"
 
 
 def _rates(block: Block, rates: ArrayLike) -> Array | None:

@@ -244,6 +244,8 @@ def test_what_is_seen_of_one_way_tells_of_the_other():
     assert seen == Solving("products", 16.0, 6.0)
     assert dual.updated(seen, "kronecker", 5.0, 40.0) == Solving("kronecker", 40.0, 5.0)
     assert dual.updated(seen, "products", 0.0, 0.0).kronecker > 0.0
+    unsolved = dual.updated(seen, "kronecker", 90.0, 0.0)  # given up: nothing is known of others
+    assert unsolved == Solving("kronecker", 16.0, 90.0)
 
 
 def test_a_resumed_run_chooses_as_the_whole_one(tmp_path):
@@ -261,11 +263,13 @@ def test_a_resumed_run_chooses_as_the_whole_one(tmp_path):
 def test_what_does_not_fit_is_not_factorised():
     assert dual.fits(1000)
     assert not dual.fits(9000)
+    assert dual.holds(10_000) == (dual.checks.memory_limit() >= 4.8e9)
+    assert not dual.holds(10**7)
 
 
 def test_a_step_that_nothing_solves_is_shortened(monkeypatch):
     """An iteration that stagnates is no answer: the step is refused, the next one shorter."""
-    monkeypatch.setattr(dual, "DENSE_ROWS", 0)
+    monkeypatch.setattr(dual, "costs", lambda *a, **how: {dual.PRODUCTS: 1.0})
     monkeypatch.setattr(dual, "ITERATIONS", 3)
     problem, rho0 = several_outputs(12, 3, 16)
     flow = ParticleFlow(problem, rho0)

@@ -408,3 +408,16 @@ def test_a_case_file_names_rates_and_an_optimizer(tmp_path):
     run = mfpde.solve(case.problem, case.rho0, **case.arguments("solve"))
     np.testing.assert_array_equal(run.problem.rates, [2, 2, 1, 1, 1])
     assert run.options.optimizer == {"kind": "heavy_ball", "memory": 0.5}
+
+
+def test_a_run_is_read_in_its_own_metric():
+    plain = mfpde.Problem(X, Y, block=mfpde.SHL(2))
+    run = mfpde.solve(plain, particles(), s_end=0.5, rates=RATES)
+    for verb in (theory.envelope, theory.kernel_evolution):
+        with pytest.raises(ValueError, match=r"hand over sol\.problem"):
+            verb(plain, run, [0.0, 0.5])
+    found = theory.envelope(run.problem, run, run.s)
+    close(found.bound["measured"], run.loss, 1e-2)
+    other = mfpde.solve(plain, particles(), s_end=0.5, optimizer=mfpde.optimizers.HeavyBall(1.0))
+    with pytest.raises(ValueError, match="envelope is about gradient flows"):
+        theory.envelope(plain, other, [0.0, 0.5])

@@ -21,12 +21,12 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-import depth_regularity
 import numpy as np
 import study
 from study import Claim, Sizes
 
 import mfpde
+from mfpde import laws, transport
 from mfpde.passes import carry
 
 FULL = {"particles": 128, "s_end": 20.0, "steps": 8}
@@ -34,8 +34,18 @@ QUICK = {"particles": 32, "s_end": 5.0, "steps": 4}
 IMPLICIT = {"method": "implicit", "rtol": 1e-4}
 
 
-def start(name: str, size: Sizes) -> mfpde.ParticleMeasure:
-    return depth_regularity.start(name, size.steps, size.particles)
+def start(name: str, size: Sizes, coupling: str = "tied") -> mfpde.ParticleMeasure:
+    depth = mfpde.Depth(size.steps, "rk4")
+    how = {"count": size.particles, "coupling": coupling}
+    rho = mfpde.ParticleMeasure.from_law(laws.Gaussian(std=[0.5, 1.5, 1.0]), depth, **how)
+    turned = 0.5 * depth.nodes[:, None, None] if name == "turning" else 0.0
+    return mfpde.ParticleMeasure(rho.theta + turned, depth)
+
+
+def quotient(rho: mfpde.ParticleMeasure) -> float:
+    """The largest W2 of neighbouring depths over their distance."""
+    gap, change = transport.depth_regularity(rho)
+    return float(np.max(change / gap))
 
 
 def speeds(problem: mfpde.Problem, rho: mfpde.ParticleMeasure) -> tuple[float, float, float]:
@@ -60,7 +70,7 @@ def growth(name: str, size: Sizes) -> np.ndarray:
     sol = mfpde.solve(problem, rho, s_end=size.s_end, save=times[1:], **IMPLICIT)
     states = [sol.at(s) for s in times]
     turn, stiff, bend = np.array([speeds(problem, state) for state in states]).T
-    exact = [depth_regularity.quotients(state)[0] for state in states]
+    exact = [quotient(state) for state in states]
     area = study.trapezoids(times, stiff)
     bound = np.exp(area) * (turn[0] + study.trapezoids(times, np.exp(-area) * bend))
     return np.stack([times, turn, bound, exact], axis=1)
@@ -68,9 +78,7 @@ def growth(name: str, size: Sizes) -> np.ndarray:
 
 def noise(size: Sizes, out: Path, coupling: str) -> float:
     """Trained w of all particles: RMS change between nodes over their spread."""
-    depth, law = mfpde.Depth(size.steps, "rk4"), depth_regularity.LAW
-    how = {"count": size.particles, "coupling": coupling}
-    rho = mfpde.ParticleMeasure.from_law(law, depth, **how)
+    rho = start("constant", size, coupling)
     end = mfpde.solve(study.learning(), rho, s_end=size.s_end, **IMPLICIT).final
     w = end.theta[:, :, 1]
     columns = {f"w{j}": w[:, j] for j in range(8)}

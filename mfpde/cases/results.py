@@ -15,7 +15,8 @@ from mfpde.response import FiniteSize, Sensitivity
 from mfpde.response.finite_result import SERIES as OF_NETWORKS
 from mfpde.runs import run_file
 from mfpde.runs.atomic import PathLike, replacing
-from mfpde.runs.solution import SERIES, Solution
+from mfpde.runs.control import SERIES
+from mfpde.runs.solution import Solution
 
 Array = NDArray[Any]
 

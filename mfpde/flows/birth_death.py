@@ -28,8 +28,8 @@ from mfpde.measures.particles import ParticleMeasure
 from mfpde.passes.interface import Carried
 from mfpde.problem import Problem
 from mfpde.runs.clock import Clock
+from mfpde.runs.control import Control
 from mfpde.runs.options import Options
-from mfpde.runs.solution import Control
 from mfpde.runs.step import Scheme, Step
 
 Array = NDArray[Any]

@@ -22,8 +22,9 @@ from mfpde.flows.flow import Flow
 from mfpde.flows.kinds import build
 from mfpde.flows.particle_flow import StateFlow
 from mfpde.runs.clock import Clock
+from mfpde.runs.control import Errors
 from mfpde.runs.options import Options
-from mfpde.runs.solution import Errors, Solution
+from mfpde.runs.solution import Solution
 
 RATIO, PRUDENT = 10.0, 6.0
 LOOSEST = 1e-3

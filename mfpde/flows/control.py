@@ -6,8 +6,8 @@ from dataclasses import replace
 
 import numpy as np
 
+from mfpde.runs.control import Control
 from mfpde.runs.options import Options
-from mfpde.runs.solution import Control
 from mfpde.runs.step import Scheme
 
 SAFETY, SHRINK, GROW = 0.9, 0.2, 5.0

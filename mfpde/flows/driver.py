@@ -14,9 +14,10 @@ from mfpde.flows.flow import Flow
 from mfpde.flows.schemes import Scheme, Step
 from mfpde.kernels.pools import serial_blas
 from mfpde.runs.checkpoint import Checkpoint
+from mfpde.runs.control import Control
 from mfpde.runs.interrupt import Interruptible
 from mfpde.runs.progress import Progress
-from mfpde.runs.solution import Control, Solution
+from mfpde.runs.solution import Solution
 from mfpde.runs.status import Status
 
 Callback = Callable[[Solution], bool | None]

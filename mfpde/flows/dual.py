@@ -26,8 +26,9 @@ which precondition the other solves of the step besides (``Recycled``): most of 
 same point. They are not carried to the next step, where they were measured to save one iteration
 in ten.
 
-A way that has cost as much within a step as the next one would is given up for that one; a step
-whose systems nothing solves is refused.
+A way that has cost as much within a step as the next one would is left for that one, and taken to
+cost twice as much, so that two bad guesses do not outlast each other; a step whose systems nothing
+solves is refused.
 """
 
 from __future__ import annotations
@@ -49,7 +50,7 @@ Array = NDArray[Any]
 PRODUCTS, KRONECKER, FACTORISED = "products", "kronecker", "factorised"
 # Largest system that is factorised: 8192² doubles are half a gigabyte.
 DENSE_ROWS = 8192
-# Factorising holds K, the system and its factor: these may take half of the memory.
+# K, the system and its factor, or A and its eigenvectors: these may take half of the memory.
 COPIES = 3
 # Share of the step's tolerance that the linear solve may use up; extrapolation amplifies it.
 SHARE = 1e-2
@@ -77,7 +78,7 @@ def costs(flow: Flow, point: Point, solves: int, kernels: int) -> dict[str, floa
     """Gradients that the solves of one step, at so many points, are worth by each way there is."""
     seen = flow.solving
     found = {PRODUCTS: solves * (seen.products + 1.0)}
-    if point.carried.mixes and fits(flow.problem.size):
+    if point.carried.mixes and holds(flow.problem.size):
         found[KRONECKER] = prices.kronecker(flow) + solves * (seen.kronecker + 1.0)
     if fits(flow.rows):
         factors = solves * (prices.factorisation(flow) + 1.0)
@@ -92,8 +93,13 @@ def chosen(found: dict[str, float], kind: str) -> str:
 
 
 def fits(rows: int) -> bool:
-    """Whether a system of this size may be formed."""
-    return rows <= DENSE_ROWS and COPIES * 8 * rows**2 <= checks.memory_limit() / 2
+    """Whether a system of this size may be factorised."""
+    return rows <= DENSE_ROWS and holds(rows)
+
+
+def holds(rows: int) -> bool:
+    """Whether the memory holds what a matrix of this size takes."""
+    return COPIES * 8 * rows**2 <= checks.memory_limit() / 2
 
 
 def updated(seen: Solving, kind: str, mean: float, plain: float) -> Solving:
@@ -106,7 +112,7 @@ def updated(seen: Solving, kind: str, mean: float, plain: float) -> Solving:
     if kind == PRODUCTS:
         growth = float(np.sqrt(mean / seen.products))
         return Solving(kind, mean, seen.kronecker * growth)
-    return Solving(kind, max(plain, 0.5), mean)
+    return Solving(kind, max(plain, 0.5) if plain else seen.products, mean)
 
 
 class Chosen:
@@ -118,6 +124,7 @@ class Chosen:
         self._flow, self._allowed = flow, allowed
         self._costs = costs(flow, point, solves, kernels)
         self._seen = flow.solving
+        self._ways: dict[str, Any] = {}
         self._begin(chosen(self._costs, self._seen.kind))
 
     @property
@@ -130,35 +137,42 @@ class Chosen:
         """z (N, k) with (I + γHK) z = right. Raises Unsolved."""
         while (z := self._solver.solve(point, gamma, right)) is None:
             self._note()
-            del self._costs[self._kind]
+            if self._solver.stagnates:
+                del self._costs[self._kind]
+            else:
+                self._costs[self._kind] = 2.0 * self._solver.budget
             if not self._costs:
                 raise Unsolved
             self._begin(chosen(self._costs, ""))
         return z
 
     def _begin(self, kind: str) -> None:
-        """Take a way, up to what the cheapest other one would cost."""
+        """Take a way, up to what the cheapest other one would cost, and from where it stood."""
         self._kind = kind
-        if kind == FACTORISED:
-            self._solver: Any = Dense(self._flow)
-            return
+        if kind not in self._ways:
+            self._ways[kind] = (
+                Dense(self._flow)
+                if kind == FACTORISED
+                else Krylov(self._flow, self._allowed, kronecker=kind == KRONECKER)
+            )
+        self._solver = self._ways[kind]
         others = [cost for name, cost in self._costs.items() if name != kind]
-        budget = min(others, default=np.inf)
-        self._solver = Krylov(self._flow, self._allowed, kronecker=kind == KRONECKER, budget=budget)
+        self._solver.budget = STICKINESS * min(others, default=np.inf)
 
     def _note(self) -> None:
         """Keep what the way at work has needed, and what plain products would."""
         if self._kind == FACTORISED:
             self._seen = self._seen._replace(kind=FACTORISED)
-        elif self._solver.solved:
-            solver = self._solver
-            mean = solver.products / solver.solved
+        elif (solver := self._solver).products:
+            mean = solver.products / (solver.solved + solver.unsolved)
             plain = solver.without * mean / max(solver.first, 1)
             self._seen = updated(self._seen, self._kind, mean, plain)
 
 
 class Dense:
     """Cholesky (LU where a Hessian makes the system unsymmetric) of the formed system."""
+
+    budget = np.inf
 
     def __init__(self, flow: Flow) -> None:
         self._clock = flow.clock
@@ -204,9 +218,10 @@ class Krylov:
         self, flow: Flow, allowed: float, *, kronecker: bool = False, budget: float = np.inf
     ) -> None:
         self._flow, self._allowed = flow, allowed
-        self._kronecker, self._budget = kronecker, budget
-        self._preconditioner: Preconditioner | None = None
-        self.products, self.solved = 0, 0
+        self._kronecker, self.budget = kronecker, budget
+        self.stagnates = False
+        self._base: Preconditioner | None = None
+        self.products, self.solved, self.unsolved = 0, 0, False
         self.first, self.without = 0, 0.0  # of the first solve, as it was and without A ⊗ B
 
     def solve(self, point: Point, gamma: float, right: Array) -> Array | None:
@@ -222,16 +237,17 @@ class Krylov:
         size = float(np.linalg.norm(right))
         enough = min(RELATIVE * size, 2.0 * SHARE * self._allowed / np.sqrt(gamma))
         enough = max(enough, 1e-14 * size)
-        first = self._preconditioner is None
-        base = self._preconditioner or self._start(point)
-        most = min(ITERATIONS, self._budget - self.products)
+        base, first = self._base or self._start(point), self.solved == 0
+        self._base, before = base, self.products
+        most = min(ITERATIONS, max(self.budget - self.products, 1.0))
         y, p, gp, done = conjugate_gradients(product, gamma, b, enough, base, most, keep=first)
-        self.solved += 1
+        self.unsolved = not done
         if not done:
+            self.stagnates = most >= ITERATIONS
             return None
+        self.solved += 1
         if first:
-            self._preconditioner = Recycled.of(base, p, gp)
-            self.first = self.products
+            self._base, self.first = Recycled.of(base, p, gp), self.products - before
             if isinstance(base, Kronecker):
                 self.without = without(base, gamma, b, enough)
         return y if root is None else right - losses.apply(root, y)

@@ -24,8 +24,8 @@ from mfpde.passes.kronecker import factors
 from mfpde.penalty import Penalty
 from mfpde.problem import Problem
 from mfpde.runs.clock import Clock
+from mfpde.runs.control import Control
 from mfpde.runs.options import Options
-from mfpde.runs.solution import Control
 from mfpde.runs.step import Scheme, Solving, Step
 
 Array = NDArray[Any]

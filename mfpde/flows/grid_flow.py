@@ -25,8 +25,8 @@ from mfpde.passes.mobility import moved
 from mfpde.penalty import Penalty
 from mfpde.problem import Problem
 from mfpde.runs.clock import Clock
+from mfpde.runs.control import Control
 from mfpde.runs.options import Options
-from mfpde.runs.solution import Control
 from mfpde.volumes.diffusion import Diffusion
 from mfpde.volumes.faces import Potential, Survey, Transport, implicit_along
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from mfpde.flows import stability, start
 from mfpde.flows.flow import CellsPoint, Flow
 from mfpde.flows.schemes.grid import muscl
+from mfpde.runs.control import Control
 from mfpde.runs.options import Options
-from mfpde.runs.solution import Control
 
 # Explicit transport wins while the whole run is this many multiples of the fastest time scale.
 NOT_STIFF = 200.0

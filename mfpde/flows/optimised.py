@@ -21,8 +21,8 @@ from mfpde.measures.particles import ParticleMeasure
 from mfpde.optimizers import Optimizer
 from mfpde.problem import Problem
 from mfpde.runs.clock import Clock
+from mfpde.runs.control import Control
 from mfpde.runs.options import Options
-from mfpde.runs.solution import Control
 
 
 def own(flow: OptimisedFlow, point: OptimisedPoint, h: float) -> Step:
@@ -93,7 +93,7 @@ class OptimisedFlow(StateFlow):
     def start(self, point: Any, options: Options) -> tuple[Options, Control, str]:
         note = ""
         if options.method == "auto":
-            options, note = start.chosen(options, "rk45", "the flow of an optimiser")
+            options, note = start.chosen(options, "rk45", f"the flow of {self.optimizer}")
         h = options.step
         if h is None:
             h = start.first_step(self, point, options, self.scheme(options))
@@ -114,6 +114,10 @@ class OptimisedFlow(StateFlow):
     def curvature(self, point: StatePoint) -> float:
         bound: float = self.penalty(point.s).curvature(point.state[0])
         return self.fastest * bound
+
+    def observe(self, before: Any, after: Any) -> None:
+        if self.may_rise(before, after):
+            self.clock.extremes.pop("energy_rise", None)  # which breaks no promise
 
     def may_rise(self, before: Any, after: Any) -> bool:
         """No energy of Adam is known to fall."""

@@ -10,8 +10,8 @@ import numpy as np
 from mfpde.flows import start
 from mfpde.flows.flow import Array, DescentPoint, Flow
 from mfpde.flows.schemes import SCHEMES, Scheme, scheme
+from mfpde.runs.control import Control
 from mfpde.runs.options import Options
-from mfpde.runs.solution import Control
 
 
 class StateFlow(Flow):

@@ -1,55 +1,74 @@
 """What a solve of the dual system costs in gradients, by the sizes of a run: never the clock.
 
-A gradient multiplies N (5d + 20) times for every particle (products with u, w, x; σ for twenty),
-its kernel (N·k)². Measured in processor time from N·k = 12 to 1280, d = 2 to 24, 256 to 2,304
-particles, one thread: a kernel costs 5 + 1.1 r gradients, r the ratio of the two, within 15 %, and
-a factorisation, f multiplications beside the gradient's, .2 + .7 f. Of the factors A ⊗ B, each
-mixed output costs .8 + .9 r gradients, r that ratio for N rows, and calls that small problems feel;
-eigenvalues take 30 factorisations.
-A product with K costs one gradient.
+A gradient multiplies N (5d + 20) times for every particle and evaluation (products with u, w, x; σ
+for twenty). Building on all outputs, or on some mixed ones, goes through depth with each of them,
+.6 gradients, and multiplies rows by rows for every pair of evaluations at a node: .6 r gradients, r
+the ratio of rows² to N (5d + 20), where a node has one evaluation. Calls of an evaluation are worth
+CALLS multiplications, which small problems feel. A factorisation takes .3, eigenvalues 8 times n³/3
+multiplications at the gradient's rate. Measured in processor time on one thread for N·k = 8 to
+5,000, d = 2 to 100, within a factor of 1.5. A product with K costs one gradient.
 """
 
 from __future__ import annotations
 
-from mfpde.flows.flow import Flow
+import numpy as np
+
+from mfpde.flows.flow import Array, Flow
 from mfpde.passes.kronecker import mixtures, sample
 from mfpde.problem import Problem
 
 # Multiplications that the calls of one evaluation in depth are worth, where they are not compiled.
 CALLS = 5e5
+# Through depth with one output, and Gram products, in gradients; a Cholesky factor and eigenvalues.
+THROUGH, GRAM, FACTOR, EIGEN = 0.6, 0.6, 0.3, 8.0
 
 
 def work(problem: Problem) -> float:
-    """Multiplications of a gradient for each particle."""
+    """Multiplications of a gradient for each particle and evaluation."""
     return float(problem.size * (5 * problem.block.dim + 20))
 
 
 def kernel(flow: Flow) -> float:
     """Gradients that a tangent kernel is worth."""
-    return 5.0 + 1.1 * flow.rows**2 / work(flow.problem)
+    nodes = _evaluations(flow)
+    pairs = float((nodes**2).sum() / nodes.sum())
+    ratio = flow.rows**2 / work(flow.problem)
+    return _calls(flow) + THROUGH * flow.problem.outputs + GRAM * pairs * ratio
 
 
 def factorisation(flow: Flow) -> float:
     """Gradients that factorising a formed system is worth."""
-    return 0.2 + 0.7 * _factors(flow, flow.rows)
+    return 0.2 + FACTOR * _factors(flow, flow.rows)
 
 
 def kronecker(flow: Flow) -> float:
-    """Gradients that the factors A ⊗ B of the kernel with their eigenvalues are worth."""
+    """Gradients that the factors A ⊗ B of the kernel with their eigenvalues are worth.
+
+    The evaluations of a node are merged, and the sample is a small kernel of its own.
+    """
     problem = flow.problem
-    some = len(sample(problem.size))
-    mixed, count = (
-        len(mixtures(problem.outputs)),
-        max(flow.rho.state[0].size // problem.block.size, 1),
-    )
-    blocks = mixed * (0.8 + 0.9 * problem.size**2 / work(problem))
-    blocks += (mixed + 1) * CALLS / (work(problem) * count)
-    part = 5.0 * some / problem.size + 1.1 * (some * problem.outputs) ** 2 / work(problem)
-    return blocks + part + 0.2 + 21.0 * _factors(flow, problem.size)
+    some, mixed = len(sample(problem.size)), len(mixtures(problem.outputs))
+    blocks = mixed * (_calls(flow) + THROUGH + 2.0 * GRAM * problem.size**2 / work(problem))
+    part = 2.0 * some / problem.size + GRAM * (some * problem.outputs) ** 2 / work(problem)
+    return blocks + _calls(flow) + part + 0.2 + EIGEN * _factors(flow, problem.size)
+
+
+def _calls(flow: Flow) -> float:
+    return CALLS / (work(flow.problem) * _count(flow))
 
 
 def _factors(flow: Flow, rows: int) -> float:
-    """Multiplications of a factorisation over those of a gradient."""
-    problem = flow.problem
-    particles = max(flow.rho.state.size // problem.block.size, 1)
-    return float(rows**3 / (3.0 * particles * work(problem)))
+    """Multiplications of n³/3 over those of a gradient."""
+    gradient = _evaluations(flow).sum() * _count(flow) * work(flow.problem)
+    return float(rows**3 / (3.0 * gradient))
+
+
+def _evaluations(flow: Flow) -> Array:
+    """How often each depth is evaluated; blocks placed in depth are, once each."""
+    depth = getattr(flow.rho, "depth", None)
+    return np.ones(len(flow.rho.state)) if depth is None else np.bincount(depth.stage_nodes.ravel())
+
+
+def _count(flow: Flow) -> int:
+    """Particles, or about as many terms, of a layer."""
+    return int(max(flow.rho.state[0].size // flow.problem.block.size, 1))

@@ -21,10 +21,11 @@ from mfpde.problem import Problem
 from mfpde.runs.atomic import PathLike
 from mfpde.runs.checkpoint import Checkpoint
 from mfpde.runs.clock import Clock
+from mfpde.runs.control import Control
 from mfpde.runs.observers import Observe, Observers
 from mfpde.runs.options import Options, Save
 from mfpde.runs.progress import Compiling
-from mfpde.runs.solution import Control, Solution
+from mfpde.runs.solution import Solution
 from mfpde.runs.status import SolveError, Status
 
 

@@ -10,8 +10,8 @@ import numpy as np
 from mfpde.flows import accuracy, stability, switching
 from mfpde.flows.flow import Flow, Point
 from mfpde.flows.schemes import SCHEMES, Scheme
+from mfpde.runs.control import Control
 from mfpde.runs.options import Options
-from mfpde.runs.solution import Control
 
 
 def prepare(flow: Flow, point: Point, options: Options) -> tuple[Options, Control, str]:

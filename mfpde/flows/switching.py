@@ -23,8 +23,8 @@ from mfpde.flows import control as steps
 from mfpde.flows import stability
 from mfpde.flows.flow import Flow, Point
 from mfpde.flows.schemes import SCHEMES, implicit
+from mfpde.runs.control import Control
 from mfpde.runs.options import Options
-from mfpde.runs.solution import Control
 from mfpde.runs.step import Scheme
 
 EXPLICIT, IMPLICIT = "rk45", "implicit"

@@ -180,10 +180,11 @@ class Limit:
 
     def __repr__(self) -> str:
         parts = ", ".join(f"{name} {value:.1e}" for name, value in self.errors.items())
+        moved = "" if self.optimizer is None else f"; {self.optimizer}"
         return (
             f"Limit({self.status.name}: E({self.s[-1]:g}) = {self.loss[-1]:.6e} "
             f"± {self.loss_error[-1]:.1e} ({self.relative_loss_error[-1]:.1e} of itself); "
             f"outputs ± {self.outputs_error[-1]:.1e}; largest error over s {self.error:.1e} "
             f"({parts}) relative to the targets' RMS and E(0), rtol {self.rtol:g}; "
-            f"{self.sizes.points} particles, {self.sizes.depth_steps} rk4 steps in depth)"
+            f"{self.sizes.points} particles, {self.sizes.depth_steps} rk4 steps in depth{moved})"
         )

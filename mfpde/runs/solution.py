@@ -3,25 +3,26 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from collections.abc import Callable
+from dataclasses import asdict, replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mfpde import checks, plots, tables
-from mfpde.measures import MEASURES, Measure
+from mfpde.measures import Measure
 from mfpde.problem import Problem
 from mfpde.runs import run_file, stored_problem
 from mfpde.runs.atomic import PathLike
+from mfpde.runs.control import SERIES, Control, Errors
 from mfpde.runs.observers import Observers
 from mfpde.runs.options import Options
+from mfpde.runs.reading import read
 from mfpde.runs.run_file import Record, Thinned
 from mfpde.runs.status import Status
-from mfpde.runs.step import Solving
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
 Array = NDArray[np.float64]
 
 FORMAT = "mfpde run"
-SERIES = ("s", "loss", "energy", "gradient_norm2", "step")
 # States that are kept to start from again: at most this many, and this many bytes (but two).
 MOST_MARKS, MARKED_BYTES = 64, 1 << 26
 
@@ -39,54 +39,9 @@ EXCHANGED = (
     "compare with a run at a tighter one."
 )
 
-
-class Errors(NamedTuple):
-    """What a whole run is estimated to err by at times s (n,).
-
-    ``loss`` relative to E, ``state`` as √∫∫ |Δθ|² dρ, which bounds the COT distance.
-    """
-
-    s: Array
-    loss: Array
-    state: Array
-
-
-@dataclass
-class Control:
-    """Everything besides the series that the next step depends on."""
-
-    s: float
-    state: NDArray[Any]
-    h: float
-    steps: int = 0
-    rejected_last: bool = False
-    rate: float = 0.0  # largest eigenvalue at the last look, 0 if none
-    error: float = 0.0  # of the last accepted step beside what was allowed, 0 if none
-    method: str = ""  # the scheme at work, where "auto" changes it along the run
-    worth: float = 0.0  # gradients that the other method would have saved of late
-    switches: int = 0
-    lowest: float = 0.0  # |grad E| at its smallest so far, 0 before the start
-    rise: float = 1.0  # |grad E| over its smallest value before, at most so far
-    drift: float = 0.0  # error of the loss by fixed steps so far, relative, as estimated
-    chosen: bool = False  # whether a fixed step is the default one
-    solving: Solving = field(default_factory=Solving)  # dual systems so far
-    watch: Array = field(default_factory=lambda: np.zeros((0, 0)))
-
-    def plain(self) -> dict[str, Any]:
-        """All but the arrays, as a file holds it."""
-        return {name: getattr(self, name) for name in PLAIN}
-
-    @classmethod
-    def of(cls, plain: dict[str, Any], state: NDArray[Any], watch: Array) -> Control:
-        """The control of plain values and arrays from a file."""
-        return cls(**{**plain, "solving": Solving(*plain["solving"])}, state=state, watch=watch)
-
-
 # Growth of |grad E| beyond which a run says so. Errors of E in runs by "auto" at rtol 1e-3 to 1e-6
 # were at most 7 rtol where it had grown up to 16-fold, 18 where it had grown 60-fold.
 MAGNIFIED = 30.0
-
-PLAIN = [name for name in Control.__dataclass_fields__ if name not in ("state", "watch")]
 
 
 class Solution:
@@ -328,7 +283,7 @@ class Solution:
         """
         found = run_file.load(path, FORMAT)
         with run_file.naming(Path(path)):
-            return _read(cls, found, block)
+            return read(cls, found, block)
 
     def record_of_all(self) -> Record:
         """All that a run file holds of the run."""
@@ -434,81 +389,4 @@ class Solution:
         return (
             f"Solution({self.status.name}: s = {self.s[-1]:.6g}, loss = {self.loss[-1]:.3e} after "
             f"{self.control.steps} steps of {self.options.method!r})"
-        )
-
-
-def _read(kind: type[Solution], found: Record, block: Any) -> Solution:
-    """The solution of a record that makes sense."""
-    config, arrays = found.config, found.arrays
-    problem = stored_problem.read(found.fixed, arrays, block)
-    rows, measure = found.rows, dict(found.fixed["measure"])
-    options = _options(found.fixed["options"])
-    whole = not options.coordinates
-    saved = dict(zip(rows["states/s"], rows["states/values"], strict=True)) if whole else {}
-    s = config["control"]["s"]
-    state = saved[s] if s in saved else arrays["measure/state"]
-    fixed = {
-        name.removeprefix("measure/fixed/"): array
-        for name, array in arrays.items()
-        if name.startswith("measure/fixed/")
-    }
-    rho = MEASURES[measure.pop("kind")].from_spec(measure, fixed, state)
-    control = Control.of(config["control"], state, arrays["control/watch"])
-    observers = Observers.read(problem, found.fixed["observe"], arrays)
-    solution = kind(problem, rho, options, control, config["note"], observers)
-    solution._observed = {
-        name.removeprefix("observed/"): list(values)
-        for name, values in rows.items()
-        if name.startswith("observed/")
-    }
-    for row in zip(*(rows["series/" + name] for name in SERIES), strict=True):
-        solution.record(*row)
-    solution._saved_s, solution.states = list(rows["states/s"]), list(rows["states/values"])
-    for mark in _marks(rows, saved):
-        solution._keep_mark(mark)
-    if "errors/s" in arrays:
-        solution.errors = Errors(*(arrays["errors/" + name] for name in Errors._fields))
-    solution.close(Status[config["status"]], config["stats"])
-    _check(solution)
-    return solution
-
-
-def _options(told: dict[str, Any]) -> Options:
-    lists = {name: tuple(told[name]) for name in ("times", "coordinates")}
-    return Options(**{**told, **lists})
-
-
-def _marks(rows: Mapping[str, Sequence[Any]], saved: Mapping[Any, Any]) -> Iterator[Control]:
-    """The controls that the run kept, of Python's own numbers as it made them."""
-    others = iter(rows["marks/state"])
-    for text, watch in zip(rows["marks/plain"], rows["marks/watch"], strict=True):
-        plain = json.loads(text)
-        state = saved[plain["s"]] if plain["s"] in saved else next(others)
-        yield Control.of(plain, state, watch)
-
-
-def _check(solution: Solution) -> None:
-    """Raise ValueError for a run that could not have been written."""
-    s, control = solution.s, solution.control
-    marks = [mark for _, mark in solution._marks]
-    for one in (control, *marks):
-        numbers = (one.s, one.h, one.rate)
-        if not np.all(np.isfinite(numbers)) or one.s < 0 or one.h <= 0 or one.rate < 0:
-            raise ValueError(f"no run goes on from s = {one.s}, h = {one.h}, rate {one.rate}")
-        if one.state.shape != control.state.shape or not np.all(np.isfinite(one.state)):
-            raise ValueError(f"the state at s = {one.s:g} is not finite, or of another shape")
-    chosen = solution._chosen(control.state).shape
-    if {state.shape for state in solution.states} - {chosen}:
-        raise ValueError(f"the saved states are not all of the shape {chosen}")
-    if len(solution.states) != len(solution._saved_s):
-        raise ValueError(f"{len(solution.states)} states at {len(solution._saved_s)} times")
-    order = [s, solution.saved_s, np.array([mark.s for mark in marks])]
-    if any(np.any(~(np.diff(values) > 0)) or values[:1] != 0.0 for values in order):
-        raise ValueError("training times do not rise from 0")
-    if any(len(values) != len(s) for values in solution.observed.values()):
-        raise ValueError("what was observed is not as long as the other series")
-    if len(s) != control.steps + 1 or s[-1] != control.s:
-        raise ValueError(
-            f"{control.steps} steps to s = {control.s:g} contradict {len(s)} records to "
-            f"{s[-1] if s.size else np.nan:g}"
         )

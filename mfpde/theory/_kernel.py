@@ -13,7 +13,7 @@ from mfpde import checks
 from mfpde.measures import Measure
 from mfpde.passes import carry
 from mfpde.problem import Problem
-from mfpde.theory._measures import conditional
+from mfpde.theory._measures import conditional, in_its_metric
 
 if TYPE_CHECKING:
     from scipy.sparse.linalg import LinearOperator
@@ -170,7 +170,11 @@ class KernelEvolution:
 def kernel_evolution(
     problem: Problem, sol: Trajectory, s: Sequence[float] | Array
 ) -> KernelEvolution:
-    """The kernel of sol.at(s) at times s: spectra, alignment and Frobenius drift from s[0]."""
+    """The kernel of sol.at(s) at times s: spectra, alignment and Frobenius drift from s[0].
+
+    Raises ValueError for a run with other rates than the problem's: hand over ``sol.problem``.
+    """
+    in_its_metric(problem, sol, "kernel_evolution")
     times = checks.array("s", s, ("n",))
     _check_room(problem.size * problem.outputs, 5, "take fewer data")
     spectra, drift, first, root = [], [], None, _root(problem)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from mfpde.measures import GridMeasure, JointGrid, JointMeasure, Measure, OrderedBlocks
 from mfpde.measures.particles import ParticleMeasure
 from mfpde.passes import carry
@@ -17,6 +19,17 @@ REMEDIES = {
     JointGrid: "its depth marginal is free: use a GridMeasure",
     OrderedBlocks: "its blocks own unequal depths: use a JointMeasure and its to_particles()",
 }
+
+
+def in_its_metric(problem: Problem, sol: Any, who: str, *, descends: bool = False) -> None:
+    """Raise ValueError where a run had other rates than ``problem``; or was no gradient flow."""
+    own = getattr(sol, "problem", problem)
+    if not np.array_equal(own.prices, problem.prices):
+        raise ValueError(
+            f"{who}: problem must have the rates of the run, {sol!r}: hand over sol.problem"
+        )
+    if descends and getattr(getattr(sol, "options", None), "optimizer", None) is not None:
+        raise ValueError(f"{who} is about gradient flows; {sol!r} is the run of an optimiser")
 
 
 def conditional(problem: Problem, rho: Measure, who: str) -> LayeredCarried:

@@ -13,7 +13,7 @@ from mfpde.measures import Measure
 from mfpde.problem import Problem
 from mfpde.theory._kernel import Trajectory
 from mfpde.theory._lipschitz import adjoint_bounds, layer_bounds
-from mfpde.theory._measures import conditional
+from mfpde.theory._measures import conditional, in_its_metric
 
 Array = NDArray[np.float64]
 
@@ -87,7 +87,10 @@ def envelope(problem: Problem, sol: Trajectory, s: Sequence[float] | Array) -> E
 
     dE/ds = −|grad E|² = −2mE with the measured m: that envelope *is* E, to the trapezoid rule over
     ``s``; the kernel and paper envelopes lie above it.
+
+    Raises ValueError for a run with other rates than the problem's, or of an optimiser.
     """
+    in_its_metric(problem, sol, "envelope", descends=True)
     times = checks.nonempty("s", checks.array("s", s, ("n",)))
     found = [polyak_lojasiewicz(problem, sol.at(float(time))) for time in times]
     losses = np.array([one.loss for one in found])
