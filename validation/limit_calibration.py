@@ -55,10 +55,8 @@ def fine_measure(problem: mfpde.Problem, law, finer: bool) -> mfpde.ParticleMeas
     free = np.any([[m.random for m in one.marginals] for one in found], axis=0)
     kinks = "relu" in repr(problem.block)
     if free.sum() > 4 or kinks:
-        count, seed = (4096, 988) if finer else (1024, 987)
-        return mfpde.ParticleMeasure.from_law(
-            law, depth, count=count, coupling="independent", seed=seed
-        )
+        how = {"count": 4096 if finer else 1024, "coupling": "independent", "seed": 987 + finer}
+        return mfpde.ParticleMeasure.from_law(law, depth, **how)
     most, dim = NODES[int(free.sum())], problem.block.dim
     orders = np.where(free, most if finer else int(0.75 * most), 1)
     if free.sum() > 2:  # the flow is nearly polynomial in u
@@ -72,8 +70,8 @@ def reference(problem, law, s: np.ndarray, rtol: float, finer: bool):
     rho, tight = fine_measure(problem, law, finer), rtol * (1e-2 if finer else 1e-1)
     run = mfpde.solve(problem, rho, s_end=s[-1], rtol=tight, save=s[1:].tolist(), progress=False)
     states = [run.at(v) for v in s]
-    outputs = np.array([mfpde.predict(problem, rho) for rho in states])
-    return outputs, np.array([mfpde.loss(problem, rho) for rho in states])
+    found = [(mfpde.predict(problem, rho), mfpde.loss(problem, rho)) for rho in states]
+    return tuple(map(np.array, zip(*found, strict=True)))
 
 
 def case(seed: int) -> tuple[float, ...]:
@@ -92,8 +90,8 @@ def case(seed: int) -> tuple[float, ...]:
     true, known = off(found.outputs, found.loss), off(*coarse)
     inside = rms(found.outputs - outputs) <= found.outputs_error + known * scale
     inside &= np.abs(found.loss - loss) <= found.loss_error + known * loss[0]
-    sizes = f"{seed:5d} {name:32s} {found.sizes.points!s:22s} rtol {rtol:.0e}"
-    study.say(f"{sizes} claimed {found.error:.1e} true {true:.1e} reference {known:.0e}")
+    numbers = f"claimed {found.error:.1e} true {true:.1e} reference {known:.0e}"
+    study.say(f"{seed:5d} {name:32s} {found.sizes.points!s:22s} rtol {rtol:.0e} {numbers}")
     return (seed, rtol, float(found.success), found.error, true, known, inside.mean(), seconds)
 
 

@@ -3,10 +3,10 @@
 A gradient multiplies N (5d + 20) times for every particle and evaluation (products with u, w, x; σ
 for twenty). Building on all outputs, or on some mixed ones, goes through depth with each of them,
 .6 gradients, and multiplies rows by rows for every pair of evaluations at a node: .6 r gradients, r
-the ratio of rows² to N (5d + 20), where a node has one evaluation. Calls of an evaluation are worth
-CALLS multiplications, which small problems feel. A factorisation takes .3, eigenvalues 8 times n³/3
-multiplications at the gradient's rate. Measured in processor time on one thread for N·k = 8 to
-5,000, d = 2 to 100, within a factor of 1.5. A product with K costs one gradient.
+the ratio of rows² to N (5d + 20), where a node has one evaluation, twice that where k = 1. Calls of
+an evaluation are worth CALLS multiplications, which small problems feel. A factorisation takes .3,
+eigenvalues 8 times n³/3 multiplications at the gradient's rate. Measured in processor time on one
+thread for N·k = 8 to 5,000, d = 2 to 100, within a factor of 1.5. A product costs one gradient.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from mfpde.flows.flow import Array, Flow
 from mfpde.passes.kronecker import mixtures, sample
 from mfpde.problem import Problem
 
-# Multiplications that the calls of one evaluation in depth are worth, where they are not compiled.
-CALLS = 5e5
+# Multiplications that the calls are worth: of an evaluation that is not compiled, of a gradient.
+CALLS = 3e5
 # Through depth with one output, and Gram products, in gradients; a Cholesky factor and eigenvalues.
 THROUGH, GRAM, FACTOR, EIGEN = 0.6, 0.6, 0.3, 8.0
 
@@ -33,7 +33,8 @@ def kernel(flow: Flow) -> float:
     nodes = _evaluations(flow)
     pairs = float((nodes**2).sum() / nodes.sum())
     ratio = flow.rows**2 / work(flow.problem)
-    return _calls(flow) + THROUGH * flow.problem.outputs + GRAM * pairs * ratio
+    alike = 1.0 + flow.problem.outputs**-2.0  # products of σ, which outputs share
+    return _calls(flow) + THROUGH * flow.problem.outputs + GRAM * alike * pairs * ratio
 
 
 def factorisation(flow: Flow) -> float:
@@ -48,19 +49,25 @@ def kronecker(flow: Flow) -> float:
     """
     problem = flow.problem
     some, mixed = len(sample(problem.size)), len(mixtures(problem.outputs))
-    blocks = mixed * (_calls(flow) + THROUGH + 2.0 * GRAM * problem.size**2 / work(problem))
+    blocks = mixed * (THROUGH + 2.0 * GRAM * problem.size**2 / work(problem))
     part = 2.0 * some / problem.size + GRAM * (some * problem.outputs) ** 2 / work(problem)
-    return blocks + _calls(flow) + part + 0.2 + EIGEN * _factors(flow, problem.size)
+    calls = 2.0 * (mixed + 1) * _calls(flow)
+    return blocks + calls + part + 0.2 + EIGEN * _factors(flow, problem.size)
 
 
 def _calls(flow: Flow) -> float:
-    return CALLS / (work(flow.problem) * _count(flow))
+    """Gradients that going through depth by calls is worth."""
+    return float(CALLS * _evaluations(flow).sum() / _gradient(flow))
 
 
 def _factors(flow: Flow, rows: int) -> float:
     """Multiplications of n³/3 over those of a gradient."""
-    gradient = _evaluations(flow).sum() * _count(flow) * work(flow.problem)
-    return float(rows**3 / (3.0 * gradient))
+    return float(rows**3 / (3.0 * _gradient(flow)))
+
+
+def _gradient(flow: Flow) -> float:
+    """Multiplications that a gradient is worth."""
+    return float(CALLS + _evaluations(flow).sum() * _count(flow) * work(flow.problem))
 
 
 def _evaluations(flow: Flow) -> Array:
