@@ -21,8 +21,7 @@ import numpy as np
 
 import mfpde
 from mfpde import laws
-from mfpde.flows import dual
-from mfpde.flows.schemes import implicit
+from mfpde.flows import dual, schemes
 
 GOALS, RACES = (1e-4, 1e-8), 3
 SIZES = {"small": (8, 8, 100.0), "standard": (16, 128, 100.0), "long": (16, 128, 300.0)}
@@ -42,14 +41,14 @@ def task(size: str) -> tuple[mfpde.Problem, mfpde.ParticleMeasure]:
 
 def own(problem, rho0, s_end, rtol, method="implicit", table=None, dense=True):
     """E(s_end) and counts by mfpde, rows or conjugate gradients forced where asked."""
-    rule, rows = implicit.rows_for, dual.DENSE_ROWS
+    rule, rows = schemes.late, dual.DENSE_ROWS
     if table:
-        implicit.rows_for = lambda rtol: table
+        schemes.late = lambda rtol: schemes.table(table, 1.0)
     dual.DENSE_ROWS = rows if dense else 0
     try:
         run = mfpde.solve(problem, rho0, s_end=s_end, method=method, rtol=rtol)
     finally:
-        implicit.rows_for, dual.DENSE_ROWS = rule, rows
+        schemes.late, dual.DENSE_ROWS = rule, rows
     names = ("kernels", "products", "gradients", "steps", "rejected")
     return run.loss[-1], {name: run.stats.get(name, 0) for name in names}
 

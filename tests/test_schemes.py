@@ -82,8 +82,8 @@ def test_error_estimate_of_the_implicit_scheme_has_its_order(problem, rows):
 
 
 def test_the_order_of_implicit_follows_the_tolerance():
-    orders = [scheme("implicit", rtol, 0.0).error_order for rtol in (1e-1, 1e-2, 1e-3, 1e-4, 1e-6)]
-    assert orders == [2, 2, 3, 4, 4]
+    orders = [scheme("implicit", rtol, 0.0).error_order for rtol in (1e-1, 1e-2, 1e-3, 1e-4, 1e-5)]
+    assert orders == [2, 2, 3, 3, 4]
 
 
 def tableau():
@@ -349,9 +349,9 @@ def test_stats_count_what_was_done(problem):
     rho0 = gaussian_measure(problem, DEPTH)
     run = mfpde.solve(problem, rho0, s_end=1.0, method="implicit", rtol=1e-3)
     attempts = run.stats["steps"] + run.stats["rejected"]
-    # Three columns: four kernels per step; the one at the start of a rejected step is reused.
-    assert run.stats["kernels"] <= 4 * attempts
-    assert run.stats["factorisations"] == 6 * attempts
+    # One kernel, one factorisation per step; the kernel at the start of a rejected step is reused.
+    assert run.stats["kernels"] <= attempts
+    assert run.stats["factorisations"] == attempts
     assert set(run.stats["seconds"]) == {
         "compilation",
         "kernels",

@@ -82,7 +82,7 @@ class ReactionFlow(Flow):
         return ParticleFlow(self.problem, rho, self.clock)
 
     def scheme(self, options: Options) -> Scheme:
-        found = scheme(options.method, options.rtol, options.atol)
+        found = scheme(options.method, options.rtol, options.atol, options.served)
         return replace(found, step=partial(split, found), dense=False)
 
     def start(self, point: Any, options: Options) -> tuple[Options, Control, str]:

@@ -87,7 +87,7 @@ class Driver:
                 self._check_start()
                 self._record(0.0)
             status = self._loop()
-        if status.success and self.control.chosen and self.control.drift > accuracy.STATED:
+        if status.success and self.control.chosen and self.solution.fixed_error > accuracy.STATED:
             status = Status.INACCURATE
         self.solution.close(status, self.flow.clock.report())
         if not self._write(whole=True):
@@ -196,7 +196,8 @@ class Driver:
         """Add the error of a fixed step, now and then, to that of the run."""
         if count := accuracy.steps_answered(self.control.steps):
             found = accuracy.of_step(self.flow, self.scheme, self.point, step.point, h)
-            self.control.drift += count * found
+            self.control.drift += count * found.relative
+            self.control.late += count * found.shift
 
     def _judge_adaptive(self, step: Step, h: float, wanted: float) -> bool:
         """Accept or not, and set the next proposal."""
@@ -271,7 +272,7 @@ class Driver:
         """Let "auto" change its method."""
         before = self.control.method
         self.solution.control = switching.reconsidered(
-            self.flow, self.point, self.scheme, self.control, h, self.options.rtol
+            self.flow, self.point, self.scheme, self.control, h, self.options.served
         )
         changed = self.control.method != before
         self.flow.clock.counts["switches"] += changed

@@ -33,7 +33,9 @@ solves is refused.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
+from functools import partial
 from typing import Any, Protocol
 
 import numpy as np
@@ -74,15 +76,20 @@ class Solver(Protocol):
         """z (N, k) with (I + γHK) z = right. Raises Unsolved."""
 
 
-def costs(flow: Flow, point: Point, solves: int, kernels: int) -> dict[str, float]:
-    """Gradients that the solves of one step, at so many points, are worth by each way there is."""
+def costs(
+    flow: Flow, point: Point, solves: int, kernels: int, factors: int | None = None
+) -> dict[str, float]:
+    """Gradients that the solves of one step, at so many points, are worth by each way there is.
+
+    ``factors``: how many factorisations they take, by default one each.
+    """
     seen = flow.solving
     found = {PRODUCTS: solves * (seen.products + 1.0)}
     if point.carried.mixes and holds(flow.problem.size):
         found[KRONECKER] = prices.kronecker(flow) + solves * (seen.kronecker + 1.0)
     if fits(flow.rows):
-        factors = solves * (prices.factorisation(flow) + 1.0)
-        found[FACTORISED] = kernels * prices.kernel(flow) + factors
+        factorised = (factors or solves) * prices.factorisation(flow) + solves
+        found[FACTORISED] = kernels * prices.kernel(flow) + factorised
     return found
 
 
@@ -119,10 +126,17 @@ class Chosen:
     """The dual systems of one step, whose displacement may err by ``allowed`` in the COT norm."""
 
     def __init__(
-        self, flow: Flow, point: Point, allowed: float, *, solves: int, kernels: int
+        self,
+        flow: Flow,
+        point: Point,
+        allowed: float,
+        *,
+        solves: int,
+        kernels: int,
+        factors: int | None = None,
     ) -> None:
         self._flow, self._allowed = flow, allowed
-        self._costs = costs(flow, point, solves, kernels)
+        self._costs = costs(flow, point, solves, kernels, factors)
         self._seen = flow.solving
         self._ways: dict[str, Any] = {}
         self._begin(chosen(self._costs, self._seen.kind))
@@ -170,42 +184,47 @@ class Chosen:
 
 
 class Dense:
-    """Cholesky (LU where a Hessian makes the system unsymmetric) of the formed system."""
+    """Cholesky (LU where a Hessian makes the system unsymmetric) of the formed system.
+
+    The last factor serves again at the same point and γ.
+    """
 
     budget = np.inf
 
     def __init__(self, flow: Flow) -> None:
         self._clock = flow.clock
+        self._of: tuple[Point | None, float] = None, 0.0
 
     def solve(self, point: Point, gamma: float, right: Array) -> Array:
-        kernel = point.kernel
-        self._clock.counts["factorisations"] += 1
+        if self._of[0] is not point or self._of[1] != gamma:
+            kernel = point.kernel
+            self._clock.counts["factorisations"] += 1
+            with self._clock.part("linear_algebra"):
+                self._solved = _factorised(gamma * kernel, point.hessian, right.shape)
+            self._of = point, gamma
         with self._clock.part("linear_algebra"):
-            if point.hessian is None:
-                system = gamma * kernel
-                system.flat[:: len(system) + 1] += 1.0
-                return _solve_definite(system, right.ravel()).reshape(right.shape)
-            return _solve_general(gamma * kernel, point.hessian, right)
+            return self._solved(right.ravel()).reshape(right.shape)
 
 
-def _solve_definite(system: Array, right: Array) -> Array:
+def _factorised(
+    scaled: Array, hessian: Array | None, shape: tuple[int, ...]
+) -> Callable[[Array], Array]:
+    """b ↦ (I + γHK)⁻¹ b."""
     from scipy import linalg
 
-    try:
-        factor = linalg.cho_factor(system, lower=True, check_finite=False)
-        return linalg.cho_solve(factor, right, check_finite=False)
-    except linalg.LinAlgError:
+    system = scaled
+    if hessian is not None:
+        (n, k), rows = shape, len(scaled)
+        system = np.einsum("nab,nbr->nar", hessian, scaled.reshape(n, k, rows)).reshape(rows, rows)
+    system.flat[:: len(system) + 1] += 1.0
+    if hessian is None:
+        with contextlib.suppress(linalg.LinAlgError):
+            factor = linalg.cho_factor(system, lower=True, check_finite=False)
+            return partial(linalg.cho_solve, factor, check_finite=False)
         # γλ_max(K) beyond 1/eps: rounding can cost K its sign, not the system its rank.
-        return linalg.solve(system, right, assume_a="sym", check_finite=False)
-
-
-def _solve_general(scaled: Array, hessian: Array, right: Array) -> Array:
-    from scipy import linalg
-
-    n, k = right.shape
-    system = np.einsum("nab,nbr->nar", hessian, scaled.reshape(n, k, n * k)).reshape(n * k, n * k)
-    system.flat[:: n * k + 1] += 1.0
-    return linalg.solve(system, right.ravel(), overwrite_a=True).reshape(n, k)
+    return partial(
+        linalg.lu_solve, linalg.lu_factor(system, check_finite=False), check_finite=False
+    )
 
 
 class Krylov:

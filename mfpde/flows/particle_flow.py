@@ -29,7 +29,7 @@ class StateFlow(Flow):
 
     def scheme(self, options: Options) -> Scheme:
         """The scheme of a run with these options."""
-        return scheme(options.method, options.rtol, options.atol)
+        return scheme(options.method, options.rtol, options.atol, options.served)
 
     def start(self, point: StatePoint, options: Options) -> tuple[Options, Control, str]:
         """Options with "auto" resolved, the first step, and a note on what was chosen."""

@@ -25,7 +25,9 @@ class PlacedFlow(StateFlow):
 
     def scheme(self, options: Options) -> Scheme:
         """The scheme of a run with these options."""
-        return replace(scheme(options.method, options.rtol, options.atol), dense=False)
+        return replace(
+            scheme(options.method, options.rtol, options.atol, options.served), dense=False
+        )
 
     def penalty(self, s: float) -> OnParameters:
         """The confinement at time s, the vanishing part included."""

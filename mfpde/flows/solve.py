@@ -100,7 +100,7 @@ def solve(
 
     ``global_error=True`` estimates what the whole run errs by, which no control of single steps
     bounds where the flow magnifies errors: a companion from ρ_0 at ten times the tolerance follows
-    a successful run, for about half as much work again, and ``sol.errors`` holds times (the saved
+    a successful run, for about as much work again, and ``sol.errors`` holds times (the saved
     ones and the last), relative errors of E and errors of θ in the COT norm; ``sol.error`` is that
     of the last E. For particles and blocks, by methods with error control, rtol <= 1e-3.
 

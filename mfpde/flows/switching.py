@@ -22,16 +22,16 @@ from dataclasses import replace
 from mfpde.flows import control as steps
 from mfpde.flows import stability
 from mfpde.flows.flow import Flow, Point
-from mfpde.flows.schemes import SCHEMES, implicit
+from mfpde.flows.schemes import SCHEMES, late
 from mfpde.runs.control import Control
 from mfpde.runs.options import Options
 from mfpde.runs.step import Scheme
 
 EXPLICIT, IMPLICIT = "rk45", "implicit"
 # Shares of the tolerance that steps of either kind may use: explicit ones pay 1.8 times for it
-# where accuracy binds them, and nothing where stability does; implicit ones of order 2 and 3 are a
-# small part of the work at the tolerances that they serve.
-EXPLICIT_SHARE, LOW_SHARE, HIGH_SHARE = 0.05, 0.25, 0.7
+# where accuracy binds them, and nothing where stability does; implicit ones, by their order: those
+# of order 3 are cheap.
+EXPLICIT_SHARE, SHARES = 0.05, {2: 0.25, 3: 0.06, 4: 0.7}
 # What must have been saved before a change: implicit steps, and gradients before the explicit
 # method is left, at most, which is late enough to see plateaus left behind (fewer at tight
 # tolerances, where stability binds later): all of them where |grad E| has grown by ``LEFT``.
@@ -49,19 +49,19 @@ TOLD = 6
 def scheme(flow: Flow, options: Options, method: str) -> Scheme:
     """The scheme of a method at work."""
     found: Scheme = flow.scheme(replace(options, method=method))
-    implicitly = HIGH_SHARE if found.order > 3 else LOW_SHARE
-    return replace(found, share=EXPLICIT_SHARE if method == EXPLICIT else implicitly)
+    return replace(found, share=EXPLICIT_SHARE if method == EXPLICIT else SHARES[found.order])
 
 
 def reconsidered(
     flow: Flow, point: Point, scheme: Scheme, control: Control, h: float, rtol: float
 ) -> Control:
     """The control after an accepted step of length h to ``point``, its method perhaps another."""
-    rows = implicit.rows_for(rtol)
-    price = implicit.price(flow, point, rows)
+    way = late(rtol)
+    price = way.price(flow, point)
     if control.method == EXPLICIT:
         linger = max(PATIENCE * price, lingering(control.rise, rtol))
-        return _after_explicit(scheme, control, h, price, implicit.reach(rows), linger)
+        linger *= 1 + control.switches // 2  # steps that were taken back show the reach too long
+        return _after_explicit(scheme, control, h, price, way.reach, linger)
     return _after_implicit(flow, point, control, h, price)
 
 

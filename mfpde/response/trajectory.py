@@ -16,7 +16,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mfpde.flows import switching
-from mfpde.flows.schemes import implicit
 from mfpde.flows.solve import solve
 from mfpde.measures.particles import ParticleMeasure
 from mfpde.passes import operator_of
@@ -197,8 +196,16 @@ def record(
     s = cut(run.s, marks)
     # Each step is taken by the method of the one that it was a part of.
     of = np.minimum(np.searchsorted(run.s, 0.5 * (s[1:] + s[:-1])), len(run.s) - 1) - 1
-    kinds = EXPLICIT | {"implicit": Implicit(implicit.rows_for(rtol))}
+    kinds = EXPLICIT | {"implicit": Implicit(rows_for(rtol))}
     return Trajectory(problem, rho0, [kinds[methods[n]] for n in of], s, marks)
+
+
+def rows_for(rtol: float) -> tuple[int, ...]:
+    """Rows of the extrapolation that repeats implicit steps of this tolerance at least as well.
+
+    The run itself may have taken them by another method of that order (``mfpde.flows.schemes``).
+    """
+    return (1, 2) if rtol >= 3e-3 else (1, 2, 3) if rtol >= 3e-4 else (2, 3, 4, 5)
 
 
 def descended(

@@ -44,6 +44,7 @@ class Control:
     lowest: float = 0.0  # |grad E| at its smallest so far, 0 before the start
     rise: float = 1.0  # |grad E| over its smallest value before, at most so far
     drift: float = 0.0  # error of the loss by fixed steps so far, relative, as estimated
+    late: float = 0.0  # the same as a shift in time
     chosen: bool = False  # whether a fixed step is the default one
     solving: Solving = field(default_factory=Solving)  # dual systems so far
     watch: Array = field(default_factory=lambda: np.zeros((0, 0)))

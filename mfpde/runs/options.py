@@ -40,6 +40,12 @@ class Options:
     max_steps: int
     global_error: bool
     optimizer: dict[str, Any] | None = None
+    loosened: float = 1.0  # rtol over that of the run which this one accompanies
+
+    @property
+    def served(self) -> float:
+        """The tolerance that methods are chosen for: a companion goes by those of its run."""
+        return self.rtol / self.loosened
 
     @classmethod
     def check(

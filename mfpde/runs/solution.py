@@ -42,6 +42,9 @@ EXCHANGED = (
 # Growth of |grad E| beyond which a run says so. Errors of E in runs by "auto" at rtol 1e-3 to 1e-6
 # were at most 7 rtol where it had grown up to 16-fold, 18 where it had grown 60-fold.
 MAGNIFIED = 30.0
+# What a shift in time by fixed steps counts for where |grad E| has grown as much: errors across the
+# path grow more than those along it.
+ACROSS = 3.0
 
 
 class Solution:
@@ -230,13 +233,21 @@ class Solution:
     def error(self) -> float | None:
         """The error of the last loss, relative to it, that the run is estimated to have made.
 
-        With fixed steps the sum of errors of single steps, by step doubling; with
+        With fixed steps the sum of errors of single steps, by step doubling, or what they come to
+        as shifts in time, whichever is more (``mfpde.flows.accuracy``); with
         ``global_error=True`` what a companion at ten times the tolerance shows, see ``errors`` for
         the same along s; None for other runs, whose method controls the error of each step.
         """
         if self.errors is not None:
             return float(self.errors.loss[-1])
-        return self.control.drift if self.options.step is not None else None
+        return self.fixed_error if self.options.step is not None else None
+
+    @property
+    def fixed_error(self) -> float:
+        """What errors of fixed steps have come to, relative to the last E."""
+        (energy,), (norm2,) = self.latest("energy", 1), self.latest("gradient_norm2", 1)
+        late = self.control.late * min(self.control.rise, ACROSS)
+        return max(self.control.drift, late * norm2 / abs(energy) if energy else 0.0)
 
     @checks.typed
     def at(self, s: float) -> Any:

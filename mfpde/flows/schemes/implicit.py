@@ -21,7 +21,7 @@ here), so the last entry of a table of r rows has order r for any h, and the ent
 estimates the error. Where hλ >> 1 a row of one step is far from its expansion in h and spoils what
 it touches: tables of order 4 begin with two steps, 2, 3, 4, 5, which were measured to be 5 to 20
 times as accurate there as 1, 2, 3, 4. All rows share the kernel at the start: 1, 2 needs 2 kernels,
-1, 2, 3 needs 4 and 2, 3, 4, 5 needs 11.
+2, 3, 4, 5 needs 11.
 Source: Deuflhard 1985; Hairer, Wanner, Solving ODEs II, IV.9.
 """
 
@@ -31,31 +31,8 @@ import numpy as np
 
 from mfpde import losses
 from mfpde.flows import dual
-from mfpde.flows.flow import DescentPoint, Flow, Point
+from mfpde.flows.flow import DescentPoint, Flow
 from mfpde.runs.step import Array, Step
-
-
-def rows_for(rtol: float) -> tuple[int, ...]:
-    """Steps in each row of the table that reaches this tolerance with the least work.
-
-    On sin 2πx (L = 16, M = 128) from the exact state at s = 130 to 1000, errors of E over rtol, and
-    work in gradients, at 1e-3, 1e-4, 1e-5: rows 1, 2, 3: 2.7 (1540), 6.6 (2010), 13 (4200); rows
-    1, 2, 3, 4: 7.6 (2450), 11 (3030), 14 (4550); rows 2, 3, 4: 4.0 (2080), 12 (2700), 19 (4970);
-    rows 2, 3, 4, 5: .7 (2950), 1.8 (3250), 2.7 (5050).
-    """
-    return (1, 2) if rtol >= 3e-3 else (1, 2, 3) if rtol >= 3e-4 else (2, 3, 4, 5)
-
-
-def price(flow: Flow, point: Point, rows: tuple[int, ...]) -> float:
-    """Gradients that one step of this table is worth."""
-    found = dual.costs(flow, point, **work(rows))
-    kind = dual.chosen(found, flow.solving.kind)
-    return found[kind] + work(rows)["kernels"]
-
-
-def reach(rows: tuple[int, ...]) -> float:
-    """How steps of this table compare with explicit ones: see ``switching``."""
-    return {2: 0.5, 3: 1.2, 4: 3.5}[len(rows)]
 
 
 def step(
@@ -63,7 +40,7 @@ def step(
     point: DescentPoint,
     h: float,
     *,
-    rows: tuple[int, ...] = (2, 3),
+    rows: tuple[int, ...] = (2, 3, 4, 5),
     rtol: float = 0.0,
     atol: float = 0.0,
 ) -> Step:
