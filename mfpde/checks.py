@@ -435,7 +435,19 @@ def _matches(kind: Any, value: Any) -> bool:
         return callable(value)
     if not isinstance(plain, type) or _opaque(plain):
         return True
-    return isinstance(value, plain)
+    if not getattr(plain, "_is_protocol", False):
+        return isinstance(value, plain)
+    if (plain, type(value)) in _answered:
+        return True
+    if isinstance(value, plain):
+        _answered.add((plain, type(value)))
+        return True
+    return False
+
+
+# Classes whose objects a protocol was found in: to look for its members takes longer than to check
+# all other arguments of a verb.
+_answered: set[tuple[type, type]] = set()
 
 
 def _opaque(kind: type) -> bool:

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from mfpde import checks
+from mfpde.kernels.pools import serial_blas
 from mfpde.measures import Measure
 from mfpde.measures.grid import GridMeasure
 from mfpde.measures.joint import PlacedBlocks
@@ -19,6 +20,7 @@ OnGrid = GridMeasure | JointGrid
 
 @checks.typed
 @checks.overflow("the outputs")
+@serial_blas()
 def predict(problem: Problem, rho: Measure, x: ArrayLike | None = None) -> Array:
     """Outputs B X_i(1), shape (N, k), for the problem's data or for ``x`` (N, d_in)."""
     passes = operator_of(problem, rho)
@@ -29,6 +31,7 @@ def predict(problem: Problem, rho: Measure, x: ArrayLike | None = None) -> Array
 
 @checks.typed
 @checks.overflow("the loss")
+@serial_blas()
 def loss(problem: Problem, rho: Measure) -> float:
     """E(ρ) = (1/N) Σ_i ℓ(B X_i(1), y_i) + ∫∫ r(θ) dρ, without the entropy."""
     return float(operator_of(problem, rho).carry(rho.state, keep=False).loss)
@@ -75,6 +78,7 @@ def mark_of(problem: Problem, z: Array) -> tuple[str, float]:
 
 @checks.typed
 @checks.overflow("the gradient")
+@serial_blas()
 def gradient(problem: Problem, rho: Measure) -> Array:
     """∇_θ V(t_k, θ_kj) at the particles, (K, M, p): the COT gradient of the discrete E_h, exactly.
 
@@ -103,6 +107,7 @@ def gradient(problem: Problem, rho: Measure) -> Array:
 
 @checks.typed
 @checks.overflow("the first variation")
+@serial_blas()
 def first_variation(problem: Problem, rho: Measure, theta: ArrayLike | None = None) -> Array:
     """V(t_k, θ) at points ``theta``, (n, p) shared by all depths or (K, n, p); shape (K, n).
 
@@ -126,6 +131,7 @@ def first_variation(problem: Problem, rho: Measure, theta: ArrayLike | None = No
 
 
 @checks.typed
+@serial_blas()
 def trajectories(problem: Problem, rho: Measure) -> Trajectories:
     """Hidden states X_i(t) and adjoint states P_i(t) of the data along depth.
 

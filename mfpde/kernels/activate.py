@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from types import FunctionType
+
 import numpy as np
 from numba import njit
 
 from mfpde.kernels import elementary
-from mfpde.kernels.native import INNER
+from mfpde.kernels.native import LEAN, address, call
 from mfpde.kernels.pools import shared, threads_for
 
 TANH, SIGMOID, SOFTPLUS, GELU, SILU, RELU, SIN = range(7)
@@ -128,31 +130,90 @@ def _beyond_sin(z):
     return beyond
 
 
-@njit(**INNER)
-def _values_share(t, shares, code, z, s):
-    for c in range(t, (z.size + CHUNK - 1) // CHUNK, shares):
-        lo, hi = c * CHUNK, min((c + 1) * CHUNK, z.size)
-        sigma_chunk(code, z[lo:hi], s[lo:hi])
+def _loop(body, scalar, name):
+    """``body`` with one activation for ``_scalar``; it is cached by its name."""
+    made = FunctionType(body.__code__, {**globals(), "_scalar": scalar}, name)
+    made.__qualname__, made.__module__ = name, __name__
+    return njit(fastmath=elementary.EXACT, **LEAN)(made)
 
 
-@njit(**INNER)
-def _slopes_share(t, shares, code, z, s, ds):
+def _values(z, s):
+    for i in range(z.size):
+        s[i] = _scalar(z[i])[0]  # noqa: F821
+
+
+def _slopes(z, s, ds):
+    for i in range(z.size):
+        s[i], ds[i] = _scalar(z[i])  # noqa: F821
+
+
+@njit(**LEAN)
+def _sin_values(z, s):
+    sigma_chunk(SIN, z, s)
+
+
+@njit(**LEAN)
+def _sin_slopes(z, s, ds):
+    slope_chunk(SIN, z, s, ds)
+
+
+@njit(fastmath=elementary.EXACT, **LEAN)
+def _tanh_from_value(s, ds):
+    for i in range(s.size):
+        ds[i] = s.dtype.type(1) - s[i] * s[i]
+
+
+@njit(fastmath=elementary.EXACT, **LEAN)
+def _sigmoid_from_value(s, ds):
+    for i in range(s.size):
+        ds[i] = s[i] * (s.dtype.type(1) - s[i])
+
+
+@njit(fastmath=elementary.EXACT, **LEAN)
+def _relu_from_value(s, ds):
+    one, zero = s.dtype.type(1), s.dtype.type(0)
+    for i in range(s.size):
+        ds[i] = one if s[i] > zero else (s[i] if s[i] != s[i] else zero)
+
+
+_NAMES = ("tanh", "sigmoid", "softplus", "gelu", "silu", "relu")
+# σ, and σ with σ′, by code: each compiled alone, for those who call it by its address.
+VALUES = [_loop(_values, getattr(elementary, name), f"{name}_values") for name in _NAMES]
+VALUES.append(_sin_values)
+SLOPES = [_loop(_slopes, getattr(elementary, name), f"{name}_slopes") for name in _NAMES]
+SLOPES.append(_sin_slopes)
+SLOPES_FROM_VALUE = {
+    TANH: _tanh_from_value,
+    SIGMOID: _sigmoid_from_value,
+    RELU: _relu_from_value,
+}
+
+
+@njit(**LEAN)
+def _values_share(t, shares, sigma, z, s):
     for c in range(t, (z.size + CHUNK - 1) // CHUNK, shares):
         lo, hi = c * CHUNK, min((c + 1) * CHUNK, z.size)
-        slope_chunk(code, z[lo:hi], s[lo:hi], ds[lo:hi])
+        call(sigma, (z[lo:hi], s[lo:hi]))
+
+
+@njit(**LEAN)
+def _slopes_share(t, shares, slope, z, s, ds):
+    for c in range(t, (z.size + CHUNK - 1) // CHUNK, shares):
+        lo, hi = c * CHUNK, min((c + 1) * CHUNK, z.size)
+        call(slope, (z[lo:hi], s[lo:hi], ds[lo:hi]))
 
 
 def values(code: int, z: np.ndarray) -> np.ndarray:
     """σ(z) for a flat array, in its precision."""
     s, shares = np.empty_like(z), threads_for(z.size)
-    shared(_values_share, shares, shares, code, z, s)
+    shared(_values_share, shares, shares, address(VALUES[code], z, s), z, s)
     return s
 
 
 def values_and_slopes(code: int, z: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """σ(z) and σ′(z) for a flat array, in its precision."""
     s, ds, shares = np.empty_like(z), np.empty_like(z), threads_for(z.size)
-    shared(_slopes_share, shares, shares, code, z, s, ds)
+    shared(_slopes_share, shares, shares, address(SLOPES[code], z, s, ds), z, s, ds)
     return s, ds
 
 

@@ -22,6 +22,7 @@ import numpy as np
 from numba import njit
 
 from mfpde.kernels import FASTMATH
+from mfpde.kernels.native import INNER
 
 # Contraction only: sums keep their order, so that no mass turns negative by rounding.
 CONTRACT = {"contract", "nsz"}
@@ -29,14 +30,15 @@ CONTRACT = {"contract", "nsz"}
 UPWIND, VAN_LEER, MINMOD, MC, KOREN, THIRD = range(6)
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
-def advance(code, faces, v, start, m, h, share, out):
-    """out = start + share·(m − start + h dm/ds(m)): one stage, in Shu and Osher's form.
+@njit(**INNER)
+def advance(t, shares, code, faces, v, start, m, h, share, out):
+    """Share t of out = start + share·(m − start + h dm/ds(m)): a stage in Shu and Osher's form.
 
     ``faces`` is (strides (axes,), κ of rows (R,), and κ, ``behind``, ``ahead`` of the plane's axes
     (axes − 1, rows at a time · W)): κ is that of the upper face of each cell, 0 at walls;
     ``behind`` and ``ahead`` are 1 where the cell before, and the one after the next, are on the
-    grid. ``v`` is (u, A, B, C, full).
+    grid. ``v`` is (u, A, B, C, full). Blocks of rows are dealt in order; a share that begins inside
+    a node begins with the faces between its first block and the one before.
     """
     strides, row_kappa, kappa, behind, ahead = faces
     nodes, rows, plane = m.shape
@@ -45,33 +47,38 @@ def advance(code, faces, v, start, m, h, share, out):
     padded, here = np.zeros(block + 3 * plane), np.zeros(block + plane)
     upper, flux, change = np.zeros(block + plane), np.zeros(block + plane), np.zeros(block)
     across, first, last = np.empty(block), np.empty(block), np.empty(block)
-    for k in range(nodes):
-        _fill(0.0, upper)
-        for j in range(0, rows, some):
-            count = min(some, rows - j)
-            size = count * plane
-            masses = _window(m[k].reshape(-1), plane, j, count, padded)
-            _potentials(v, rows, plane, k, j, count, here)
-            _copy(upper[block:], upper[:plane])  # the faces between this block and the one before
-            if some == 1:
-                one = row_kappa[j], 1.0 if j > 0 else 0.0, 1.0 if j + 2 < rows else 0.0
-                _row_faces(code, plane, one[0], one[1], one[2], here, masses, upper)
-            else:
-                _row_weights(row_kappa, j, count, plane, across, first, last)
-                _faces(code, plane, plane, across[:size], first, last, here, masses, upper)
-            _differences(upper, plane, plane, change[:size])
-            for a in range(1, strides.size):
-                st = strides[a]
-                rest = kappa[a - 1, :size], behind[a - 1], ahead[a - 1]
-                _faces(code, plane, st, rest[0], rest[1], rest[2], here, masses, flux)
-                if a + 1 < strides.size:
-                    _add_differences(flux, plane, st, change[:size])
-            to = out[k].reshape(-1)[j * plane : j * plane + size]
-            before = start[k].reshape(-1)[j * plane : j * plane + size]
-            _finish(before, masses[plane:], h, share, change, flux, plane, strides[-1], to)
+    each = (rows + some - 1) // some
+    begin, end = t * nodes * each // shares, (t + 1) * nodes * each // shares
+    for at in range(begin - (1 if begin % each else 0), end):
+        k, j = at // each, at % each * some
+        if j == 0:
+            _fill(0.0, upper)
+        count = min(some, rows - j)
+        size = count * plane
+        masses = _window(m[k].reshape(-1), plane, j, count, padded)
+        _potentials(v, rows, plane, k, j, count, here)
+        _copy(upper[block:], upper[:plane])  # the faces between this block and the one before
+        if some == 1:
+            one = row_kappa[j], 1.0 if j > 0 else 0.0, 1.0 if j + 2 < rows else 0.0
+            _row_faces(code, plane, one[0], one[1], one[2], here, masses, upper)
+        else:
+            _row_weights(row_kappa, j, j <= some or at <= begin, count, plane, across, first, last)
+            _faces(code, plane, plane, across[:size], first, last, here, masses, upper)
+        if at < begin:
+            continue
+        _differences(upper, plane, plane, change[:size])
+        for a in range(1, strides.size):
+            st = strides[a]
+            rest = kappa[a - 1, :size], behind[a - 1], ahead[a - 1]
+            _faces(code, plane, st, rest[0], rest[1], rest[2], here, masses, flux)
+            if a + 1 < strides.size:
+                _add_differences(flux, plane, st, change[:size])
+        to = out[k].reshape(-1)[j * plane : j * plane + size]
+        before = start[k].reshape(-1)[j * plane : j * plane + size]
+        _finish(before, masses[plane:], h, share, change, flux, plane, strides[-1], to)
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@njit(**INNER)
 def _window(m, plane, j, count, padded):
     """Rows j − 1 .. j + count + 1 of masses (R·W,) of a node: a view, or a copy beside walls."""
     low, high = (j - 1) * plane, (j + count + 2) * plane
@@ -83,43 +90,44 @@ def _window(m, plane, j, count, padded):
     return padded
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@njit(**INNER)
 def _potentials(v, rows, plane, k, j, count, out):
     """Rows j .. j + count of V."""
     for i in range(min(count + 1, rows - j)):
         _potential(v, k, j + i, out[i * plane : (i + 1) * plane])
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
-def _row_weights(row_kappa, j, count, plane, across, first, last):
-    """κ, behind and ahead of the rows' own axis, over a block."""
+@njit(**INNER)
+def _row_weights(row_kappa, j, fresh, count, plane, across, first, last):
+    """κ, behind and ahead of the rows' own axis, over a block.
+
+    The last two differ from one beside walls only: elsewhere they are written where they are not
+    yet, or no longer, ``fresh`` says.
+    """
     rows = row_kappa.size
-    beside = j == 0 or j + count + 1 >= rows
+    fresh |= j + count + 1 >= rows
     for i in range(count):
         part = slice(i * plane, (i + 1) * plane)
         _fill(row_kappa[j + i], across[part])
-        if beside:
+        if fresh:
             _fill(1.0 if j + i > 0 else 0.0, first[part])
             _fill(1.0 if j + i + 2 < rows else 0.0, last[part])
-    if not beside and j == count:  # the block before lay at the wall
-        _fill(1.0, first)
-        _fill(1.0, last)
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@njit(**INNER)
 def _copy(values, out):
     # several times faster than out[:] = values, which is not compiled to vector moves
     for c in range(out.size):
         out[c] = values[c]
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@njit(**INNER)
 def _fill(value, out):
     for c in range(out.size):
         out[c] = value
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@njit(**INNER)
 def _potential(v, k, j, out):
     u, slope, base, row, full = v
     if full.size:
@@ -128,27 +136,27 @@ def _potential(v, k, j, out):
         _affine(u[j], slope[k], base[k], row[j], out)
 
 
-@njit(cache=True, nogil=True, fastmath=FASTMATH, error_model="numpy")
+@njit(fastmath=FASTMATH, **INNER)
 def _affine(u, slope, base, row, out):
     for c in range(slope.size):
         out[c] = u * slope[c] + (base[c] + row)
 
 
-@njit(cache=True, nogil=True, fastmath=FASTMATH, error_model="numpy")
+@njit(fastmath=FASTMATH, **INNER)
 def _differences(flux, plane, st, change):
     low, high = flux[plane - st :], flux[plane:]
     for c in range(change.size):
         change[c] = low[c] - high[c]
 
 
-@njit(cache=True, nogil=True, fastmath=FASTMATH, error_model="numpy")
+@njit(fastmath=FASTMATH, **INNER)
 def _add_differences(flux, plane, st, change):
     low, high = flux[plane - st :], flux[plane:]
     for c in range(change.size):
         change[c] += low[c] - high[c]
 
 
-@njit(cache=True, nogil=True, fastmath=CONTRACT, error_model="numpy")
+@njit(fastmath=CONTRACT, **INNER)
 def _finish(start, m, h, share, change, flux, plane, st, out):
     low, high = flux[plane - st :], flux[plane:]
     for c in range(out.size):
@@ -246,7 +254,7 @@ _koren_loop, _koren_along = _limited(_koren)
 _third_loop, _third_along = _limited(_third)
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@njit(**INNER)
 def _faces(code, plane, st, kappa, behind, ahead, v, m, out):
     """out[W + c] = flux through the upper face of cell c along an axis; m starts a row earlier."""
     if code == VAN_LEER:
@@ -263,7 +271,7 @@ def _faces(code, plane, st, kappa, behind, ahead, v, m, out):
         _upwind_loop(plane, st, kappa, behind, ahead, v, m, out)
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@njit(**INNER)
 def _row_faces(code, plane, kappa, behind, ahead, v, m, out):
     """The same between a single row and the next."""
     if code == VAN_LEER:
@@ -298,46 +306,54 @@ def advance_with(half_slope):
 
     names = {**globals(), "_faces": faces_of, "_row_faces": row_faces_of}
     body = FunctionType(advance.py_func.__code__, names, "advance_with")
-    return njit(nogil=True, error_model="numpy")(body)
+    return njit(**(INNER | {"cache": False}))(body)
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
-def survey(faces, v, m):
-    """What a step is judged by: dissipation (K,), mass (K,), fastest outflow, smallest mass.
+@njit(**INNER)
+def survey(t, shares, faces, v, m, dissipation, mass, most, least):
+    """What a step is judged by: dissipation and mass (T, K), fastest outflow, smallest mass (T,).
 
-    The dissipation is Σ κ (V_c − V_{c+1})² (m_c + m_{c+1})/2; the outflow of a cell that holds mass
-    is Σ κ max(fall of V, 0) over its faces: no limiter puts more than twice its mass on a face.
+    Of share t: blocks of rows are dealt as in ``advance``. The dissipation is
+    Σ κ (V_c − V_{c+1})² (m_c + m_{c+1})/2; the outflow of a cell that holds mass is
+    Σ κ max(fall of V, 0) over its faces: no limiter puts more than twice its mass on a face.
     """
     strides, row_kappa, kappa, _, _ = faces
     nodes, rows, plane = m.shape
     block = kappa.shape[1]
     some = block // plane
-    dissipation, mass = np.zeros(nodes), np.zeros(nodes)
-    least, most = np.full(block, np.inf), np.zeros(block)
+    low, high = np.full(block, np.inf), np.zeros(block)
     padded, here = np.zeros(block + 3 * plane), np.zeros(block + plane)
     upper, speed, rate = np.zeros(block + plane), np.zeros(block + plane), np.zeros(block)
-    across, first, last = np.empty(block), np.empty(block), np.empty(block)
-    for k in range(nodes):
-        _fill(0.0, upper)
-        for j in range(0, rows, some):
-            count = min(some, rows - j)
-            size = count * plane
-            masses = _window(m[k].reshape(-1), plane, j, count, padded)
-            _potentials(v, rows, plane, k, j, count, here)
-            _row_weights(row_kappa, j, count, plane, across, first, last)
-            _copy(upper[block:], upper[:plane])
-            _fill(0.0, rate)
-            dissipation[k] += _speeds(plane, plane, across[:size], here, masses, upper)
-            _add_outflow(upper, plane, plane, rate[:size])
-            for a in range(1, strides.size):
-                st = strides[a]
-                dissipation[k] += _speeds(plane, st, kappa[a - 1, :size], here, masses, speed)
-                _add_outflow(speed, plane, st, rate[:size])
-            mass[k] += _summary(masses[plane:], rate[:size], least, most)
-    return dissipation, mass, most.max(), least.min()
+    across = np.empty(block)
+    each = (rows + some - 1) // some
+    begin, end = t * nodes * each // shares, (t + 1) * nodes * each // shares
+    dissipation[t] = mass[t] = 0.0
+    for at in range(begin - (1 if begin % each else 0), end):
+        k, j = at // each, at % each * some
+        if j == 0:
+            _fill(0.0, upper)
+        count = min(some, rows - j)
+        size = count * plane
+        masses = _window(m[k].reshape(-1), plane, j, count, padded)
+        _potentials(v, rows, plane, k, j, count, here)
+        for i in range(count):
+            _fill(row_kappa[j + i], across[i * plane : (i + 1) * plane])
+        _copy(upper[block:], upper[:plane])
+        found = _speeds(plane, plane, across[:size], here, masses, upper)
+        if at < begin:
+            continue
+        dissipation[t, k] += found
+        _fill(0.0, rate)
+        _add_outflow(upper, plane, plane, rate[:size])
+        for a in range(1, strides.size):
+            st = strides[a]
+            dissipation[t, k] += _speeds(plane, st, kappa[a - 1, :size], here, masses, speed)
+            _add_outflow(speed, plane, st, rate[:size])
+        mass[t, k] += _summary(masses[plane:], rate[:size], low, high)
+    most[t], least[t] = high.max(), low.min()
 
 
-@njit(cache=True, nogil=True, fastmath=FASTMATH, error_model="numpy")
+@njit(fastmath=FASTMATH, **INNER)
 def _speeds(plane, st, kappa, v, m, out):
     total, v_after, to, here, after = 0.0, v[st:], out[plane:], m[plane:], m[plane + st :]
     for c in range(kappa.size):
@@ -348,14 +364,14 @@ def _speeds(plane, st, kappa, v, m, out):
     return total
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@njit(**INNER)
 def _add_outflow(speed, plane, st, rate):
     low, high = speed[plane - st :], speed[plane:]
     for c in range(rate.size):
         rate[c] += max(high[c], 0.0) + max(-low[c], 0.0)
 
 
-@njit(cache=True, nogil=True, fastmath=FASTMATH, error_model="numpy")
+@njit(fastmath=FASTMATH, **INNER)
 def _summary(m, rate, least, most):
     """Sum of the masses; the smallest and the fastest are kept place by place."""
     total = 0.0

@@ -22,55 +22,89 @@ from numba.extending import intrinsic
 
 from mfpde.kernels import FASTMATH, elementary
 from mfpde.kernels.activate import SIGMOID, TANH, sigma_chunk, slope_chunk, slope_from_value
+from mfpde.kernels.native import INNER
+from mfpde.kernels.pools import shared, threads_for
 from mfpde.kernels.tiles import BYTES, CONTRACT, Rows, offsets
+from mfpde.kernels.totals import add_all
 
 GROUP = 4  # data that share one division
 CHUNK = 512  # grid points at a time: σ and σ′ of a group stay in a first-level cache
 LANES = BYTES // 8  # float64 in a vector
+CHEAP = 8  # products that cost as much as one of the operations that ``threads_for`` counts
 REACH = 175.0  # four factors up to e^REACH + 1 multiply without overflow
 
 
-@njit(cache=True, nogil=True, fastmath=elementary.EXACT, error_model="numpy")
 def forward(code, bias, values, ends, a, b, step, nodes, mu, start):
     """Stage states (L, S, N, d) and path (L+1, N, d) of dX/dt = Σ μ_k σ(w·X + b)."""
-    layers, stages, (n, d) = nodes.shape[0], nodes.shape[1], start.shape
-    z = np.empty((layers, stages, n, d))
-    path = np.empty((layers + 1, n, d))
-    slopes = np.empty((stages, n, d))
+    z, path = np.empty((*nodes.shape, *start.shape)), np.empty((len(nodes) + 1, *start.shape))
     path[0] = start
-    for layer in range(layers):
-        for i in range(stages):
-            z[layer, i] = path[layer]
-            for j in range(i):
-                z[layer, i] += step * a[i, j] * slopes[j]
-            field(code, bias, values, ends, mu[nodes[layer, i]], z[layer, i], slopes[i])
-        path[layer + 1] = path[layer]
-        for i in range(stages):
-            path[layer + 1] += step * b[i] * slopes[i]
+    shares = _shares(nodes.size, mu, start)
+    setting = (code, bias, values, ends, a, b, step, nodes)
+    shared(_forward_share, shares, shares, *setting, mu, z, path)
     return z, path
 
 
-@njit(cache=True, nogil=True, fastmath=elementary.EXACT, error_model="numpy")
 def adjoint(code, bias, values, ends, a, b, step, nodes, mu, weighted, z, terminal):
     """Cotangents (L, S, N, d), adjoint path (L+1, N, d), and Σ_e Σ_i q_i σ per node (K, d, W)."""
-    layers, stages, (n, d) = nodes.shape[0], nodes.shape[1], terminal.shape
-    q = np.empty((layers, stages, n, d))
-    path = np.empty((layers + 1, n, d))
-    pulls = np.empty((stages, n, d))
-    g = np.zeros(mu.shape)
-    path[layers] = terminal
+    q, path = np.empty(z.shape), np.empty((len(nodes) + 1, *terminal.shape))
+    path[-1] = terminal
+    shares = _shares(nodes.size, mu, terminal)
+    g = np.zeros((shares, *mu.shape))
+    setting = (code, bias, values, ends, a, b, step, nodes)
+    shared(_adjoint_share, shares, shares, *setting, weighted, z, q, path, g)
+    add_all(g[1:], g[0])
+    return q, path, g[0]
+
+
+def _shares(evaluations, mu, x):
+    """In how many parts the data are taken."""
+    return min(threads_for(evaluations * mu[0].size * x.size), -(-len(x) // GROUP))
+
+
+@njit(**INNER)
+def _part(share, shares, n):
+    """The data of a share: whole groups but for the last."""
+    groups = (n + GROUP - 1) // GROUP
+    return share * groups // shares * GROUP, min((share + 1) * groups // shares * GROUP, n)
+
+
+@njit(fastmath=elementary.EXACT, **INNER)
+def _forward_share(share, shares, code, bias, values, ends, a, b, step, nodes, mu, z, path):
+    layers, stages, d = nodes.shape[0], nodes.shape[1], path.shape[2]
+    lo, hi = _part(share, shares, path.shape[1])
+    slopes = np.empty((stages, hi - lo, d))
+    for layer in range(layers):
+        for i in range(stages):
+            here = z[layer, i, lo:hi]
+            here[:] = path[layer, lo:hi]
+            for j in range(i):
+                here += step * a[i, j] * slopes[j]
+            field(code, bias, values, ends, mu[nodes[layer, i]], here, slopes[i])
+        path[layer + 1, lo:hi] = path[layer, lo:hi]
+        for i in range(stages):
+            path[layer + 1, lo:hi] += step * b[i] * slopes[i]
+
+
+@njit(fastmath=elementary.EXACT, **INNER)
+def _adjoint_share(
+    share, shares, code, bias, values, ends, a, b, step, nodes, weighted, z, q, path, g
+):
+    layers, stages, d = nodes.shape[0], nodes.shape[1], path.shape[2]
+    lo, hi = _part(share, shares, path.shape[1])
+    pulls = np.empty((stages, hi - lo, d))
     for layer in range(layers - 1, -1, -1):
-        path[layer] = path[layer + 1]
+        path[layer, lo:hi] = path[layer + 1, lo:hi]
         for i in range(stages - 1, -1, -1):
-            q[layer, i] = step * b[i] * path[layer + 1]
+            here = q[layer, i, lo:hi]
+            here[:] = step * b[i] * path[layer + 1, lo:hi]
             for j in range(i + 1, stages):
-                q[layer, i] += step * a[j, i] * pulls[j]
+                here += step * a[j, i] * pulls[j]
             k = nodes[layer, i]
             backward(
-                code, bias, values, ends, weighted[k], z[layer, i], q[layer, i], pulls[i], g[k]
-            )
-            path[layer] += pulls[i]
-    return q, path, g
+                code, bias, values, ends, weighted[k], z[layer, i, lo:hi], here, pulls[i],
+                g[share, k],
+            )  # fmt: skip
+            path[layer, lo:hi] += pulls[i]
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -308,12 +342,19 @@ def _spread(g, q, s0, s1, s2, s3):
         g[c] += (q0 * s0[c] + q1 * s1[c]) + (q2 * s2[c] + q3 * s3[c])
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
 def expand(u, g, out):
     """out[k, j, x] = Σ_c u[c, j] g[k, c, x]: the potential V = u·g on the whole grid."""
-    for k in range(g.shape[0]):
-        for j in range(u.shape[1]):
-            _combine_rows(u[:, j], g[k], out[k, j])
+    shares = min(threads_for(out.size // CHEAP), len(out) * u.shape[1])
+    shared(_expand_share, shares, shares, u, g, out)
+
+
+@njit(**INNER)
+def _expand_share(share, shares, u, g, out):
+    count = u.shape[1]
+    rows = g.shape[0] * count
+    for row in range(share * rows // shares, (share + 1) * rows // shares):
+        k, j = row // count, row % count
+        _combine_rows(u[:, j], g[k], out[k, j])
 
 
 @njit(cache=True, nogil=True, fastmath=FASTMATH, error_model="numpy")

@@ -11,6 +11,7 @@ from numba import njit, types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
+from mfpde.kernels.native import LEAN
 from mfpde.kernels.tiles import BYTES, CONTRACT, Rows, accumulate, multiply_add, offsets
 
 TOGETHER = 2  # particles; more would not fit into sixteen registers
@@ -66,7 +67,7 @@ def _pull(typingctx, dim, memory, numbers, s, first, ahead, g, n, x, q, out, ste
     return types.void(*given), codegen
 
 
-@njit(cache=True, error_model="numpy")
+@njit(**LEAN)
 def pull_pair(d, memory, numbers, s, first, ahead, g, n, x, q, out, step, change):
     """For two particles: out += Σ_j a_j w_j t_j and change_j = Σ_i (s q, t x, t) of t = g ⟨u, q⟩.
 

@@ -26,6 +26,9 @@ INNER = {"cache": True, "error_model": "numpy"} | dict.fromkeys(
     ("no_cpython_wrapper", "no_cfunc_wrapper"), True
 )
 
+# What makes no array need not count who holds one: threads wait for each other's counts.
+LEAN = INNER | {"_nrt": False}
+
 _addresses: dict[Any, int] = {}
 
 
@@ -73,14 +76,14 @@ def _call(context: Any, builder: Any, function: Any, kinds: Any, values: Any) ->
 @intrinsic
 def call(typingctx: Any, function: Any, arguments: Any) -> Any:
     """function(*arguments) for an address and a tuple."""
-    kinds = tuple(arguments)
+    kinds = tuple(map(types.unliteral, arguments))
 
     def codegen(context: Any, builder: Any, signature: Any, values: Any) -> Any:
         unpacked = cgutils.unpack_tuple(builder, values[1], len(kinds))
         _call(context, builder, values[0], kinds, unpacked)
         return context.get_dummy_value()
 
-    return types.void(types.int64, arguments), codegen
+    return types.void(types.int64, types.BaseTuple.from_types(kinds)), codegen
 
 
 @intrinsic

@@ -162,16 +162,11 @@ class _Pool:
         """Whether there is more than one share and the pool is free, which it then no longer is."""
         return shares > 1 and not self.child and self.lock.acquire(blocking=False)
 
-    def compiled(self) -> None:
-        """Find the two ways to do all shares of a job."""
-        if not self.alone:
-            words = (types.int64,) * 4
-            self.lead, self.alone = address_for(_lead, *words), address_for(_alone, *words)
-
     def grow(self, threads: int) -> None:
         """At least so many threads beside the caller, of those that Numba may have."""
         if not self.box:
             self._lay_out(numba.config.NUMBA_NUM_THREADS)
+            self.lead = address_for(_lead, *(types.int64,) * 4)
         for k in range(len(self.served), min(threads, numba.config.NUMBA_NUM_THREADS - 1)):
             thread = threading.Thread(target=_serve, args=(self.box, k), daemon=True)
             thread.start()
@@ -233,7 +228,7 @@ if hasattr(os, "register_at_fork"):
 def shared(share: Any, shares: int, *arguments: Any) -> None:
     """``share(t, *arguments)`` for every t < shares, by as many threads; ``share`` is compiled."""
     pool = _pool
-    pool.compiled()
+    pool.alone = pool.alone or address_for(_alone, *(types.int64,) * 4)
     code = address(share, 0, *arguments)
     if not pool.enter(shares):
         _run(pool.alone, 0, code, shares, arguments)
@@ -357,6 +352,8 @@ class _Blas:
         return self.libraries
 
     def _set(self, counts: list[int]) -> None:
+        if max(self.before, default=1) == 1:
+            return
         for library, count in zip(self._found(), counts, strict=True):
             _free(library)
             library.set_num_threads(count)

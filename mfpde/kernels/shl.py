@@ -13,12 +13,13 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-from mfpde.kernels.activate import FROM_VALUE, sigma_chunk, slope_chunk, slope_from_value
+from mfpde.kernels.activate import FROM_VALUE
 from mfpde.kernels.lending import lent
-from mfpde.kernels.narrow import TOGETHER, pull_pair
-from mfpde.kernels.native import INNER
+from mfpde.kernels.narrow import TOGETHER
+from mfpde.kernels.native import LEAN, call
 from mfpde.kernels.pools import shared
-from mfpde.kernels.tiles import ADD, BYTES, NARROW, SET, combine, correlate, multiply
+from mfpde.kernels.tiles import BYTES, NARROW
+from mfpde.kernels.tools import tools as tools_of
 from mfpde.kernels.totals import add_all
 from mfpde.kernels.workspace import Blocks, Kept, add, particles_together, read, scale, write
 
@@ -58,7 +59,8 @@ def planned(code, bias, depth, theta, weights):
     """The tableau times the step, in the precision of θ, and what else a pass reads."""
     a = np.ascontiguousarray(depth.step * depth.tableau.a, dtype=theta.dtype)
     b = np.ascontiguousarray(depth.step * depth.tableau.b, dtype=theta.dtype)
-    return code, bias, a, b, depth.stage_nodes, theta, weights
+    tools = tools_of(code, theta.dtype)
+    return tools, bias, a, b, depth.stage_nodes, theta, weights
 
 
 def dealt(depth, theta, path, kept):
@@ -97,8 +99,8 @@ def _entries(depth, theta, data):
     return blocks, depth.stage_nodes.size * some * -(-theta.shape[1] // some) * blocks.length
 
 
-@njit(**INNER)
-def _forward_share(t, code, bias, a, b, nodes, theta, weights, n, work, store, stages, path):
+@njit(**LEAN)
+def _forward_share(t, tools, bias, a, b, nodes, theta, weights, n, work, store, stages, path):
     """The blocks t, t + T, … of thread t."""
     memory, d, some = work[t], path.shape[2], particles_together(path.shape[2])
     memory[:] = 0
@@ -118,16 +120,16 @@ def _forward_share(t, code, bias, a, b, nodes, theta, weights, n, work, store, s
                 k, out = nodes[layer, i], slopes + i * d * step
                 values = kept[(layer * b.size + i) * size :][:size]
                 _field(
-                    code, bias, theta[k], weights[k], some, n, step, memory, z, out, rest, values
+                    tools, bias, theta[k], weights[k], some, n, step, memory, z, out, rest, values
                 )
             for i in range(b.size):
                 add(memory, x, b[i], slopes + i * d * step, d * step)
             write(memory, x, step, n, path[layer + 1], lo)
 
 
-@njit(**INNER)
+@njit(**LEAN)
 def _adjoint_share(
-    t, code, bias, a, b, nodes, theta, weights, n, work, store, stages, cotangents, path, gradient,
+    t, tools, bias, a, b, nodes, theta, weights, n, work, store, stages, cotangents, path, gradient,
     others,
 ):  # fmt: skip
     """The blocks t, t + T, … of thread t, and its own gradient: the first, or one of the others."""
@@ -157,7 +159,7 @@ def _adjoint_share(
                 k, out = nodes[layer, i], pulls + i * d * step
                 values = kept[(layer * b.size + i) * size :][:size]
                 _backward(
-                    code, bias, theta[k], weights[k], some, n, step, memory, x, q, out, rest,
+                    tools, bias, theta[k], weights[k], some, n, step, memory, x, q, out, rest,
                     values, mine[k],
                 )  # fmt: skip
             for i in range(b.size):
@@ -165,8 +167,8 @@ def _adjoint_share(
             write(memory, p, step, n, path[layer], lo)
 
 
-@njit(**INNER)
-def _field(code, bias, theta, weights, some, n, step, memory, x, out, rest, values):
+@njit(**LEAN)
+def _field(tools, bias, theta, weights, some, n, step, memory, x, out, rest, values):
     """out = Σ_j a_j u_j σ(w_j·x + b_j); scratch begins at ``rest``; σ goes to values if any."""
     d, count = (theta.shape[1] - bias) // 2, some * n
     z, scratch = rest, memory[rest + count : rest + 2 * count]
@@ -175,14 +177,16 @@ def _field(code, bias, theta, weights, some, n, step, memory, x, out, rest, valu
     memory[out : out + d * step] = 0
     for first in range(0, theta.shape[0], some):
         _gather(theta, weights, bias, first, some, memory, numbers)
-        combine(SET, memory, z, n, some, memory, w, width, 1, memory, x, step, d, n)
+        call(tools.form, (memory, z, n, some, memory, w, width, memory, x, step, d, n))
         s = values[first * n : first * n + count] if values.size else scratch
-        sigma_chunk(code, memory[z : z + count], s)
-        combine(ADD, memory, out, step, d, memory, au, 1, width, s, 0, n, some, n)
+        call(tools.sigma, (memory[z : z + count], s))
+        call(tools.increase, (memory, out, step, d, memory, au, width, s, 0, n, some, n))
 
 
-@njit(**INNER)
-def _backward(code, bias, theta, weights, some, n, step, memory, x, q, out, rest, values, gradient):
+@njit(**LEAN)
+def _backward(
+    tools, bias, theta, weights, some, n, step, memory, x, q, out, rest, values, gradient
+):
     """out = D_xFᵀq, gradient += Σ_i D_θ fᵀq_i; scratch begins at ``rest``."""
     d, count = (theta.shape[1] - bias) // 2, some * n
     z, g, scratch = rest, rest + count, memory[rest + 2 * count : rest + 3 * count]
@@ -194,29 +198,36 @@ def _backward(code, bias, theta, weights, some, n, step, memory, x, q, out, rest
         _gather_back(theta, weights, bias, first, some, memory, numbers)
         if values.size:
             s, soon = values[first * n : first * n + count], values[first * n + count :]
-            slope_from_value(code, s, memory[g : g + count])
+            call(tools.slope_from_value, (s, memory[g : g + count]))
         else:
             s = soon = scratch
-            combine(SET, memory, z, n, some, memory, w, width, 1, memory, x, step, d, n)
-            slope_chunk(code, memory[z : z + count], s, memory[g : g + count])
+            call(tools.form, (memory, z, n, some, memory, w, width, memory, x, step, d, n))
+            call(tools.slope, (memory[z : z + count], s, memory[g : g + count]))
         if d <= NARROW:
             for j in range(0, some, TOGETHER):
-                pull_pair(
-                    d, memory, numbers + j * width, s, j * n, count, g + j * n, n, x, q, out, step,
-                    change + j * (2 * d + 1),
-                )  # fmt: skip
+                pair = numbers + j * width, s, j * n, count, g + j * n, n, x, q, out, step
+                call(tools.pull_pair, (d, memory, *pair, change + j * (2 * d + 1)))
         else:
-            multiply(memory, g, n, some, memory, u, width, 1, memory, q, step, d, n, soon, 0)
-            combine(ADD, memory, out, step, d, memory, aw, 1, width, memory, g, n, some, n)
+            call(
+                tools.scale_by,
+                (memory, g, n, some, memory, u, width, memory, q, step, d, n, soon),
+            )
+            call(
+                tools.increase,
+                (memory, out, step, d, memory, aw, width, memory, g, n, some, n),
+            )
             memory[change : change + some * full] = 0
-            correlate(memory, change, full, s, 0, n, some, memory, q, step, d, n)
-            correlate(memory, change + d, full, memory, g, n, some, memory, x, step, d + bias, n)
+            call(tools.correlate, (memory, change, full, s, 0, n, some, memory, q, step, d, n))
+            call(
+                tools.correlate,
+                (memory, change + d, full, memory, g, n, some, memory, x, step, d + bias, n),
+            )
         for j in range(min(some, theta.shape[0] - first)):
             for c in range(size):
                 gradient[first + j, c] += memory[change + j * full + c]
 
 
-@njit(**INNER)
+@njit(**LEAN)
 def _gather(theta, weights, bias, first, some, memory, at):
     """For each particle b, w, a·u; zeros beyond the last one."""
     d = (theta.shape[1] - bias) // 2
@@ -228,11 +239,10 @@ def _gather(theta, weights, bias, first, some, memory, at):
         memory[row] = theta[k, 2 * d] if bias else 0
         for c in range(d):
             memory[row + 1 + c] = theta[k, d + c]
-        for c in range(d):
             memory[row + 1 + d + c] = weights[k] * theta[k, c]
 
 
-@njit(**INNER)
+@njit(**LEAN)
 def _gather_back(theta, weights, bias, first, some, memory, at):
     """For each particle b, w, u, a·w; zeros beyond the last one."""
     d = (theta.shape[1] - bias) // 2
@@ -244,7 +254,5 @@ def _gather_back(theta, weights, bias, first, some, memory, at):
         memory[row] = theta[k, 2 * d] if bias else 0
         for c in range(d):
             memory[row + 1 + c] = theta[k, d + c]
-        for c in range(d):
             memory[row + 1 + d + c] = theta[k, c]
-        for c in range(d):
             memory[row + 1 + 2 * d + c] = weights[k] * theta[k, d + c]

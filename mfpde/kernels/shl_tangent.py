@@ -12,11 +12,10 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-from mfpde.kernels.activate import slope_chunk, slope_from_value
-from mfpde.kernels.native import INNER
+from mfpde.kernels.native import LEAN, call
 from mfpde.kernels.pools import shared
 from mfpde.kernels.shl import dealt, planned
-from mfpde.kernels.tiles import ADD, BYTES, SET, combine, multiply
+from mfpde.kernels.tiles import BYTES
 from mfpde.kernels.workspace import add, particles_together, read, scale, write
 
 
@@ -31,8 +30,10 @@ def tangent(code, bias, depth, theta, weights, stages, change, kept=None):
     return path[1]
 
 
-@njit(**INNER)
-def _tangent_share(t, code, bias, a, b, nodes, theta, weights, change, n, work, store, stages, end):
+@njit(**LEAN)
+def _tangent_share(
+    t, tools, bias, a, b, nodes, theta, weights, change, n, work, store, stages, end
+):
     """The blocks t, t + T, … of thread t."""
     memory, d, some = work[t], end.shape[1], particles_together(end.shape[1])
     memory[:] = 0
@@ -54,7 +55,7 @@ def _tangent_share(t, code, bias, a, b, nodes, theta, weights, change, n, work, 
                 k, out = nodes[layer, i], slopes + i * d * step
                 values = kept[(layer * b.size + i) * size :][:size]
                 _push(
-                    code, bias, theta[k], weights[k], change[k], some, n, step, memory, ones, out,
+                    tools, bias, theta[k], weights[k], change[k], some, n, step, memory, ones, out,
                     rest, values,
                 )  # fmt: skip
             for i in range(b.size):
@@ -62,8 +63,8 @@ def _tangent_share(t, code, bias, a, b, nodes, theta, weights, change, n, work, 
         write(memory, dx, step, n, end, lo)
 
 
-@njit(**INNER)
-def _push(code, bias, theta, weights, change, some, n, step, memory, ones, out, rest, values):
+@njit(**LEAN)
+def _push(tools, bias, theta, weights, change, some, n, step, memory, ones, out, rest, values):
     """out = Σ_j a_j (u_j t_j + du_j σ_j); rows 1, x, dx begin at ``ones``, scratch at ``rest``."""
     d, count = (theta.shape[1] - bias) // 2, some * n
     z, g, scratch = rest, rest + count, memory[rest + 2 * count : rest + 3 * count]
@@ -75,19 +76,23 @@ def _push(code, bias, theta, weights, change, some, n, step, memory, ones, out, 
         _gather(theta, weights, change, bias, first, some, memory, numbers)
         if values.size:
             s, soon = values[first * n : first * n + count], values[first * n + count :]
-            slope_from_value(code, s, memory[g : g + count])
+            call(tools.slope_from_value, (s, memory[g : g + count]))
         else:
             s = soon = scratch
-            combine(SET, memory, z, n, some, memory, w, width, 1, memory, ones + step, step, d, n)
-            slope_chunk(code, memory[z : z + count], s, memory[g : g + count])
-        combine(ADD, memory, out, step, d, memory, adu, 1, width, s, 0, n, some, n)
-        multiply(
-            memory, g, n, some, memory, line, width, 1, memory, ones, step, 2 * d + 1, n, soon, 0
+            call(
+                tools.form,
+                (memory, z, n, some, memory, w, width, memory, ones + step, step, d, n),
+            )
+            call(tools.slope, (memory[z : z + count], s, memory[g : g + count]))
+        call(tools.increase, (memory, out, step, d, memory, adu, width, s, 0, n, some, n))
+        call(
+            tools.scale_by,
+            (memory, g, n, some, memory, line, width, memory, ones, step, 2 * d + 1, n, soon),
         )
-        combine(ADD, memory, out, step, d, memory, au, 1, width, memory, g, n, some, n)
+        call(tools.increase, (memory, out, step, d, memory, au, width, memory, g, n, some, n))
 
 
-@njit(**INNER)
+@njit(**LEAN)
 def _gather(theta, weights, change, bias, first, some, memory, at):
     """For each particle b, w | db, dw, w | a·u, a·du; zeros beyond the last one."""
     d = (theta.shape[1] - bias) // 2

@@ -14,6 +14,8 @@ from numba import njit, types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
+from mfpde.kernels.native import LEAN
+
 BYTES = 64  # rows must be this long, or a multiple of it
 ADD, SET, TIMES = range(3)  # out += A·in, out = start + A·in, out *= A·in
 NARROW = 4  # matrices of up to so many rows or columns stay in registers
@@ -211,7 +213,7 @@ def _fetch(typingctx, array, offset):
     return types.void(array, types.intp), codegen
 
 
-@njit(cache=True, error_model="numpy")
+@njit(**LEAN)
 def combine(mode, out, o, ostep, rows, a, c, arow, acol, x, i, istep, count, length):
     """out_r (+=, =) Σ_k A_rk x_k for ``rows`` rows r, ``count`` rows k of ``length`` entries.
 
@@ -245,7 +247,7 @@ def combine(mode, out, o, ostep, rows, a, c, arow, acol, x, i, istep, count, len
         _combine_wide(mode, out, o, ostep, rows, a, c, arow, acol, x, i, istep, count, length)
 
 
-@njit(cache=True, error_model="numpy")
+@njit(**LEAN)
 def _combine_wide(mode, out, o, ostep, rows, a, c, arow, acol, x, i, istep, count, length):
     lanes = BYTES // out.itemsize
     for v in range(0, length, lanes):
@@ -264,7 +266,7 @@ def _combine_wide(mode, out, o, ostep, rows, a, c, arow, acol, x, i, istep, coun
             r += 4 if left >= 4 or mode == SET else (2 if left >= 2 else 1)
 
 
-@njit(cache=True, error_model="numpy")
+@njit(**LEAN)
 def multiply(out, o, ostep, rows, a, c, arow, acol, x, i, istep, count, length, soon, at):
     """out_r *= Σ_k A_rk x_k, laid out as for ``combine``; ``rows`` is a multiple of 4.
 
@@ -280,7 +282,7 @@ def multiply(out, o, ostep, rows, a, c, arow, acol, x, i, istep, count, length, 
             _combine(4, 2, out, to, ostep, a, by, arow, acol, x, i + v, istep, count)
 
 
-@njit(cache=True, error_model="numpy")
+@njit(**LEAN)
 def correlate(out, o, ostep, x, i, istep, rows, y, j, jstep, columns, length):
     """out[r, c] += ⟨x_r, y_c⟩ for ``rows`` rows r, a multiple of 4, and ``columns`` rows c."""
     for r in range(0, rows, 4):

@@ -6,7 +6,7 @@ import numpy as np
 from numba import njit
 
 from mfpde.kernels.lending import lent
-from mfpde.kernels.native import INNER
+from mfpde.kernels.native import LEAN
 from mfpde.kernels.pools import shared, threads_for
 
 
@@ -19,13 +19,16 @@ def add_all(parts, out):
 
 def divided(values, by):
     """values / by (K,), a fresh array."""
-    out, threads = lent(values.shape, values.dtype), threads_for(values.size)
+    threads = threads_for(values.size)
+    if threads == 1:
+        return values / by.reshape(-1, *(1,) * (values.ndim - 1))
+    out = lent(values.shape, values.dtype)
     rows = (np.ascontiguousarray(values).reshape(len(by), -1), by, out.reshape(len(by), -1))
     shared(_divide_share, threads, threads, *rows)
     return out
 
 
-@njit(**INNER)
+@njit(**LEAN)
 def _add_share(share, shares, parts, out):
     lo, hi = share * out.size // shares, (share + 1) * out.size // shares
     for t in range(parts.shape[0]):
@@ -33,7 +36,7 @@ def _add_share(share, shares, parts, out):
             out[i] += parts[t, i]
 
 
-@njit(**INNER)
+@njit(**LEAN)
 def _divide_share(share, shares, values, by, out):
     lo, hi = share * out.size // shares, (share + 1) * out.size // shares
     width = out.shape[1]

@@ -9,7 +9,7 @@ import numpy as np
 from numba import njit
 
 from mfpde.kernels.lending import lent
-from mfpde.kernels.native import INNER
+from mfpde.kernels.native import LEAN
 from mfpde.kernels.pools import PARALLEL_FROM
 from mfpde.kernels.tiles import BYTES
 
@@ -57,14 +57,14 @@ def particles_together(d):
     return 8 if d <= 16 else 16
 
 
-@njit(**INNER)
+@njit(**LEAN)
 def scale(memory, out, factor, x, count):
     """out = factor·x, for ``count`` entries of a flat array."""
     for i in range(count):
         memory[out + i] = factor * memory[x + i]
 
 
-@njit(**INNER)
+@njit(**LEAN)
 def add(memory, out, factor, x, count):
     """out += factor·x."""
     if factor != 0:
@@ -72,7 +72,7 @@ def add(memory, out, factor, x, count):
             memory[out + i] += factor * memory[x + i]
 
 
-@njit(**INNER)
+@njit(**LEAN)
 def read(memory, at, step, n, rows, lo):
     """Coordinates of the data lo, lo + 1, … as rows; zeros beyond the last datum."""
     count = min(n, rows.shape[0] - lo)
@@ -83,7 +83,7 @@ def read(memory, at, step, n, rows, lo):
             memory[at + c * step + i] = 0
 
 
-@njit(**INNER)
+@njit(**LEAN)
 def write(memory, at, step, n, rows, lo):
     """The inverse of ``read``."""
     for i in range(min(n, rows.shape[0] - lo)):

@@ -22,6 +22,7 @@ from mfpde.blocks.inheritance import computes
 from mfpde.blocks.shl import SHL
 from mfpde.depth import Depth
 from mfpde.kernels import activate, grid_sums
+from mfpde.kernels.lending import lent
 from mfpde.kernels.pools import serial_blas
 from mfpde.measures.axes import Axis, Grid
 from mfpde.passes.propagate import Layers
@@ -188,7 +189,7 @@ class SeparableSums(GridSums):
         return np.matmul(self._u, masses.reshape(k, count, inner)).reshape(k, -1)
 
     def expand(self, g: Array) -> Array:
-        out = np.empty((len(g), self._u.shape[1], self._w.shape[1]))
+        out = lent((len(g), self._u.shape[1], self._w.shape[1]), np.float64)
         grid_sums.expand(self._u, np.ascontiguousarray(self._by_axis(g)), out)
         return out.reshape(len(g), *self.grid.shape)
 

@@ -13,6 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mfpde.kernels import grid_flux, grid_lines
+from mfpde.kernels.lending import lent
+from mfpde.kernels.pools import shared, threads_for
 from mfpde.measures.axes import Axis, Grid
 from mfpde.volumes import limiters
 
@@ -75,15 +77,27 @@ class Transport:
         self, limiter: str, v: Potential, start: Array, m: Array, h: float, share: float = 1.0
     ) -> Array:
         """start + share·(m − start + h dm/ds): one stage of Shu and Osher's form."""
-        out = np.empty(m.shape)
+        out, threads = lent(m.shape, np.float64), self._threads(m)
         code, advance = limiters.LIMITERS[limiter]
-        start, m_, to = (self._flat(x) for x in (start, m, out))
-        advance(code, self.faces, tuple(v), start, m_, float(h), float(share), to)
+        masses = (self._flat(x) for x in (start, m))
+        setting = (code, self.faces, tuple(v), *masses, float(h), float(share), self._flat(out))
+        shared(advance, threads, threads, *setting)
         return out
 
     def survey(self, v: Potential, m: Array) -> Survey:
         """Dissipation and mass of every node, fastest outflow and smallest mass."""
-        return Survey(*grid_flux.survey(self.faces, tuple(v), self._flat(m)))
+        threads, nodes = self._threads(m), len(self._flat(m))
+        dissipation, mass = np.empty((2, threads, nodes))
+        most, least = np.empty((2, threads))
+        setting = (self.faces, tuple(v), self._flat(m), dissipation, mass, most, least)
+        shared(grid_flux.survey, threads, threads, *setting)
+        sums = dissipation.sum(axis=0), mass.sum(axis=0)
+        return Survey(*sums, float(most.max()), float(least.min()))
+
+    def _threads(self, m: Array) -> int:
+        """As many as pay, and none without a block of rows."""
+        some = self.faces[2].shape[1] // self.plane
+        return min(threads_for(m.size), m.size // (self.plane * some))
 
     def _flat(self, m: Array) -> Array:
         return m.reshape(-1, self.rows, self.plane)
