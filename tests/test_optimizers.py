@@ -294,3 +294,13 @@ def test_a_table_of_a_case_file_names_an_optimizer():
     ]
     np.testing.assert_array_equal(runs[0].final.theta, runs[1].final.theta)
     assert runs[0].options.optimizer == given
+
+
+def test_the_optimiser_s_own_steps_are_never_cut():
+    how = {"s_end": 1.2, "step": 0.1, "method": "gd", "optimizer": FLOWS["adam"]}
+    with pytest.raises(ValueError, match=r"multiples of step=0\.1 .*; given 0\.05"):
+        mfpde.solve(problem(), particles(), save=[0.05, 0.3], **how)
+    run = mfpde.solve(problem(), particles(), save=[0.3, 0.7], **how)
+    straight = mfpde.solve(problem(), particles(), **how)
+    np.testing.assert_allclose(run.final.theta, straight.final.theta, rtol=1e-11)
+    np.testing.assert_allclose(run.at(0.3).theta, straight.at(0.3).theta, rtol=1e-11)

@@ -6,6 +6,7 @@ optimiser's own steps, those of a network; the other methods integrate its limit
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 from functools import cached_property
 from typing import Any, ClassVar
@@ -76,6 +77,8 @@ class OptimisedFlow(StateFlow):
                 f"step must be given for method={options.method!r} with an optimizer, whose "
                 "stability is its own; 'rk45' chooses its steps"
             )
+        if options.method == "gd" and options.step is not None:
+            _on_steps(options.step, (*options.times, options.s_end))
         chosen = optimizers.named(options.optimizer or {})
         return cls(problem, rho, clock, optimizer=chosen, vanishing_decay=options.vanishing_decay)
 
@@ -122,6 +125,16 @@ class OptimisedFlow(StateFlow):
     def may_rise(self, before: Any, after: Any) -> bool:
         """No energy of Adam is known to fall."""
         return self.optimizer.kinetic(before.state[1:]) is None
+
+
+def _on_steps(step: float, times: Iterable[float]) -> None:
+    """Raises ValueError for a time between steps: a shorter one there would change what follows."""
+    off = [s for s in times if np.isfinite(s) and abs(s / step - round(s / step)) > 1e-9 * s / step]
+    if off:
+        raise ValueError(
+            f"save and s_end must be multiples of step={step:g} for the optimiser's own steps; "
+            f"given {off[0]:g}. Other methods land anywhere"
+        )
 
 
 class OptimisedPoint(StatePoint):
