@@ -103,7 +103,7 @@ class _Point:
     def __init__(self, here: Linearised) -> None:
         self.here, self.problem = here, here.problem
         self.theta = here.layers.theta
-        self.hessian = self.problem.loss_hessian(here.outputs)
+        self.hessian = _convex(self.problem.loss_hessian(here.outputs))
         self._factor: tuple[float, tuple[Array, Array]] | None = None
         self._kernel: Array | None = None
         rows = here.outputs.size
@@ -265,3 +265,15 @@ class _Point:
         columns = [8.0 * (at(e) - at(-e)) - (at(2 * e) - at(-2 * e)) for e in units]
         found: Array = np.stack(columns, axis=-1) / (12.0 * DIFFERENCE)
         return found
+
+
+def _convex(hessian: Array | None) -> Array | None:
+    """Raises ValueError where a loss is concave: steps take its convex part, which has kinks."""
+    if hessian is not None:
+        part = losses.convex_part(hessian)[0]
+        if np.abs(part - hessian).max() > 1e-10 * np.abs(hessian).max():
+            raise ValueError(
+                "derivatives through implicit steps need a loss that is convex along the run; "
+                "take method='rk45'"
+            )
+    return hessian

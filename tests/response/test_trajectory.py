@@ -8,7 +8,7 @@ from problems import random_case
 
 import mfpde
 from mfpde.response import trajectory
-from mfpde.response.implicit_steps import Implicit
+from mfpde.response.implicit_steps import Implicit, _convex
 from mfpde.response.steps import EXPLICIT
 from mfpde.response.trajectory import METHODS, Trajectory, record
 
@@ -135,3 +135,10 @@ def test_memory_is_that_of_few_states():
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak <= 96 * one
+
+
+def test_a_concave_loss_has_no_derivatives_through_implicit_steps():
+    with pytest.raises(ValueError, match="convex along the run"):
+        _convex(np.array([[[1.0, 0.0], [0.0, -0.3]]]))
+    hessian = np.array([[[1.0, 1.0], [1.0, 1.0]]])  # singular, and convex but for rounding
+    assert _convex(hessian) is hessian
