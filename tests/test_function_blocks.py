@@ -239,9 +239,9 @@ def test_a_loss_from_a_function_is_the_packages_own(library):
     try:
         tasks = [problem(mfpde.SHL(D), loss=name) for name in ("half", "squared")]
         rho = gaussian_measure(tasks[0], DEPTH, count=8)
-        for method in ("rk45", "implicit"):
+        for method, tol in (("rk45", 1e-9), ("implicit", 1e-6)):  # systems solved by other ways
             runs = [mfpde.solve(task, rho, s_end=0.3, method=method) for task in tasks]
-            assert runs[0].loss[-1] == pytest.approx(runs[1].loss[-1], rel=1e-9)
+            assert runs[0].loss[-1] == pytest.approx(runs[1].loss[-1], rel=tol)
         if library == "torch":
             how = {"layers": 2, "width": 4, "seeds": 1, "s_end": 0.3, "step": 0.1}
             law = mfpde.laws.Gaussian(0.7, dim=7)

@@ -43,7 +43,7 @@ from numpy.typing import NDArray
 
 from mfpde import checks, losses
 from mfpde.flows import prices
-from mfpde.flows.flow import Flow, Point
+from mfpde.flows.flow import DescentPoint, Flow, Point
 from mfpde.flows.preconditioners import Identity, Kronecker, Preconditioner, Recycled
 from mfpde.runs.step import Solving
 
@@ -120,6 +120,15 @@ def updated(seen: Solving, kind: str, mean: float, plain: float) -> Solving:
         growth = float(np.sqrt(mean / seen.products))
         return Solving(kind, mean, seen.kronecker * growth)
     return Solving(kind, max(plain, 0.5) if plain else seen.products, mean)
+
+
+def allowed(flow: Flow, point: DescentPoint, h: float, rtol: float, atol: float) -> float:
+    """What a step's displacement may err by: the tolerance, and no more than it may move at all.
+
+    No implicit step moves further than h |grad E|. Near rest, where data contradict each other and
+    the loss stays positive, errors beyond that would be all that moves.
+    """
+    return min(atol + rtol * flow.norm(point.state), h * float(np.sqrt(point.norm2)))
 
 
 class Chosen:

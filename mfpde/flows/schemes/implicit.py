@@ -45,7 +45,7 @@ def step(
     atol: float = 0.0,
 ) -> Step:
     """One step of order len(rows); the tolerances bound the error of iterative linear solves."""
-    allowed = atol + rtol * flow.norm(point.state)
+    allowed = dual.allowed(flow, point, h, rtol, atol)
     solver = dual.Chosen(flow, point, allowed, **work(rows))
     try:
         return _extrapolated(flow, point, h, rows, solver)

@@ -52,7 +52,7 @@ def step(
     flow: Flow, point: DescentPoint, h: float, *, rtol: float = 0.0, atol: float = 0.0
 ) -> Step:
     """One step of order 3; the tolerances bound the error of iterative linear solves."""
-    allowed = atol + rtol * flow.norm(point.state)
+    allowed = dual.allowed(flow, point, h, rtol, atol)
     solver = dual.Chosen(flow, point, allowed, **WORK)
     try:
         return _stages(flow, point, h, solver)
