@@ -51,7 +51,7 @@ docs: $(VENV)/docs
 	  $(BIN)/python -m sphinx --fail-on-warning --keep-going --quiet docs docs/_build/html
 
 figures: $(VENV)/test
-	$(BIN)/python figures/everything.py
+	$(BIN)/python figures/all_figures.py
 
 # Three examples of the tour as notebooks, run, in docs/_build/notebooks.
 notebooks: $(VENV)/docs

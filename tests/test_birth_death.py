@@ -177,6 +177,6 @@ def test_auto_keeps_the_reaction_when_it_changes_method(monkeypatch):
     run = mfpde.solve(problem, rho0, **how)
     exact = mfpde.solve(problem, rho0, method="rk45", **{**how, "rtol": 1e-5})
     assert run.stats["switches"] == 1
-    assert run.stats["kernels"] > 0
+    assert run.stats.get("kernels", 0) + run.stats.get("products", 0) > 0  # implicit steps
     assert np.abs(run.final.weights - rho0.weights).max() > 1e-3
     np.testing.assert_allclose(run.final.weights, exact.final.weights, atol=2e-3)

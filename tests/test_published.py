@@ -2,7 +2,7 @@
 
 import csv
 
-import everything
+import all_figures
 import numpy as np
 import published
 from matplotlib.image import imread, imsave
@@ -32,12 +32,12 @@ def test_the_page_shows_each_script_its_claims_and_its_figure(tmp_path, monkeypa
 
 
 def test_every_figure_is_made_and_what_fails_is_named(tmp_path, capsys, monkeypatch):
-    assert {"zero_loss", "stability", "density_flow"} <= set(everything.names())
-    monkeypatch.setattr(everything, "HERE", tmp_path)
+    assert {"zero_loss", "stability", "density_flow"} <= set(all_figures.names())
+    monkeypatch.setattr(all_figures, "HERE", tmp_path)
     (tmp_path / "good.py").write_text("import sys; print(sys.argv)")
     (tmp_path / "bad.py").write_text("raise SystemExit(3)")
-    monkeypatch.setattr(everything, "names", lambda: ["good", "bad"])
-    assert everything.main(["--quick", "--workers", "2", "--out", str(tmp_path / "out")]) == 1
+    monkeypatch.setattr(all_figures, "names", lambda: ["good", "bad"])
+    assert all_figures.main(["--quick", "--workers", "2", "--out", str(tmp_path / "out")]) == 1
     assert "failed: bad;" in capsys.readouterr().out
     assert "--quick" in (tmp_path / "out/good/log.txt").read_text()
     assert (tmp_path / "out/times.csv").read_text().splitlines()[1].startswith("bad,3,")

@@ -88,7 +88,7 @@ def measure(size: Sizes, out: Path) -> list[Claim]:
     study.report(out / "dimension.csv", ["d", "deviation"], rows)
     study.write_series(out / "course.csv", **columns)
     slope = study.slope(*np.array(rows, dtype=float).T)
-    times, found = angles(uniform(size.starts, TOKENS), 16.0, BETA, 256)
+    times, found = angles(uniform(size.starts, TOKENS), 100.0, BETA, 1600)
     late = [(1 - g, (1 - g < 1e-3) & (1 - g > 1e-9)) for g in found.mean(axis=2).T]
     fit = np.array([study.slope(np.exp(times[keep]), apart[keep]) for apart, keep in late])
     waits = [(beta, *gathered(size, beta)) for beta in BETAS]

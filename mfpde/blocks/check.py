@@ -153,7 +153,7 @@ def _sums(block: Block, sample: Sample, own: set[str]) -> Iterator[Compared]:
     }
     for name, given in arguments.items():
         yield from _both(block, name, given)
-    if not own & {"sensitivity", "gram"}:
+    if not own & {"sensitivity", "gram", "scaled"}:
         return
     many = np.stack([q, dx], axis=1)
     state, expected = (
@@ -165,12 +165,22 @@ def _sums(block: Block, sample: Sample, own: set[str]) -> Iterator[Compared]:
         FORMULA_SAYS,
         *(_gram(block, kind, sample, many) for kind in (type(block), Block)),
     )
+    root = 0.5 + np.arange(block.size) / block.size
+    yield Compared(
+        "scaled",
+        FORMULA_SAYS,
+        *(_gram(block, kind, sample, many, root) for kind in (type(block), Block)),
+    )
 
 
-def _gram(block: Block, kind: type[Block], sample: Sample, many: Array) -> Array:
+def _gram(
+    block: Block, kind: type[Block], sample: Sample, many: Array, root: Array | None = None
+) -> Array:
     """The lower triangle that ``gram`` adds up from the factors of two evaluations."""
     x, _, theta, a, dx, *_ = sample
     factors = [kind.sensitivity(block, z, theta, a, many)[1] for z in (x, x + 0.1 * dx)]
+    if root is not None:
+        factors = [kind.scaled(block, factor, root) for factor in factors]
     out = np.zeros((many.shape[0] * many.shape[1],) * 2)
     kind.gram(block, factors, a, 0.7, out)
     return np.tril(out)

@@ -1,8 +1,8 @@
 """All figures as one command: every validation script in its default size, every figure, one sheet.
 
-    python figures/everything.py             what is not there yet, as many at a time as cores
-    python figures/everything.py --quick     small versions, a few seconds each
-    python figures/everything.py --publish   and the page of results, docs/validation.md
+    python figures/all_figures.py             what is not there yet, as many at a time as cores
+    python figures/all_figures.py --quick     small versions, a few seconds each
+    python figures/all_figures.py --publish   and the page of results, docs/validation.md
 
 A script that fails, or whose claims do not hold, is named at the end, and its output is in
 out/NAME/log.txt. The sheet of all figures is out/contact_sheet.png; out/times.csv has the wall time
@@ -27,7 +27,7 @@ from matplotlib.image import imread
 from tqdm import tqdm
 
 HERE = Path(__file__).resolve().parent
-NO_FIGURES = {"drawing", "everything", "published"}
+NO_FIGURES = {"drawing", "all_figures", "published"}
 ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS"), "1")
 # The longest first, so that no core waits for one of them at the end.
 LONG = ("zero_loss", "predicted_networks", "size_for_loss", "transformer_limit", "real_data")
