@@ -134,3 +134,11 @@ CASES = [
 def test_bad_input(call, message):
     with pytest.raises((ValueError, TypeError), match=message):
         call()
+
+
+def test_a_run_is_not_resumed_to_a_time_that_steps_cannot_reach(tmp_path):
+    problem = sine(4)
+    rho = gaussian_measure(problem, mfpde.Depth(1), count=4)
+    mfpde.solve(problem, rho, s_end=0.5, checkpoint=tmp_path / "run.h5")
+    with pytest.raises(ValueError, match=r"s_end must be at most 1e\+15.*given 1e\+22"):
+        mfpde.resume(tmp_path / "run.h5", s_end=1e22)

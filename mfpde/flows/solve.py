@@ -23,7 +23,7 @@ from mfpde.runs.checkpoint import Checkpoint
 from mfpde.runs.clock import Clock
 from mfpde.runs.control import Control
 from mfpde.runs.observers import Observe, Observers
-from mfpde.runs.options import Options, Save
+from mfpde.runs.options import Options, Save, until
 from mfpde.runs.progress import Compiling
 from mfpde.runs.solution import Solution
 from mfpde.runs.status import SolveError, Status
@@ -204,7 +204,7 @@ def resume(
     solution.observers.take(observe)
     options = solution.options
     if s_end is not None:
-        s_end = checks.positive("s_end", s_end)
+        s_end = until(s_end)
         if s_end < solution.control.s:
             raise ValueError(f"s_end must be >= {solution.control.s:g}, where the run stands")
     solution.options = replace(

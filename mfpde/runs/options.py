@@ -70,7 +70,7 @@ class Options:
         """Options, or one error that names the argument."""
         checks.choice("method", method, ("auto", *schemes))
         unbounded = loss_below is not None and s_end == np.inf
-        end = np.inf if unbounded else _end(s_end)
+        end = np.inf if unbounded else until(s_end)
         fixed = method in schemes and not schemes[method].adaptive
         if step is not None and not fixed:
             raise ValueError(
@@ -116,7 +116,11 @@ def _fixed(schemes: Mapping[str, Scheme]) -> str:
     return f"; methods of fixed step are {names}" if names else ""
 
 
-def _end(s_end: Any) -> float:
+def until(s_end: Any) -> float:
+    """A last training time that steps can reach.
+
+    Raises ValueError for times that are not positive, and beyond LATEST.
+    """
     try:
         found = checks.positive("s_end", s_end)
         if found > LATEST:
