@@ -89,7 +89,7 @@ def _cell(text: str) -> str:
 
 def _is_script(path: Path) -> bool:
     source = path.read_text(encoding="utf-8")
-    return "study.script(" in source or "def main(" in source
+    return path.stem != "study" and ("study.script(" in source or "def main(" in source)
 
 
 def _title(path: Path) -> str:

@@ -41,3 +41,7 @@ def test_every_figure_is_made_and_what_fails_is_named(tmp_path, capsys, monkeypa
     assert "failed: bad;" in capsys.readouterr().out
     assert "--quick" in (tmp_path / "out/good/log.txt").read_text()
     assert (tmp_path / "out/times.csv").read_text().splitlines()[1].startswith("bad,3,")
+
+
+def test_the_page_is_what_the_files_say():
+    assert published.PAGE.read_text("utf-8") == published.page()
