@@ -31,7 +31,7 @@ from mfpde.runs.progress import track
 from mfpde.theory import fit_finite_size
 
 LAW, STEP = laws.Gaussian(1.0, dim=5), 0.25
-FULL = {"layers": (4, 8, 16, 32), "widths": (8, 32, 128), "seeds": 4, "particles": 1024}
+FULL = {"layers": (4, 8, 16, 32), "widths": (8, 32, 128), "seeds": 4, "particles": 512}
 FULL |= {"times": (0.0, 1.0, 2.0, 4.0, 6.0, 10.0, 15.0, 20.0)}
 QUICK = {"layers": (4, 8), "widths": (4, 16, 64), "seeds": 3, "particles": 256}
 QUICK |= {"times": (0.0, 1.0, 2.0, 4.0)}
