@@ -11,10 +11,11 @@ kind": one law at all depths and a gentle target.
 
 Prediction. Wrong order: the joint flow stays below half of the fixed one's loss from s = 1 on; one
 kind: within a few percent. How much is gained is not one number: velocities jump where blocks pass
-each other and exchanges magnify what is small. 512 blocks, taken here, 1,024 and 2,048 end 40, 91,
-35 times lower at rtol 1e-4; 2,048 at 1e-5 take 22,000 steps and end 2.5 times lower. The depth marginal,
+each other and exchanges magnify what is small. 512 blocks, taken here, end 111 times lower at rtol
+1e-4 (40 times in an earlier version), 1,024 ended 91, 2,048 from 25 to 35 times lower; 2,048 at
+1e-5 took 22,000 steps and ended 2.5 times lower. The depth marginal,
 which the joint flow's limit conserves, moves far less than the blocks. Reordering gains as well,
-but its loss jumps at exchanges. Takes 4 minutes on one core, --quick ten seconds.
+but its loss jumps at exchanges. Takes a minute on one core, --quick ten seconds.
 """
 
 from __future__ import annotations
