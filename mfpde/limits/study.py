@@ -71,7 +71,8 @@ class Study:
         self.display, self.interrupt = display, Interruptible()
         self.watch, self._memory, self._ranks = watch, memory, ranks
         self._made: dict[Spec, tuple[Run, float]] = {}  # done by some rank, not asked for yet
-        self._lazy = lazy.of(problem, law, s) if optimizer is None else None
+        others = {name: data.x for name, data in watch.data.items()}
+        self.lazy = lazy.of(problem, law, s, others) if optimizer is None else None
         self.work = 0
         self.runs: dict[Spec, Run] = {}
         self._began = time.monotonic()
@@ -205,7 +206,7 @@ class Study:
         self._check()
         if spec not in self._made:
             self.ahead([spec])
-        found, spent = self._made.pop(spec, None) or self._make(spec)
+        found, spent = self._made.pop(spec) if spec in self._made else self._make(spec)
         self._count(spec, found, spent)
         self._keep(spec, found)
         return found
@@ -226,8 +227,8 @@ class Study:
             light, grid = self._lightened(spec, rho0), self._hurried_grid(spec)
             found = hurried.run(self.problem, light, self.s, grid, self.watch, self._between)
             spent = time.monotonic() - began
-        if isinstance(spec.points, Scramble) and not spec.points.tied and self._lazy:
-            found = replace(found, lazy=self._lazy.error(rho0))
+        if isinstance(spec.points, Scramble) and not spec.points.tied and self.lazy:
+            found = replace(found, alone=self.lazy.alone(rho0))
         return found, spent
 
     def _in_full(self, spec: Spec, rho0: ParticleMeasure) -> tuple[Run, float]:
