@@ -85,7 +85,9 @@ def main(argv: list[str] | None = None) -> int:
     )
     parser.add_argument("--quick", action="store_true", help="small versions")
     parser.add_argument("--all", action="store_true", help=f"{', '.join(LONGEST)} at full size")
-    parser.add_argument("--publish", action="store_true", help="as --all, and write docs/validation.md")
+    parser.add_argument(
+        "--publish", action="store_true", help="as --all, and write docs/validation.md"
+    )
     parser.add_argument("--only", nargs="+", choices=names(), default=names(), help="some of them")
     parser.add_argument("--workers", type=int, default=os.cpu_count(), help="scripts at a time")
     parser.add_argument("--out", type=Path, default=ROOT / "out", help="folder of all data")

@@ -88,9 +88,7 @@ def density(
     return mesh
 
 
-def values_of(
-    rho: Any, pair: list[int], t: float | None, bins: int
-) -> tuple[Array, Array, Array]:
+def values_of(rho: Any, pair: list[int], t: float | None, bins: int) -> tuple[Array, Array, Array]:
     """Edges of both axes, and the density (n_i, n_j)."""
     if isinstance(rho, GridMeasure | JointGrid):
         return _of_cells(rho, pair, t)

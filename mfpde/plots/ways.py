@@ -51,4 +51,3 @@ def ways(
     start = ax.scatter(*way[:, 0].T, s=areas, label=labels[0], zorder=2, **hollow)
     end = ax.scatter(*way[:, -1].T, s=areas, label=labels[1], color=last, lw=0, zorder=3)
     return lines, start, end
-
