@@ -134,7 +134,7 @@ def record(
 
 
 def _cells(row: dict[str, Any]) -> dict[str, str]:
-    """A row as a table shows it: spreads as "min – median – max", what is nested by its own names."""
+    """A row as a table shows it: spreads as "min – median – max", nested rows side by side."""
     cells: dict[str, str] = {}
     for key, value in row.items():
         if isinstance(value, dict):

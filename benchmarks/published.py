@@ -3,8 +3,8 @@
     python benchmarks/published.py               write every table anew from its CSV
     python benchmarks/published.py --take NAME   first take what out/benchmarks/NAME.csv says now
 
-A line ``<!-- measured/NAME.csv -->`` stands before each table; ``tests/test_published.py`` holds the
-page against the files.
+A line ``<!-- measured/NAME.csv -->`` stands before each table; ``tests/test_published.py`` holds
+the page against the files.
 """
 
 from __future__ import annotations

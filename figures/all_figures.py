@@ -6,9 +6,9 @@
     python figures/all_figures.py --publish   all, and the page of results, docs/validation.md
 
 Scripts run at their default sizes; the three that take five minutes and more (LONGEST: thousands of
-networks, dozens of limits) in their small versions, unless --all is given. A script that fails, or whose claims do not hold, is named at the end, and its output is in
-out/NAME/log.txt. The sheet of all figures is out/contact_sheet.png; out/times.csv has the wall time
-of each.
+networks, dozens of limits) in their small versions, unless --all is given. A script that fails, or
+whose claims do not hold, is named at the end, and its output is in out/NAME/log.txt. The sheet of
+all figures is out/contact_sheet.png; out/times.csv has the wall time of each.
 """
 
 from __future__ import annotations
