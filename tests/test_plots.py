@@ -40,6 +40,16 @@ def test_a_short_run_is_linear_in_s():
     assert axes.get_xlim() == (0.0, 5.0)
 
 
+@pytest.mark.parametrize(("last", "plain"), [(0.5, True), (0.01, False)])
+def test_less_than_a_decade_has_a_few_plain_numbers(last, plain):
+    _, axes = plt.subplots()
+    plots.curve(axes, np.linspace(0.0, 1.0, 9), np.geomspace(1.0, last, 9))
+    axes.figure.canvas.draw()
+    labels = [text.get_text() for text in axes.get_yticklabels(which="both") if text.get_text()]
+    assert len(labels) >= 2
+    assert ("times" in "".join(labels) or "10^" in "".join(labels)) != plain
+
+
 def test_the_style_is_kept_when_the_caller_saves(tmp_path):
     problem = sine(4)
     rho = gaussian_measure(problem, mfpde.Depth(1), count=4)

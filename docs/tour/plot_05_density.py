@@ -27,15 +27,6 @@ for ax, s in zip(axes, times, strict=True):
 print(f"E = {sol.loss[-1]:.2e}, mass lost {sol.stats['mass_drift']:.0e}")
 
 # %%
-# Over depth: the density of one parameter at every t as a map, of the other as ridges.
-
-figure, (left, right) = plt.subplots(1, 2, figsize=(plots.PAGE, 2.4))
-figure.colorbar(plots.marginals(sol.final, 0, ax=left), ax=left, label="density")
-plots.ridges(sol.final, 1, ax=right)
-left.set(ylabel="$u$")
-right.set(xlabel="$w$")
-
-# %%
 # The same run as a moving picture, beside its loss.
 #
 # .. image:: ../tour/density.gif
