@@ -34,7 +34,8 @@ right.set(xlabel="depth at the start", ylabel="depth at the end")
 print(f"{fixed.loss[-1] / free.loss[-1]:.0f} times lower where blocks may move")
 
 # %%
-# The density of w at every depth: steep blocks before flat ones at the start, behind them at the end.
+# The density of w at every depth: steep blocks stand before flat ones at the start, and behind them
+# at the end.
 
 figure, axes = plt.subplots(1, 2, figsize=(plots.PAGE, 2.4), sharey=True)
 for ax, rho, title in zip(axes, (rho0, free.final), ("start", "end"), strict=True):
