@@ -27,9 +27,10 @@ def draw(data: Path) -> Figure:
         page = plt.figure(figsize=(PAGE, 4.4))
         top, bottom = page.subfigures(2, 1)
         (left, right), (moves, *below) = top.subplots(1, 2), bottom.subplots(1, 3)
-        for axes, rows in ((left, wrong), (right, kind)):
+        first = left, wrong, "in the wrong order"
+        for axes, rows, order in (first, (right, kind, "of one kind")):
             _series(axes, rows, "loss", r"loss $E(\rho_s)$", FLOWS)
-            axes.set(yscale="log", title="of one kind" if axes is right else "in the wrong order")
+            axes.set(yscale="log", title=f"blocks {order}")
         outside(right)
         _series(below[0], wrong, "exchanged", "share of pairs exchanged", FLOWS[1:])
         _series(below[1], wrong, "marginal", "$W_1$ of depth marginal to uniform", FLOWS[1:])
