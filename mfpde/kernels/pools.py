@@ -8,7 +8,7 @@ pool, or of another process, they take cores away. Therefore
   shares alone. A thread that another process keeps waiting has its shares done by the caller;
 * around products of matrices, which only BLAS does well, Python's threads are dealt tasks whose
   results do not meet, ``deal``, each with a BLAS of its own thread;
-* all this stands within ``serial_blas``; where BLAS alone is at work for long, ``threaded_blas``.
+* all this stands within ``serial_blas``: verbs and runs enter it.
 
 How many threads there are is Numba's ``get_num_threads``. One Python thread has the pool at a
 time; another one that comes meanwhile, or the child of a fork, does all of its shares by itself.
@@ -331,18 +331,6 @@ class _Blas:
             if self.holders == 0:
                 self._set(self.before)
 
-    def lift(self) -> bool:
-        """Give BLAS its threads for a single holder; whether they were given."""
-        with self.lock:
-            if self.holders == 1:
-                self._set(self.before)
-            return self.holders == 1
-
-    def lower(self) -> None:
-        with self.lock:
-            if self.holders:
-                self._set([1] * len(self.before))
-
     def _found(self) -> list[Any]:
         if self.libraries is None:
             import scipy.linalg.cython_blas  # noqa: F401  SciPy's own, which kernels call
@@ -386,14 +374,3 @@ def serial_blas() -> Iterator[None]:
         yield
     finally:
         _blas.release()
-
-
-@contextmanager
-def threaded_blas() -> Iterator[None]:
-    """BLAS has its threads again, for one factorisation that takes long, unless others hold it."""
-    lifted = _blas.lift()
-    try:
-        yield
-    finally:
-        if lifted:
-            _blas.lower()
