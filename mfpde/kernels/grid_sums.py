@@ -56,6 +56,15 @@ def adjoint(code, bias, values, ends, a, b, step, nodes, mu, weighted, z, termin
     return q, path, g[0]
 
 
+def tangent(code, bias, values, ends, a, b, step, nodes, weighted, change, z):
+    """The change of X(1), (N, d), to first order in a ``change`` (K, d, W) of μ."""
+    end = np.zeros(z.shape[2:])
+    shares = _shares(nodes.size, change, end)
+    setting = (code, bias, values, ends, a, b, step, nodes)
+    shared(_tangent_share, shares, shares, *setting, weighted, change, z, end)
+    return end
+
+
 def _shares(evaluations, mu, x):
     """In how many parts the data are taken."""
     return min(threads_for(evaluations * mu[0].size * x.size), -(-len(x) // GROUP))
@@ -107,6 +116,27 @@ def _adjoint_share(
             path[layer, lo:hi] += pulls[i]
 
 
+@njit(fastmath=elementary.EXACT, **INNER)
+def _tangent_share(
+    share, shares, code, bias, values, ends, a, b, step, nodes, weighted, change, z, end
+):
+    layers, stages = nodes.shape
+    lo, hi = _part(share, shares, end.shape[0])
+    dx, slopes = end[lo:hi], np.empty((stages, hi - lo, end.shape[1]))
+    dz = np.empty_like(dx)
+    for layer in range(layers):
+        for i in range(stages):
+            dz[:] = dx
+            for j in range(i):
+                dz += step * a[i, j] * slopes[j]
+            k = nodes[layer, i]
+            _push(
+                code, bias, values, ends, weighted[k], change[k], z[layer, i, lo:hi], dz, slopes[i]
+            )
+        for i in range(stages):
+            dx += step * b[i] * slopes[i]
+
+
 @njit(cache=True, nogil=True, error_model="numpy")
 def field(code, bias, values, ends, mu, x, out):
     """out_i = Σ μ σ(w·x_i + b), shape (N, d)."""
@@ -151,6 +181,31 @@ def backward(code, bias, values, ends, weighted, x, q, out, g):
                     sums = _dots(row, ds[0], ds[1], ds[2], ds[3])
                     for i in range(group):
                         out[lo + i, e] += weight[i, c] * sums[i]
+
+
+@njit(**INNER)
+def _push(code, bias, values, ends, weighted, change, x, dx, out):
+    """out_i = D_xF(x_i) dx_i + Σ δμ σ(w·x_i + b) for a ``change`` δμ (d, W)."""
+    d, (rows, columns) = change.shape[0], _shape(ends)
+    some = max(1, CHUNK // columns)
+    s, ds = np.empty((GROUP, some * columns)), np.empty((GROUP, some * columns))
+    for lo in range(0, x.shape[0], GROUP):
+        alpha, beta, fast = _terms(code, bias, values, ends, x, lo)
+        group = min(GROUP, x.shape[0] - lo)
+        out[lo : lo + group] = 0
+        for first in range(0, rows, some):
+            count = min(some, rows - first)
+            _slopes(code, fast, alpha, beta, first, count, s, ds)
+            here, size = first * columns, count * columns
+            for c in range(d):
+                sums = _dots(change[c, here : here + size], s[0], s[1], s[2], s[3])
+                for i in range(group):
+                    out[lo + i, c] += sums[i]
+                for e in range(d):
+                    row = weighted[c, e, here : here + size]
+                    sums = _dots(row, ds[0], ds[1], ds[2], ds[3])
+                    for i in range(group):
+                        out[lo + i, c] += sums[i] * dx[lo + i, e]
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -340,6 +395,39 @@ def _spread(g, q, s0, s1, s2, s3):
     q0, q1, q2, q3 = q[0], q[1], q[2], q[3]
     for c in range(g.size):
         g[c] += (q0 * s0[c] + q1 * s1[c]) + (q2 * s2[c] + q3 * s3[c])
+
+
+def gather(u, m, out):
+    """out[k, c, x] = Σ_j u[c, j] m[k, j, x]: the moments of masses, the adjoint of ``expand``."""
+    shares = threads_for(m.size // CHEAP)
+    shared(_gather_share, shares, shares, u, m, out)
+
+
+@njit(**INNER)
+def _gather_share(share, shares, u, m, out):
+    (levels, _, width), d = m.shape, len(u)
+    total = levels * width
+    lo, hi = share * total // shares, (share + 1) * total // shares
+    for k in range(lo // width, (hi + width - 1) // width):
+        here = slice(max(lo - k * width, 0), min(hi - k * width, width))
+        for c in range(d):
+            _add_rows(u[c], m[k, :, here], out[k, c, here])
+
+
+@njit(fastmath=FASTMATH, **INNER)
+def _add_rows(u, m, out):
+    """out = Σ_j u_j m_j, four rows at a time."""
+    count = u.size
+    out[:] = 0
+    for j in range(0, count - 3, 4):
+        first, second, third, fourth = m[j], m[j + 1], m[j + 2], m[j + 3]
+        for x in range(out.size):
+            out[x] += (u[j] * first[x] + u[j + 1] * second[x]) + (
+                u[j + 2] * third[x] + u[j + 3] * fourth[x]
+            )
+    for j in range(count - count % 4, count):
+        for x in range(out.size):
+            out[x] += u[j] * m[j, x]
 
 
 def expand(u, g, out):
