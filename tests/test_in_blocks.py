@@ -183,4 +183,5 @@ def test_what_waits_for_its_next_use_stays_within_the_memory():
         waiting.append([array.nbytes for array in lending._waiting.values()])
     assert sum(waiting[0]) > 8 * 64 * 8 * len(x)
     for memory, held in zip((12e6, 3e6), waiting[1:], strict=True):
-        assert held[-1] <= memory / 4 and sum(held[:-1]) <= memory / 16
+        assert held[-1] <= memory / 4
+        assert sum(held[:-1]) <= memory / 16
