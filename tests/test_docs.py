@@ -1,4 +1,4 @@
-"""What the documents show runs as it stands: each block alone, as copied, in a fresh interpreter."""
+"""What the documents show runs as it stands: each block alone, in a fresh interpreter."""
 
 import os
 import re
