@@ -68,7 +68,8 @@ class Study:
         self.max_work, self.max_seconds = max_work, max_seconds
         self.display, self.interrupt = display, Interruptible()
         self.watch, self._memory = watch, memory
-        self._lazy = lazy.of(problem, law, s) if optimizer is None else None
+        others = {name: data.x for name, data in watch.data.items()}
+        self.lazy = lazy.of(problem, law, s, others) if optimizer is None else None
         self.work = 0
         self.runs: dict[Spec, Run] = {}
         self._began = time.monotonic()
@@ -166,8 +167,8 @@ class Study:
             light = self._lightened(spec, rho0)
             found = hurried.run(self.problem, light, self.s, grid, self.watch, self._between)
             spent = time.monotonic() - began
-        if isinstance(spec.points, Scramble) and not spec.points.tied and self._lazy:
-            found = replace(found, lazy=self._lazy.error(rho0))
+        if isinstance(spec.points, Scramble) and not spec.points.tied and self.lazy:
+            found = replace(found, alone=self.lazy.alone(rho0))
         self._count(spec, found, spent)
         if self._memory and not self._memory.keep(spec, found):
             raise Stopped(Status.NOT_WRITTEN)

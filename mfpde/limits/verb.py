@@ -17,7 +17,6 @@ from mfpde.limits.law_in_depth import LawInDepth
 from mfpde.limits.memory import Memory, about
 from mfpde.limits.progress import Display
 from mfpde.limits.result import Limit
-from mfpde.limits.run import Series, summed
 from mfpde.limits.search import Candidate, candidates
 from mfpde.limits.study import Stopped, Study
 from mfpde.limits.watch import Watch
@@ -181,12 +180,11 @@ def _search(study: Study, view: LawInDepth, rtol: float) -> tuple[Candidate | No
 
 
 def _result(study: Study, best: Candidate, status: Status, rtol: float) -> Limit:
-    series = summed(best.terms)
     return Limit(
         study.problem,
         study.s,
         best.loss,
-        best.outputs,
+        best.series.outputs,
         rtol,
         best.sizes,
         status,
@@ -195,13 +193,13 @@ def _result(study: Study, best: Candidate, status: Status, rtol: float) -> Limit
         best.terms,
         best.parts,
         study.yardstick,
-        study.watch.told(series),
-        _observed_errors(study.watch, series, best),
+        study.watch.told(best.series),
+        _observed_errors(study.watch, best),
         study.optimizer,
     )
 
 
-def _observed_errors(watch: Watch, series: Series, best: Candidate) -> dict[str, Array]:
+def _observed_errors(watch: Watch, best: Candidate) -> dict[str, Array]:
     """Of what is observed: the sum over width, depth and time."""
     if not watch:
         return {}
@@ -209,11 +207,11 @@ def _observed_errors(watch: Watch, series: Series, best: Candidate) -> dict[str,
     raw = [part.told(watch.outputs) for part in best.parts.values()]
     errors = {name: np.asarray(np.sum([one[name] for one in raw if name in one], axis=0))
               for name in watch.data}  # fmt: skip
-    doubts = watch.doubts(series, errors)
+    doubts = watch.doubts(best.series, errors)
     return {
         name: np.maximum(
             np.sum([np.zeros_like(value), *(one[name] for one in told if name in one)], axis=0),
             doubts.get(name, 0.0),
         )
-        for name, value in watch.told(series).items()
+        for name, value in watch.told(best.series).items()
     }
