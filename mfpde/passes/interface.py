@@ -75,6 +75,11 @@ class Operator(ABC):
         """How many depths V is taken at."""
         return int(self.rho.levels)
 
+    @property
+    def single(self) -> Operator | None:
+        """The same in single precision, where that takes half the time."""
+        return None
+
     def lifted(self, slope: Array) -> Array:
         """A gradient by coordinates of the state as one in the metric of the flow: η∘∇r."""
         return slope if self.rates is None else self.rates * slope
