@@ -23,7 +23,7 @@ HEIGHT_OF_MANY = 2.0  # inches, of several panels
 PEAK = 0.9999  # quantile of the densities that is drawn darkest
 
 Array = NDArray[np.float64]
-Show = Callable[[int], object]
+Show = Callable[[int], Any]
 
 
 def animate(

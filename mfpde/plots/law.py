@@ -53,8 +53,8 @@ def particles(
     times = np.unique(np.append(run.saved_s, run.s[-1]))
     paths = np.stack([run.at(float(s)).theta[k, kept][:, pair] for s in times], axis=1)
     labels = f"$s = {times[0]:g}$", f"$s = {times[-1]:.4g}$"
+    ax = axes_for(ax)
     lines, start, end = ways(paths, masses=rho.weights[k, kept], labels=labels, ax=ax)
-    ax = end.axes
     names = run.problem.block.coordinates
     ax.set(xlabel=names[i], ylabel=names[j], title=f"$t = {rho.depth.nodes[k]:.3g}$")
     ax.legend()

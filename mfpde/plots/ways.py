@@ -48,6 +48,7 @@ def ways(
     first, last = (color, color) if color else ("C0", "C1")
     areas = checks.positive("size", size) * mass / mass.max()
     hollow: dict[str, Any] = {"edgecolors": first, "facecolors": "w", "linewidths": 0.6}
-    start = ax.scatter(*way[:, 0].T, s=areas, label=labels[0], zorder=2, **hollow)
-    end = ax.scatter(*way[:, -1].T, s=areas, label=labels[1], color=last, lw=0, zorder=3)
+    (x, y), (u, v) = way[:, 0].T, way[:, -1].T
+    start = ax.scatter(x, y, s=areas, label=labels[0], zorder=2, **hollow)
+    end = ax.scatter(u, v, s=areas, label=labels[1], color=last, lw=0, zorder=3)
     return lines, start, end
