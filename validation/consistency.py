@@ -12,7 +12,7 @@ samples, an upper bound of COT between them, beside its exact value; and the gro
 e^{int Lambda ds}, Lambda the fastest linear expansion along the limit, and e^{Cs}, C its maximum.
 
 Prediction: |(a) - (b)| <= (c) = sqrt(a^2/L^2 + b^2/(LM)); growth below both exponentials.
-Takes 3 minutes on one core, --quick 10 seconds.
+Takes a minute on one core, --quick 10 seconds.
 """
 
 from __future__ import annotations

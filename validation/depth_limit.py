@@ -10,7 +10,7 @@ of rate .01 L.
  (a) L = 2..1024: the largest jump in depth and time;
  (b) the same networks' distance to the deep reference, L = 4096, and to the limit in depth by rk4.
 
-Prediction: all distances fall like 1/L. Takes 4 minutes on one core, --quick 5 seconds.
+Prediction: all distances fall like 1/L. Takes half a minute on one core, --quick 5 seconds.
 """
 
 from __future__ import annotations
