@@ -1,11 +1,10 @@
 """Figure: finite networks predicted from the limit, against networks that are trained.
 
 a: predicted over measured standard deviation of the outputs over the blocks that fluctuations go
-down with, LM for independent layers (circles) and M for tied ones (squares), filled where the
-prediction trusts itself; grey: two standard errors of the measured deviation. b: share of
-losses inside the predicted 95 % band, and two standard errors. c: the measured deviation of the
-sine's outputs over depth, which helps independent layers alone; lines are predictions.
-Data: validation/predicted_networks.py.
+down with, LM for independent layers (circles), M for tied ones (squares), filled where the
+prediction trusts itself. b: share of losses inside the predicted 95 % band. Grey: two standard
+errors. c: the measured deviation of the sine's outputs over depth, which helps independent layers
+alone; lines are predictions. Data: validation/predicted_networks.py.
 """
 
 from __future__ import annotations

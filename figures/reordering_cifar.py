@@ -16,7 +16,6 @@ from matplotlib.figure import Figure
 
 COLOURS = {"plain": "0.45", "gap": "C0", "share": "C2", "window": "C1"}
 PUBLISHED = (0.25, 0.55)
-NAMES = ("data", "architecture", "variant", "pairs")
 
 
 def draw(data: Path) -> Figure:
@@ -24,13 +23,12 @@ def draw(data: Path) -> Figure:
     places, epochs, summary = (columns(data / f"{n}.csv") for n in ("places", "epochs", "summary"))
     summary = {name: column[summary["pairs"] > 1] for name, column in summary.items()}
     deepest = np.lexsort([-places["stage"], places["block"]])[-1]
-    run = {name: places[name][deepest] for name in (*NAMES[:2], "epochs")}
-    first = pick(places, stage=places["stage"][deepest], seed=places["seed"].min(), **run)
-    epochs = pick(epochs, **run)
+    run = {name: places[name][deepest] for name in ("data", "architecture", "epochs")}
+    places, epochs = pick(places, stage=places["stage"][deepest], **run), pick(epochs, **run)
+    first = pick(places, seed=places["seed"].min())
     variants = [name for name in COLOURS if name in epochs["variant"]]
     with style() as plt:
-        page = plt.figure(figsize=(PAGE, 4.4))
-        top, bottom = page.subfigures(2, 1)
+        top, bottom = plt.figure(figsize=(PAGE, 4.4)).subfigures(2, 1)
         left, middle, right = bottom.subplots(1, 3)
         above = top.subplots(1, len(variants) - 1, squeeze=False)[0]
         for axes, variant, dash in zip(above, variants[1:], DASHES, strict=False):
@@ -43,19 +41,18 @@ def draw(data: Path) -> Figure:
         middle.set(xlabel="epoch", ylabel="exchanges per epoch")
         for _, of in by(pick(epochs, epoch=run["epochs"]), "seed"):
             found = dict(zip(of["variant"], of["accuracy"], strict=True))
-            left.plot(
-                variants, [found.get(name, np.nan) for name in variants], "o-", ms=1.8, lw=0.6
-            )
+            values = [found.get(name, np.nan) for name in variants]
+            left.plot(variants, values, "o-", ms=1.8, lw=0.6)
         left.set(ylabel="test accuracy", xlim=(-0.5, len(variants) - 0.5))
-        for (data_set, network, variant, pairs), of in by(summary, *NAMES):
-            name, gain = f"{data_set}\n{network}, {variant} ({pairs:g})", of["gain"]
-            bar = [gain - of["t_low"], of["t_high"] - gain]
-            right.errorbar(gain, [name], xerr=bar, fmt="o", color=COLOURS[variant])
+        for key, of in by(summary, "data", "architecture", "variant", "pairs"):
+            bar = [of["gain"] - of["t_low"], of["t_high"] - of["gain"]]
+            how = {"xerr": bar, "fmt": "o", "color": COLOURS[key[2]]}
+            right.errorbar(of["gain"], ["{}\n{}, {} ({:g})".format(*key)], **how)
         right.tick_params("y", labelsize=6)
         right.axvspan(*PUBLISHED, color="0.85", lw=0)
         right.axvline(0.0, color="0.5", lw=0.6)
         right.set(xlabel="gain (points), grey: published")
-    return page
+    return plt.gcf()
 
 
 main = script(__doc__, draw, needs="torch")

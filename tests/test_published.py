@@ -48,6 +48,14 @@ def test_every_figure_is_made_and_what_fails_is_named(tmp_path, capsys, monkeypa
     assert (tmp_path / "out/times.csv").read_text().splitlines()[1].startswith("bad,3,")
 
 
+def test_figure_scripts_are_short():
+    lines = {
+        name: len((all_figures.HERE / f"{name}.py").read_text("utf-8").splitlines())
+        for name in all_figures.names()
+    }
+    assert max(lines.values()) <= 60, lines
+
+
 @pytest.mark.parametrize("flags", [[], ["--all"]])
 def test_the_longest_are_small_unless_all_is_asked_for(tmp_path, monkeypatch, flags):
     monkeypatch.setattr(all_figures, "HERE", tmp_path)
