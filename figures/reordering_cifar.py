@@ -1,8 +1,7 @@
 """Figure: places in depth over training, paired accuracies, exchanges, gains beside the published.
 
-Top: t of the blocks of the deepest stage, a line a block, first seed. Below: test accuracy, a line
-a seed; pairs of blocks that exchange, mean over seeds; gains with 95 % intervals against the
-published range. Data: validation/reordering_cifar.py.
+Top: t of the blocks of the deepest stage, a line a block, first seed. Below: test accuracy by seed
+and the mean (bars); exchanges, mean over seeds; gains. Data: validation/reordering_cifar.py.
 """
 
 from __future__ import annotations
@@ -15,7 +14,6 @@ from drawing import DASHES, PAGE, by, columns, means, pick, script, style
 from matplotlib.figure import Figure
 
 COLOURS = {"plain": "0.45", "gap": "C0", "share": "C2", "window": "C1"}
-PUBLISHED = (0.25, 0.55)
 
 
 def draw(data: Path) -> Figure:
@@ -29,8 +27,8 @@ def draw(data: Path) -> Figure:
     variants = [name for name in COLOURS if name in epochs["variant"]]
     with style() as plt:
         top, bottom = plt.figure(figsize=(PAGE, 4.4)).subfigures(2, 1)
-        left, middle, right = bottom.subplots(1, 3)
         above = top.subplots(1, len(variants) - 1, squeeze=False)[0]
+        left, middle, right = bottom.subplots(1, 3)
         for axes, variant, dash in zip(above, variants[1:], DASHES, strict=False):
             for block, way in by(pick(first, variant=variant), "block"):
                 axes.plot(way["epoch"], way["t"], ls=DASHES[int(block) % 5])
@@ -39,17 +37,18 @@ def draw(data: Path) -> Figure:
             found = means(pick(epochs, variant=variant), "exchanges", "epoch")
             middle.plot(*found, color=COLOURS[variant], ls=dash)
         middle.set(xlabel="epoch", ylabel="exchanges per epoch")
-        for _, of in by(pick(epochs, epoch=run["epochs"]), "seed"):
+        last = pick(epochs, epoch=run["epochs"])
+        for _, of in by(last, "seed"):
             found = dict(zip(of["variant"], of["accuracy"], strict=True))
             values = [found.get(name, np.nan) for name in variants]
-            left.plot(variants, values, "o-", ms=1.8, lw=0.6)
+            left.plot(variants, values, "o-", color="0.6", ms=1.8, lw=0.6)
+        left.plot(*means(last, "accuracy", "variant"), "k_", ms=20, mew=2)
         left.set(ylabel="test accuracy", xlim=(-0.5, len(variants) - 0.5))
         for key, of in by(summary, "data", "architecture", "variant", "pairs"):
             bar = [of["gain"] - of["t_low"], of["t_high"] - of["gain"]]
             how = {"xerr": bar, "fmt": "o", "color": COLOURS[key[2]]}
             right.errorbar(of["gain"], ["{}\n{}, {} ({:g})".format(*key)], **how)
-        right.tick_params("y", labelsize=6)
-        right.axvspan(*PUBLISHED, color="0.85", lw=0)
+        right.axvspan(0.25, 0.55, color="0.85", lw=0)
         right.axvline(0.0, color="0.5", lw=0.6)
         right.set(xlabel="gain (points), grey: published")
     return plt.gcf()
