@@ -34,7 +34,8 @@ def draw(data: Path) -> Figure:
             how = {"color": "k", "mfc": "w", "ms": 4, "mew": 0.7, "label": f"{name} {GOAL:g}"}
             left.plot(phase["width"][kept], phase["layers"][kept], mark, **how)
         epsilon = margin * limit["loss"]
-        of = pick(law, margin=margin, eta=law["eta"][np.abs(law["eta"] - 1 + GOAL).argmin()])
+        law["asked"] = np.isfinite(law["blocks"]) & np.isclose(law["eta"], 1 - GOAL)
+        of = pick(law, margin=margin, asked=True)
         left.plot(of["blocks"] / of["layers"], of["layers"], "C0--", label="fitted law")
         n, m = limit["of_depth"] / epsilon, limit["of_width"] / (epsilon**2 * (1 - GOAL))
         left.plot([*m, *m, 1e9], [1e9, *n, *n], "C1-.", label="theorem")
