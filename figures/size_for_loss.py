@@ -36,9 +36,9 @@ def draw(data: Path) -> Figure:
         epsilon = margin * limit["loss"]
         law["asked"] = np.isfinite(law["blocks"]) & np.isclose(law["eta"], 1 - GOAL)
         of = pick(law, margin=margin, asked=True)
-        left.plot(of["blocks"] / of["layers"], of["layers"], "C0--", label="fitted law")
+        left.plot(of["blocks"] / of["layers"], of["layers"], "C4--", lw=1.5, label="fitted law")
         n, m = limit["of_depth"] / epsilon, limit["of_width"] / (epsilon**2 * (1 - GOAL))
-        left.plot([*m, *m, 1e9], [1e9, *n, *n], "C1-.", label="theorem")
+        left.plot([*m, *m, 1e9], [1e9, *n, *n], "C1-.", lw=1.5, label="theorem")
         for number, (eta, of) in enumerate(by(frontier, "eta")):
             how = {"mfc": "none", "label": rf"$\eta={eta:g}$"}
             middle.loglog(of["room"], of["blocks"], ("C0o", "C1s")[number % 2], **how)
