@@ -45,6 +45,7 @@ from mfpde import checks, losses
 from mfpde.flows import prices
 from mfpde.flows.flow import DescentPoint, Flow, Point
 from mfpde.flows.preconditioners import Identity, Kronecker, Preconditioner, Recycled
+from mfpde.kernels import cholesky
 from mfpde.runs.step import Solving
 
 Array = NDArray[Any]
@@ -233,8 +234,7 @@ def _factorised(
     system.flat[:: len(system) + 1] += 1.0
     if hessian is None:
         with contextlib.suppress(linalg.LinAlgError):
-            factor = linalg.cho_factor(system, lower=True, check_finite=False)
-            return partial(linalg.cho_solve, factor, check_finite=False)
+            return partial(linalg.cho_solve, cholesky.factor(system), check_finite=False)
         # γλ_max(K) beyond 1/eps: rounding can cost K its sign, not the system its rank.
     return partial(
         linalg.lu_solve, linalg.lu_factor(system, check_finite=False), check_finite=False
