@@ -39,6 +39,13 @@ EXCHANGED = (
     "compare with a run at a tighter one."
 )
 
+CONCAVE = (
+    "At {} points the loss was concave in some outputs: implicit steps take its convex part, and "
+    "follow the rest explicitly, which costs steps and no order."
+)
+
+SYSTEMS = ("factorisations", "products")  # counts of those of implicit steps
+
 # Growth of |grad E| beyond which a run says so. Errors of E in runs by "auto" at rtol 1e-3 to 1e-6
 # were at most 7 rtol where it had grown up to 16-fold, 18 where it had grown 60-fold.
 MAGNIFIED = 30.0
@@ -217,6 +224,8 @@ class Solution:
         parts = [self.status.text, self.note]
         if self.stats.get("exchanges"):
             parts.append(EXCHANGED.format(self.stats["exchanges"]))
+        if self.stats.get("concave") and any(map(self.stats.get, SYSTEMS)):
+            parts.append(CONCAVE.format(self.stats["concave"]))
         if self.errors is not None:
             at_most = f"{self.errors.loss.max():.1e} of it, of θ at {self.errors.state.max():.1e}"
             parts.append(f"Whole run: error of the loss estimated at most at {at_most}.")
