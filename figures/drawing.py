@@ -144,7 +144,7 @@ def outside(axes: Axes, **how) -> None:
 
 def above(axes: Axes, columns: int = 2) -> None:
     """A small legend over its axes, off the data and the panel's letter."""
-    where = {"loc": "lower left", "bbox_to_anchor": (0.0, 1.1), "borderaxespad": 0.0}
+    where = {"loc": "lower left", "bbox_to_anchor": (0.0, 1.0), "borderaxespad": 2.0}  # in letters
     axes.legend(fontsize=6, ncols=columns, **where)
 
 

@@ -30,8 +30,8 @@ def draw(data: Path) -> Figure:
     run, rows = mfpde.Solution.load(data / "density.h5"), columns(data / "joint.csv")
     line = columns(data / "zero_loss.csv")
     with style() as plt:
-        figure = plt.figure(figsize=(PAGE, 6.6))
-        top, bottom = figure.subfigures(2, 1, height_ratios=(2.0, 1))
+        figure = plt.figure(figsize=(PAGE, 6.9))
+        top, bottom = figure.subfigures(2, 1, height_ratios=(2.0, 1.3))
         densities(top, run)
         energy, joint, zero = bottom.subplots(1, 3)
         rate, s = run.gradient_norm2, run.s[1:]
