@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from mfpde import checks, plots, tables
 from mfpde.measures import Measure
@@ -366,7 +366,7 @@ class Solution:
         path: PathLike,
         coordinates: tuple[int, int] = (0, 1),
         *,
-        t: float = 0.5,
+        t: ArrayLike = 0.5,
         frames: int = plots.FRAMES,
         fps: int = plots.RATE,
     ) -> Path:
