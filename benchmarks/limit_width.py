@@ -64,12 +64,12 @@ def of_scrambles(name: str) -> dict[str, list[tuple[np.ndarray, float]]]:
     coarse = [
         ((1.0, study.run(spec)),) for spec in Scrambles(COUNT // 4, SETS).all_specs(STEPS, RTOL)
     ]
-    factor = scrambled._explained(coarse)[-1]
+    factor = scrambled._explained(study, coarse).factor[-1]
     print(f"{name}: {steps} steps in time, {factor:.2f} of the flow of u alone")
     found = {}
     for spec in Scrambles(COUNT, SETS).all_specs(STEPS, RTOL):
         full, quick = study.run(spec), study.run(spec._replace(hurry=steps))
-        known = factor * full.lazy[-1]
+        known = factor * full.alone.error[-1]
         for title, run, less in (
             ("sobol, fresh", full, 0.0),
             ("few steps", quick, 0.0),
@@ -162,7 +162,7 @@ def points(name: str) -> None:
                 for node in theta:
                     v = kind(d + 1, count, rng)
                     node[:, d:] = v if kind is frames else ndtri(np.clip(v, 2.0**-53, 1 - 2.0**-53))
-                errors.append(alone.error(mfpde.ParticleMeasure(theta, depth))[-1])
+                errors.append(alone.alone(mfpde.ParticleMeasure(theta, depth)).error[-1])
             texts.append(f"{kind.__name__} {rms(np.array(errors)).mean() / scale:.1e}")
         print(f"{name}, {count} points: " + ", ".join(texts), flush=True)
 

@@ -14,16 +14,17 @@ gradients for each step tried. Prints the tables of the README. Two minutes, ``-
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 
 import harness
 import numpy as np
+from late_problems import Case, sine_iid, two_classes, two_outputs
 from scipy import linalg
 from scipy.interpolate import CubicHermiteSpline
 
 import mfpde
-from mfpde import laws
 from mfpde.flows import control as steps
 from mfpde.flows import stability
 from mfpde.flows.particle_flow import ParticleFlow
@@ -37,7 +38,9 @@ MOST = 60_000  # gradients after which a contender has lost
 
 
 @dataclass(frozen=True)
-class Case:
+class Stretch:
+    """A part [start, end] of a problem's run."""
+
     name: str
     problem: mfpde.Problem
     rho0: mfpde.ParticleMeasure
@@ -45,23 +48,17 @@ class Case:
     end: float
 
 
-def cases() -> list[Case]:
-    x = np.linspace(-1, 1, 24)[:, None]
-    draw = mfpde.ParticleMeasure.from_law
-    sine = mfpde.Problem(x, np.sin(2 * np.pi * x), block=mfpde.SHL(2))
-    first = draw(laws.Gaussian(1.0, dim=5), mfpde.Depth(8, "euler"), count=64, rule="iid", seed=3)
-    points = np.random.default_rng(5).uniform(-1, 1, (20, 2))
-    waves = [np.sin(3 * points[:, 0]) * points[:, 1], np.cos(2 * points[:, 0] + points[:, 1])]
-    two = mfpde.Problem(points, np.stack(waves, axis=1), block=mfpde.SHL(4), readout="last")
-    wide = draw(laws.Gaussian(1.0, dim=9), mfpde.Depth(2, "rk4"), count=128)
-    classes = (np.sin(3 * np.pi * x[:, 0]) > 0).astype(int)
-    sorted_ = mfpde.Problem(x, classes, block=mfpde.SHL(3), loss="cross_entropy")
-    third = draw(laws.Gaussian(1.0, dim=7), mfpde.Depth(4, "euler"), count=64)
+def stretch(name: str, make: Callable[[], Case], start: float, end: float) -> Stretch:
+    case = make()
+    return Stretch(name, case.problem, case.rho0, start, end)
+
+
+def stretches() -> list[Stretch]:
     return [
-        Case("a plateau and its exit: sin 2πx, s = 0 to 130", sine, first, 0.0, 130.0),
-        Case("stiff: sin 2πx, s = 150 to 600", sine, first, 150.0, 600.0),
-        Case("mildly stiff: two outputs, s = 0 to 600", two, wide, 0.0, 600.0),
-        Case("cross-entropy: sin 3πx, s = 0 to 400", sorted_, third, 0.0, 400.0),
+        stretch("a plateau and its exit: sin 2πx, s = 0 to 130", sine_iid, 0.0, 130.0),
+        stretch("stiff: sin 2πx, s = 150 to 600", sine_iid, 150.0, 600.0),
+        stretch("mildly stiff: two outputs, s = 0 to 600", two_outputs, 0.0, 600.0),
+        stretch("cross-entropy: sin 3πx, s = 0 to 400", two_classes, 0.0, 400.0),
     ]
 
 
@@ -287,7 +284,7 @@ def main() -> None:
     given = harness.options(__doc__, 1)
     heads = [f"{rtol:g}" for rtol in (TOLERANCES if given.full else TOLERANCES[:2])]
     with harness.set_threads(given.threads):
-        for k, case in enumerate(cases()):
+        for k, case in enumerate(stretches()):
             table = measured(case, given.full)
             if k == 0:
                 try:

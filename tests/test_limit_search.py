@@ -158,24 +158,31 @@ def test_runs_in_a_hurry_keep_their_place(silent):
     assert np.isnan(wild.outputs).all()
 
 
+def _flow(alone, kernel):
+    return alone._outputs(alone._x, kernel, alone._pulls(kernel))
+
+
 def test_the_flow_of_u_alone_is_exact(silent):
     """Its kernel against many points, its outputs against a flow in which only u can move."""
     task, law = silent
     s = np.linspace(0, 2.0, 5)
     exact = lazy.Lazy(task, law, s)
-    kernel = exact._kernel(law, lazy.NODES[-1])
     many = mfpde.ParticleMeasure.from_law(law, mfpde.Depth(1), count=1 << 15)
-    np.testing.assert_allclose(exact._of_sample(many), kernel, atol=3e-4)
+    new = np.concatenate([task.start(), task.start()[:3] + 0.2])
+    for x in (task.start(), new):
+        kernel = exact._kernel(law, x, lazy.NODES[-1])
+        sampled = exact._of_sample(many, many.theta[:, :, 4:], x)
+        np.testing.assert_allclose(sampled, kernel, atol=3e-4)
+    kernel = kernel[:8]
     # To first order in s the flow itself is that of u.
     run = mfpde.solve(task, many, s_end=1e-3, rtol=1e-6)
     short = lazy.Lazy(task, law, np.array([0.0, 1e-3]))
     moved = mfpde.predict(task, run.final) - mfpde.predict(task, many)
-    found = short._outputs(kernel)
+    found = _flow(short, kernel)
     np.testing.assert_allclose(moved, found[1] - found[0], atol=2e-6)
-    assert exact.error(many) is not None
     slower = lazy.Lazy(task.under([0.5, 1.0, 1.0]), law, np.array([0.0, 1e-3]))
-    np.testing.assert_allclose(slower._outputs(kernel)[1], 0.5 * found[1], atol=1e-8)
-    assert lazy.of(task, laws.Gaussian(1.0, dim=9), s).error(many) is None
+    np.testing.assert_allclose(_flow(slower, kernel)[1], 0.5 * found[1], atol=1e-8)
+    assert lazy.of(task, laws.Gaussian(1.0, dim=9), s).alone(many) is None
     assert lazy.of(mfpde.Problem(X, Y, block=mfpde.Linear(1)), LAW, s) is None
 
 
@@ -194,6 +201,30 @@ def test_scrambles_of_silent_laws_take_both_and_are_true(silent, monkeypatch):
     scale = np.sqrt(np.mean(task.y**2))
     away = mfpde.predict(task, found.final) - found.outputs[-1]
     assert np.sqrt(np.mean(away**2)) <= 0.1 * scale
+
+
+@pytest.mark.parametrize("moving", [False, True])
+def test_new_points_have_what_the_outputs_have(silent, moving, tmp_path):
+    """At the data they are the outputs, elsewhere they and their bars are as good."""
+    task, still = silent
+    law = (lambda t: laws.Gaussian([0] * 4 + [1 + t] * 5)) if moving else still
+    new = np.random.default_rng(1).standard_normal((40, 3))
+    how = {"s_end": 2.0, "rtol": 2e-2, "times": 2}
+    found = mfpde.limit(task, law, **how, observe={"new": (new, np.zeros((40, 1)))})
+    np.testing.assert_allclose(found.predict(task.x).outputs, found.outputs[-1], atol=1e-6)
+    np.testing.assert_allclose(found.predict().outputs, found.outputs[-1], atol=1e-6)
+    outputs, error = found.predict(new)
+    assert np.mean(outputs**2) / 2 == pytest.approx(found.observed["new_loss"][-1], rel=1e-5)
+    rho = mfpde.ParticleMeasure.from_law(
+        law, found.final.depth, count=8192, coupling="independent", seed=3
+    )
+    sharp = mfpde.predict(task, mfpde.solve(task, rho, s_end=2.0, rtol=1e-4).final, new)
+    assert np.all(np.abs(outputs - sharp) <= error)
+    assert 0.2 <= np.sqrt(np.mean(error**2)) / found.outputs_error[-1] <= 5.0
+    found.save(tmp_path / "limit.h5")
+    again = mfpde.Limit.load(tmp_path / "limit.h5")
+    for one, other in zip(again.predict(new), found.predict(new), strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-9, atol=1e-12)
 
 
 def test_wide_runs_in_single_precision_are_as_good(silent, monkeypatch):

@@ -290,6 +290,28 @@ def test_auto_returns_to_explicit_steps_where_nothing_is_stiff(monkeypatch):
     assert "on 'rk45': no longer stiff" in run.message
 
 
+@pytest.mark.parametrize("goes_on_by", ["implicit", "rk45"])
+def test_states_before_a_change_of_method_are_made_by_the_method_of_their_step(
+    goes_on_by, monkeypatch
+):
+    from mfpde.flows import switching
+
+    def at_will(flow, point, scheme, control, h, rtol):
+        wanted = {3: "implicit", 20: goes_on_by}.get(control.steps, control.method)
+        same = wanted == control.method
+        return control if same else switching.changed(control, wanted, control.h)
+
+    problem, rho0 = stiff()
+    late = mfpde.solve(problem, rho0, s_end=400.0, rtol=1e-3).final
+    monkeypatch.setattr(switching, "reconsidered", at_will)
+    how = {"rtol": 1e-3, "max_steps": 22, "raise_on_failure": False}
+    run = mfpde.solve(problem, late, s_end=1e6, **how)
+    before, after = run.s[[19, 20]]
+    exact = mfpde.solve(problem, run.at(before), s_end=0.5 * (after - before), rtol=1e-7)
+    middle = mfpde.loss(problem, run.at(0.5 * (before + after)))
+    assert middle == pytest.approx(exact.loss[-1], rel=1e-3)
+
+
 @pytest.mark.parametrize("share", [0.2, 0.9])
 def test_auto_resumes_bit_for_bit_across_a_switch(share, tmp_path):
     problem, rho0 = stiff()

@@ -20,6 +20,7 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
+from scipy.interpolate import CubicHermiteSpline
 
 from mfpde.flows.driver import Driver
 from mfpde.flows.flow import Flow
@@ -35,6 +36,7 @@ RATIO = 10.0
 LOOSEST = 1e-3
 # At so many times a run is compared with its companion, at most, and so many steps apart, at least.
 BETWEEN, FREE = 24, 8
+PEAKS = 12  # and at so many steps more, where the two losses seem furthest apart
 
 
 def check(flow: Flow, options: Options) -> None:
@@ -55,6 +57,7 @@ def errors(solution: Solution, comm: Any = None) -> Errors:
     compared = _compared(solution)
     companion = _run(solution, compared, comm)
     flow = build(solution.problem, solution.initial, solution.options, Clock(), comm)
+    compared = np.union1d(compared, _peaks(solution, companion))
     gaps = np.array([_gap(flow, solution, companion, float(s)) for s in compared])
     times = np.union1d(solution.saved_s, compared)
     loss, state = (_around(times, compared, values) for values in gaps.T)
@@ -76,6 +79,22 @@ def _compared(solution: Solution) -> Array:
         if step - at >= stride and last - step >= stride:
             kept, at = [*kept, float(s)], int(step)
     return np.array([*kept, solution.control.s]) if last else np.array(kept)
+
+
+def _peaks(run: Solution, companion: Solution) -> Array:
+    """Steps of the run at which the two losses seem furthest apart, one in each part of the run.
+
+    Read off the companion's loss between its own steps (cubic Hermite in log E, whose slope
+    −|grad E|²/E is known), which is good enough to choose times by, not to say an error by.
+    """
+    upto = int(np.searchsorted(run.s, companion.control.s, side="right"))
+    if upto <= FREE or len(companion.s) < 2 or not (run.loss.min() > 0 < companion.loss.min()):
+        return np.empty(0)
+    slope = -companion.gradient_norm2 / companion.loss
+    curve = CubicHermiteSpline(companion.s, np.log(companion.loss), slope)
+    gap = np.abs(np.log(run.loss[:upto]) - curve(run.s[:upto]))
+    parts = np.array_split(np.arange(FREE, upto), min(PEAKS, upto - FREE))
+    return run.s[[part[gap[part].argmax()] for part in parts]]
 
 
 def _gap(flow: Flow, run: Solution, companion: Solution, s: float) -> tuple[float, float]:

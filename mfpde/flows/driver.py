@@ -103,14 +103,15 @@ class Driver:
     def reach(self, s: float) -> Any:
         """The state at s: the run's own steps up to the one that passes s, then a shorter one."""
         with np.errstate(over="ignore", invalid="ignore", divide="ignore"), serial_blas():
-            before = self.point
             while self.control.s < s:
-                before = self.point
+                # "auto" may change its method after a step, which then is not the one that took it.
+                before, scheme, solving = self.point, self.scheme, self.control.solving
                 if (status := self._advance()) is not None:
                     raise RuntimeError(f"the run cannot be repeated to s = {s:g}: {status.text}")
             if self.control.s == s:
                 return self.control.state
-            return self.scheme.step(self.flow, before, s - before.s).point.state
+            self.flow.solving = solving
+            return scheme.step(self.flow, before, s - before.s).point.state
 
     def _loop(self) -> Status:
         while (status := self._ended()) is None:

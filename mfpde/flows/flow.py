@@ -157,6 +157,18 @@ class Flow(ABC):
         """K v for v (N, k), K the tangent kernel of the outputs."""
         return self.push(point, point.carried.velocity(self.pull_outputs(point, v)))
 
+    def carried_product(self, carried: Carried, v: Array) -> Array:
+        """The same for data as they are carried, as conjugate gradients count it."""
+        self.clock.counts.update(("products", "gradients", "tangents"))
+        with self.clock.part("kernels"):
+            return carried.kernel_product(v)
+
+    def kronecker(self, point: Any, carried: Carried) -> tuple[Array, Array]:
+        """A (N, N) and B (k, k) with S K S ≈ A ⊗ B, from data as they are carried."""
+        self.clock.counts["preconditioners"] += 1
+        with self.clock.part("kernels"):
+            return factors(carried, point.root)
+
 
 class Point(ABC):
     """The flow at one state and s: the data are carried through depth, the rest is done on demand.
@@ -201,13 +213,6 @@ class Point(ABC):
         return self.carried.outputs
 
     @property
-    def kronecker(self) -> tuple[Array, Array]:
-        """A (N, N) and B (k, k) with S K S ≈ A ⊗ B."""
-        self.flow.clock.counts["preconditioners"] += 1
-        with self.flow.clock.part("kernels"):
-            return factors(self.carried, self.root)
-
-    @property
     def slope(self) -> Array:
         """∂ℓ/∂z at the outputs, (N, k)."""
         return self.carried.slope
@@ -228,7 +233,12 @@ class Point(ABC):
     @cached_property
     def _curvature(self) -> tuple[Array, Array] | None:
         whole = self.carried.hessian
-        return None if whole is None else losses.convex_part(whole)
+        if whole is None:
+            return None
+        found = losses.convex_part(whole)
+        if found[0] is not whole:
+            self.flow.clock.counts["concave"] += 1
+        return found
 
     @cached_property
     def variation(self) -> Array:

@@ -10,12 +10,15 @@ from numpy.typing import NDArray
 
 from mfpde import optimizers
 from mfpde.depth import Depth
+from mfpde.limits import lazy
 from mfpde.limits.gaps import Gap, Yardstick
+from mfpde.limits.lazy import Alone
 from mfpde.limits.parts import Pair, Part
 from mfpde.limits.run import Run, Terms
-from mfpde.limits.scrambled import Spread
+from mfpde.limits.scrambled import Explained, Spread
 from mfpde.limits.sizes import Scrambles, Sizes, Tensor
 from mfpde.measures.particles import ParticleMeasure
+from mfpde.problem import Problem
 from mfpde.runs import run_file, stored_problem
 from mfpde.runs.atomic import PathLike
 from mfpde.runs.run_file import Record
@@ -55,9 +58,15 @@ def save(found: Any, path: PathLike) -> None:
     for name, values in found.observed.items():
         arrays[f"observed/{name}"] = values
         arrays[f"observed_error/{name}"] = found.observed_error[name]
+    width = found.parts["width"]
+    if isinstance(width, Spread) and width.alone:
+        told = width.alone.flow.table(runs[0].final.depth) | {"factor": width.alone.factor}
+        arrays.update({f"alone/{name}": value for name, value in told.items()})
     for number, run in enumerate(runs):
         own = {name: getattr(run, name) for name in ("outputs", "penalty", "loss", "grid")}
         own |= {"theta": run.final.theta, "weights": run.final.weights}
+        if run.alone:
+            own |= {f"alone/{name}": value for name, value in run.alone.arrays().items()}
         arrays.update({f"runs/{number}/{name}": np.asarray(value) for name, value in own.items()})
     run_file.save(Record(FORMAT, problem, config, {}, arrays), path)
 
@@ -111,7 +120,7 @@ def _read(kind: Any, found: Record, block: Any) -> Any:
             parts[name] = Part(gap, tuple(pairs))
         else:
             fine, coarse = (tuple(map(terms, told[key])) for key in ("fine", "coarse"))
-            parts[name] = Spread(gap, fine, coarse)
+            parts[name] = Spread(gap, fine, coarse, _explained(problem, arrays, fine))
     return kind(
         problem,
         s=arrays["s"],
@@ -131,6 +140,14 @@ def _read(kind: Any, found: Record, block: Any) -> Any:
     )
 
 
+def _explained(problem: Problem, arrays: Arrays, scrambles: tuple[Terms, ...]) -> Explained | None:
+    told = _named(arrays, "alone/")
+    if not told:
+        return None
+    depth = scrambles[0][0][1].final.depth
+    return Explained(lazy.of_table(problem, arrays["s"], depth, told), told["factor"])
+
+
 def _named(arrays: Arrays, prefix: str) -> Arrays:
     return {n.removeprefix(prefix): a for n, a in arrays.items() if n.startswith(prefix)}
 
@@ -148,4 +165,5 @@ def _run(arrays: Arrays, number: int, depth_steps: int, gradients: int, quick: b
         for name in ("outputs", "penalty", "loss", "grid", "theta", "weights")
     )
     final = ParticleMeasure(theta, Depth(depth_steps, "rk4"), weights)
-    return Run(outputs, penalty, {}, loss, final, grid, gradients, quick=quick)
+    alone = Alone.of(_named(arrays, f"runs/{number}/alone/"))
+    return Run(outputs, penalty, {}, loss, final, grid, gradients, alone, quick)

@@ -4,21 +4,24 @@ From u = 0 nothing moves the hidden states X_i = A x_i at first, and u follows t
 
     dZ/ds = −(1/N) K ∂ℓ(Z) B η_u Bᵀ,   K_ij = ∫∫ σ(w·X_i + b) σ(w·X_j + b) dρ dt,
 
-outputs Z. For Gaussian (w, b), K is an integral over two Gaussian numbers, which is as good as
-exact; a run's own K is off by what its points are. Both through this flow tell most of the run's
-error, without a run. How much of it is to be subtracted is read from other runs.
+outputs Z; those of other data are Z = B A x + K(x, X) Q with Q = −(1/N) ∫ ∂ℓ(Z) B η_u Bᵀ ds. For
+Gaussian (w, b), K is an integral over two Gaussian numbers, which is as good as exact; a run's own
+K is off by what its points are. Both through this flow tell most of the run's error, without a
+run. How much of it is to be subtracted is read from other runs.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mfpde.blocks import SHL
 from mfpde.depth import Depth
-from mfpde.laws import Coupled, DepthLaw, Law, at_depth
+from mfpde.laws import Coupled, DepthLaw, Gaussian, Law, at_depth
 from mfpde.measures.particles import ParticleMeasure
 from mfpde.problem import Problem
 
@@ -34,45 +37,127 @@ CHUNK = 1 << 22  # numbers at a time
 STEP, MOST_STEPS = 1.0, 4096
 
 
-class Lazy:
-    """The exact kernel at each number of depth steps, and runs' distances from it."""
+@dataclass(frozen=True)
+class Alone:
+    """What the flow of u alone makes of a run's points, less what it makes of the law.
 
-    def __init__(self, problem: Problem, law: Law | DepthLaw, s: Array) -> None:
+    ``error`` (n, N, k) of the data and ``others`` (n, n', k) of what is watched. For points that
+    come later ``features`` (K, M, q), the run's w and b at the start, and ``pulls`` (N, k), Q at
+    the last time.
+    """
+
+    error: Array
+    others: Mapping[str, Array]
+    features: NDArray[Any]
+    pulls: Array
+
+    def arrays(self) -> dict[str, NDArray[Any]]:
+        """For a file."""
+        others = {f"others/{name}": value for name, value in self.others.items()}
+        return {"error": self.error, "features": self.features, "pulls": self.pulls, **others}
+
+    @classmethod
+    def of(cls, arrays: Mapping[str, NDArray[Any]]) -> Alone | None:
+        """From these; None where there are none."""
+        if "error" not in arrays:
+            return None
+        others = {n.removeprefix("others/"): a for n, a in arrays.items() if "/" in n}
+        return cls(arrays["error"], others, arrays["features"], arrays["pulls"])
+
+
+class Lazy:
+    """The flow of u alone from a law, and from the points of runs."""
+
+    def __init__(
+        self,
+        problem: Problem,
+        law: Law | DepthLaw,
+        s: Array,
+        others: Mapping[str, Array] | None = None,
+    ) -> None:
         self._problem, self._law, self._s = problem, law, s
         self._x = problem.start()
-        self._exact: dict[int, Array | None] = {}
+        self._others = {name: problem.start(x) for name, x in (others or {}).items()}
+        self._exact: dict[int, tuple[int, Array] | None] = {}
+        self._known: dict[tuple[int, str], Array] = {}
 
-    def error(self, rho: ParticleMeasure) -> Array | None:
-        """What this ρ_0 makes of the outputs, less what the law makes of them; or None."""
+    def alone(self, rho: ParticleMeasure) -> Alone | None:
+        """Of this ρ_0; None where that of the law is not known."""
         exact = self._of_law(rho.depth)
         if exact is None:
             return None
-        return self._outputs(self._of_sample(rho)) - exact
+        features = rho.theta[:, :, self._problem.block.dim :]
+        pulls = self._pulls(self._of_sample(rho, features, self._x))
+        found = {
+            name: self._outputs(x, self._of_sample(rho, features, x), pulls)
+            - self._law_at(rho.depth, name, x)
+            for name, x in {"": self._x, **self._others}.items()
+        }
+        return Alone(found.pop(""), found, features.astype(np.float32), pulls[-1])
 
-    def _of_law(self, depth: Depth) -> Array | None:
-        key = 0 if isinstance(self._law, Law) else depth.steps
+    def at(self, depth: Depth, x: Array) -> Array:
+        """Outputs of the law's flow at the last time for new data, (n', k)."""
+        exact, start = self._of_law(depth), self._problem.start(x)
+        assert exact is not None
+        return self._outputs(start, self._law_kernel(depth, start, exact[0]), exact[1][-1])
+
+    def of_run(self, rho: ParticleMeasure, alone: Alone, x: Array) -> Array:
+        """The same of the flow from a run's points; ``rho`` has its depth and weights."""
+        start, features = self._problem.start(x), alone.features.astype(float)
+        return self._outputs(start, self._of_sample(rho, features, start), alone.pulls)
+
+    def table(self, depth: Depth) -> dict[str, Array]:
+        """Means and standard deviations of the law, (1, p) or (K, p): all that is asked of it."""
+        found = [law for _, law in self._slices(depth)]
+        return {
+            "mean": np.array([law.mean for law in found]),
+            "std": np.array([law.std for law in found]),
+        }
+
+    # -- the law ----------------------------------------------------------------------------------
+
+    def _of_law(self, depth: Depth) -> tuple[int, Array] | None:
+        """Nodes that its kernel needs, and its Q (n, N, k); None where it is not known."""
+        key = self._key(depth)
         if key not in self._exact:
             self._exact[key] = self._solve(depth)
         return self._exact[key]
 
-    def _solve(self, depth: Depth) -> Array | None:
-        """Outputs (n, N, k) of the law's kernel; None where it is not known well enough."""
-        pairs = [(float(o), at_depth(self._law, float(t))) for o, t in
-                 zip(depth.weights, depth.nodes, strict=True)]  # fmt: skip
+    def _key(self, depth: Depth) -> int:
+        return 0 if isinstance(self._law, Law) else depth.steps
+
+    def _slices(self, depth: Depth) -> list[tuple[float, Law]]:
+        """Shares of the depth and the laws there."""
         if isinstance(self._law, Law):
-            pairs = [(1.0, self._law)]
-        if not all(self._knows(law) for _, law in pairs):
+            return [(1.0, self._law)]
+        pairs = zip(depth.weights, depth.nodes, strict=True)
+        return [(float(o), at_depth(self._law, float(t))) for o, t in pairs]
+
+    def _solve(self, depth: Depth) -> tuple[int, Array] | None:
+        slices = self._slices(depth)
+        if not all(self._knows(law) for _, law in slices):
             return None
         rough: Array | float = np.inf
         for nodes in NODES:
-            if len(pairs) * (len(self._x) * nodes) ** 2 > MOST_VALUES:
+            if len(slices) * (len(self._x) * nodes) ** 2 > MOST_VALUES:
                 break
-            kernel = np.asarray(sum(o * self._kernel(law, nodes) for o, law in pairs))
-            fine = self._outputs(kernel)
+            kernel = self._law_kernel(depth, self._x, nodes)
+            pulls = self._pulls(kernel)
+            fine = self._outputs(self._x, kernel, pulls)
             if np.abs(fine - rough).max() <= CLOSE * np.abs(fine).max():
-                return fine
+                return nodes, pulls
             rough = fine
         return None
+
+    def _law_at(self, depth: Depth, name: str, x: Array) -> Array:
+        """Outputs (n, n', k) of the law's flow for data that come with every run."""
+        key = self._key(depth), name
+        exact = self._of_law(depth)
+        assert exact is not None
+        if key not in self._known:
+            nodes, pulls = exact
+            self._known[key] = self._outputs(x, self._law_kernel(depth, x, nodes), pulls)
+        return self._known[key]
 
     def _knows(self, law: Law) -> bool:
         """u = 0, and the other coordinates Gaussian or fixed, all independent."""
@@ -82,74 +167,117 @@ class Lazy:
         silent = all(not m.random and m.mean == 0.0 for m in law.marginals[:d])
         return silent and all(m.smooth or not m.random for m in law.marginals[d:])
 
-    def _kernel(self, law: Law, nodes: int) -> Array:
-        """∫ σ_i σ_j dρ_t, (N, N)."""
-        block, x = self._problem.block, self._x
-        assert isinstance(block, SHL)
-        d, ones = block.dim, np.ones((len(x), 1 if block.bias else 0))
-        features, std = np.concatenate([x, ones], axis=1), law.std[d:]
-        mean, root = features @ law.mean[d:], features * std
-        covariance = root @ root.T
+    def _law_kernel(self, depth: Depth, x: Array, nodes: int) -> Array:
+        slices = self._slices(depth)
+        return np.asarray(sum(o * self._kernel(law, x, nodes) for o, law in slices))
+
+    def _kernel(self, law: Law, x: Array, nodes: int) -> Array:
+        """∫ σ(w·x_i + b) σ(w·X_j + b) dρ_t, (n', N)."""
+        d = self._problem.block.dim
+        left, right = self._with_bias(x), self._with_bias(self._x)
+        std, mean = law.std[d:], law.mean[d:]
+        covariance = (left * std**2) @ right.T
+        variances = np.square(right * std).sum(axis=1)
         out = np.empty_like(covariance)
+        for i, one in enumerate(left):
+            start = i if x is self._x else 0  # symmetric
+            middle, deviation = one @ mean, float(np.linalg.norm(one * std))
+            slope = covariance[i, start:] / max(deviation, np.finfo(float).tiny)
+            rest = np.sqrt(np.maximum(variances[start:] - slope**2, 0.0))
+            lines = np.stack([right[start:] @ mean, slope, rest])
+            out[i, start:] = self._gaussian(middle, deviation, lines, nodes)
+            if x is self._x:
+                out[i:, i] = out[i, i:]
+        return out
+
+    def _gaussian(self, middle: float, deviation: float, lines: Array, nodes: int) -> Array:
+        """E[σ(middle + deviation g) σ(mean + slope g + rest h)] for the columns of ``lines``."""
+        sigma = self._sigma
         g = np.linspace(-REACH, REACH, nodes)
         a = np.exp(-0.5 * g * g)
         a /= a.sum()
-        deviation = np.sqrt(np.diag(covariance))
-        safe = np.maximum(deviation, np.finfo(float).tiny)
-        for i in range(len(x)):
-            own = block.activation(mean[i] + deviation[i] * g)  # (q,)
-            slope = covariance[i] / safe[i]
-            rest = np.sqrt(np.maximum(deviation**2 - slope**2, 0.0))
-            for part in np.array_split(np.arange(i, len(x)), 1 + len(x) * nodes**2 // CHUNK):
-                z = mean[part, None, None] + slope[part, None, None] * g[:, None]
-                inner = block.activation(z + rest[part, None, None] * g) @ a
-                out[i, part] = out[part, i] = inner @ (a * own)
+        own, found = a * sigma(middle + deviation * g), []
+        for mean, slope, rest in np.array_split(
+            lines[:, :, None, None], 1 + lines.shape[1] * nodes**2 // CHUNK, axis=1
+        ):
+            found.append((sigma(mean + slope * g[:, None] + rest * g) @ a) @ own)
+        return np.concatenate(found)
+
+    # -- samples ----------------------------------------------------------------------------------
+
+    def _of_sample(self, rho: ParticleMeasure, features: Array, x: Array) -> Array:
+        """The kernel (n', N) of points whose w and b are ``features`` (K, M, q)."""
+        left, right = self._with_bias(x), self._with_bias(self._x)
+        out = np.zeros((len(left), len(right)))
+        size = max(1, CHUNK // max(len(left), len(right)))
+        for share, points, weights in zip(rho.depth.weights, features, rho.weights, strict=True):
+            for at in range(0, len(points), size):
+                some = slice(at, at + size)
+                sigma = self._sigma(points[some] @ right.T)
+                other = sigma if x is self._x else self._sigma(points[some] @ left.T)
+                out += float(share) * (other.T * weights[some]) @ sigma
         return out
 
-    def _of_sample(self, rho: ParticleMeasure) -> Array:
-        block, x = self._problem.block, self._x
-        assert isinstance(block, SHL)
-        out = np.zeros((len(x), len(x)))
-        size = max(1, CHUNK // len(x))
-        for share, theta, weights in zip(rho.depth.weights, rho.theta, rho.weights, strict=True):
-            for at in range(0, len(theta), size):
-                _, w, b = block.split(theta[at : at + size])
-                sigma = block.activation(w @ x.T + b[:, None])
-                out += float(share) * (sigma.T * weights[at : at + size]) @ sigma
+    # -- the flow ---------------------------------------------------------------------------------
+
+    @property
+    def _sigma(self) -> Any:
+        assert isinstance(self._problem.block, SHL)
+        return self._problem.block.activation
+
+    def _with_bias(self, x: Array) -> Array:
+        assert isinstance(self._problem.block, SHL)
+        return np.hstack([x, np.ones((len(x), 1 if self._problem.block.bias else 0))])
+
+    def _outputs(self, x: Array, kernel: Array, pulls: Array) -> Array:
+        """B A x + K Q, (..., n', k)."""
+        out: Array = x @ self._problem.readout.T + kernel @ pulls
         return out
 
-    def _outputs(self, kernel: Array) -> Array:
-        """Z at the times s by rk4, (n, N, k)."""
+    def _pulls(self, kernel: Array) -> Array:
+        """Q at the times s by rk4, (n, N, k)."""
         problem, n = self._problem, len(self._x)
         readout = problem.readout
         rates = 1.0 if problem.rates is None else problem.rates[: readout.shape[1]]
         metric = (readout * rates) @ readout.T
+        start = self._x @ readout.T
 
-        def slope(z: Array) -> Array:
-            return -(kernel @ problem.loss_gradient(z)) @ metric / n
+        def slope(q: Array) -> Array:
+            return -problem.loss_gradient(start + kernel @ q) @ metric / n
 
-        z = self._x @ readout.T
-        hessian = problem.loss_hessian(z)
+        hessian = problem.loss_hessian(start)
         steep = 1.0 if hessian is None else float(np.abs(hessian).sum(axis=2).max())
         rate = steep * np.linalg.norm(kernel, 2) * np.linalg.norm(metric, 2) / n
-        found = [z]
+        q = np.zeros_like(start)
+        found = [q]
         for begin, end in zip(self._s, self._s[1:], strict=False):
             count = int(np.clip(np.ceil((end - begin) * rate / STEP), 1, MOST_STEPS / len(self._s)))
             for _ in range(count):
-                z = _rk4(slope, z, (end - begin) / count)
-            found.append(z)
+                q = _rk4(slope, q, (end - begin) / count)
+            found.append(q)
         return np.array(found)
 
 
-def _rk4(slope: Callable[[Array], Array], z: Array, h: float) -> Array:
-    first = slope(z)
-    second = slope(z + 0.5 * h * first)
-    third = slope(z + 0.5 * h * second)
-    fourth = slope(z + h * third)
-    out: Array = z + h / 6.0 * (first + 2.0 * second + 2.0 * third + fourth)
+def _rk4(slope: Any, q: Array, h: float) -> Array:
+    first = slope(q)
+    second = slope(q + 0.5 * h * first)
+    third = slope(q + 0.5 * h * second)
+    fourth = slope(q + h * third)
+    out: Array = q + h / 6.0 * (first + 2.0 * second + 2.0 * third + fourth)
     return out
 
 
-def of(problem: Problem, law: Law | DepthLaw, s: Array) -> Lazy | None:
+def of(
+    problem: Problem, law: Law | DepthLaw, s: Array, others: Mapping[str, Array] | None = None
+) -> Lazy | None:
     """The control variate for a problem; None for blocks that it is not made for."""
-    return Lazy(problem, law, s) if isinstance(problem.block, SHL) else None
+    return Lazy(problem, law, s, others) if isinstance(problem.block, SHL) else None
+
+
+def of_table(problem: Problem, s: Array, depth: Depth, table: Mapping[str, Array]) -> Lazy:
+    """The same from ``Lazy.table``, at this depth."""
+    found = [Gaussian(std, mean) for std, mean in zip(table["std"], table["mean"], strict=True)]
+    if len(found) == 1:
+        return Lazy(problem, found[0], s)
+    nodes = depth.nodes
+    return Lazy(problem, lambda t: found[int(np.abs(nodes - t).argmin())], s)

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from mfpde.depth import Depth
 from mfpde.laws import DepthLaw, Law, at_depth
+from mfpde.limits.lazy import Alone
 from mfpde.limits.run import Run
 from mfpde.limits.sizes import Points, Scramble, Spec, Tensor
 from mfpde.limits.watch import Watch
@@ -38,16 +39,18 @@ class Memory:
     """The runs of ``path``, of an earlier search where ``resume`` says so, and new ones.
 
     Raises FileNotFoundError for a missing file, ValueError for one that is damaged or of another
-    search, OSError where none can be written.
+    search, OSError where none can be written. Of several processes the ``first`` one writes.
     """
 
-    def __init__(self, path: PathLike, resume: bool, about: dict[str, Any]) -> None:
+    def __init__(
+        self, path: PathLike, resume: bool, about: dict[str, Any], *, first: bool = True
+    ) -> None:
         self.runs: dict[Spec, Run] = {}
         about = json.loads(json.dumps(about))  # as a file has it, tuples being lists
         self._record = Record(FORMAT, about, {"runs": []})
         if resume:
             self._read(Path(path), about)
-        self._file = Checkpoint(path, 0.0)
+        self._file = Checkpoint(path if first else None, 0.0)
 
     def keep(self, spec: Spec, run: Run) -> bool:
         """Write a run; False where the system refuses."""
@@ -63,8 +66,8 @@ class Memory:
         arrays = {name: getattr(run, name) for name in ARRAYS}
         arrays |= {"theta": run.final.theta, "weights": run.final.weights}
         arrays |= {f"watched/{name}": value for name, value in run.watched.items()}
-        if run.lazy is not None:
-            arrays["lazy"] = run.lazy
+        if run.alone is not None:
+            arrays |= {f"alone/{name}": a for name, a in run.alone.arrays().items()}
         self._record.rows.update({f"runs/{number}/{name}": [a] for name, a in arrays.items()})
 
     def _read(self, path: Path, about: dict[str, Any]) -> None:
@@ -98,9 +101,11 @@ def _run(found: Record, number: int, told: dict[str, Any], spec: Spec) -> Run:
     final.weights = array("weights")  # to the last bit, which the constructor may round
     outputs, penalty, loss, grid = (array(name) for name in ARRAYS)
     watched = {name: array(f"watched/{name}") for name in told["watched"]}
-    lazy = array("lazy") if f"runs/{number}/lazy" in found.rows else None
+    own = f"runs/{number}/"
+    names = [name.removeprefix(own) for name in found.rows if name.startswith(own)]
+    alone = {n.removeprefix("alone/"): array(n) for n in names if n.startswith("alone/")}
     gradients, quick = int(told["gradients"]), bool(told["quick"])
-    return Run(outputs, penalty, watched, loss, final, grid, gradients, lazy, quick)
+    return Run(outputs, penalty, watched, loss, final, grid, gradients, Alone.of(alone), quick)
 
 
 def about(

@@ -129,13 +129,18 @@ class Limit:
     def predict(self, x: ArrayLike | None = None) -> Prediction:
         """Outputs of the limit at the last time for ``x`` (n, d_in) or the data, with errors.
 
-        The outputs are those of the runs alone, without what the flow of u alone explains of
-        their error on the data, and so are the bars. Those of depth and time are bounded from
-        below by the data's root mean square.
+        What the flow of u alone explains is subtracted as on the data, so that predictions at the
+        data are ``outputs``. Errors of depth and time, and those of a tensor rule in width, are
+        bounded from below by the data's root mean square.
         """
         new = None if x is None else checks.array("x", x, ("n", self.problem.x.shape[1]))
-        outputs = predicted(self.problem, self.terms, new)
-        error = sum(self.parts[name].at(self.problem, new) for name in PARTS)
+        width = self.parts["width"]
+        if isinstance(width, Spread):
+            outputs, error = width.predict(self.problem, new)
+        else:
+            outputs, error = predicted(self.problem, self.terms, new), width.at(self.problem, new)
+        others = [self.parts[name] for name in PARTS[1:]]
+        error = error + sum(part.at(self.problem, new) for part in others if isinstance(part, Part))
         return Prediction(outputs, np.broadcast_to(error, outputs.shape).copy())
 
     def save(self, path: str | os.PathLike[str]) -> None:

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mfpde.evaluate import predict
+from mfpde.limits.lazy import Alone
 from mfpde.measures.particles import ParticleMeasure
 from mfpde.problem import Problem
 
@@ -28,16 +29,16 @@ class Series:
 class Run(Series):
     """Its series, loss (n,), last measure, the times of its steps, and its gradients.
 
-    ``lazy`` (n, N, k) is what the flow of u alone makes of this run's kernel, less what it makes
-    of the law's (``mfpde.limits.lazy``), where that is known. A ``quick`` run took few steps and
-    counts only beside a pair that shows what they cost.
+    ``alone`` is what the flow of u alone makes of this run's points (``mfpde.limits.lazy``), where
+    that is known. A ``quick`` run took few steps and counts only beside a pair that shows what
+    they cost.
     """
 
     loss: Array
     final: ParticleMeasure
     grid: Array
     gradients: int
-    lazy: Array | None = None
+    alone: Alone | None = None
     quick: bool = False
 
 

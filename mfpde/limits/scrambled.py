@@ -20,7 +20,8 @@ from numpy.typing import NDArray
 
 from mfpde.limits.gaps import Gap
 from mfpde.limits.hurried import LADDER
-from mfpde.limits.run import Series, Terms, loss_of, mean, predicted, rms, summed
+from mfpde.limits.lazy import Alone, Lazy
+from mfpde.limits.run import Run, Series, Terms, loss_of, mean, predicted, rms, summed
 from mfpde.limits.sizes import COARSER, MOST_PARTICLES, TRIAL, Scrambles, Spec
 from mfpde.limits.study import Stopped, Study
 from mfpde.limits.watch import Told
@@ -68,21 +69,52 @@ class Mean:
 
 
 @dataclass(frozen=True)
+class Explained:
+    """What is subtracted: ``factor`` (n,) times what the flow of u alone makes of the points."""
+
+    flow: Lazy
+    factor: Array
+
+    def of(self, scrambles: Sequence[Terms], x: Array | None) -> Array:
+        """Of every scramble at new points at the last time, (R, n', k)."""
+        runs = [terms[0][1] for terms in scrambles]
+        if x is None:
+            return self.factor[-1] * np.array([_alone(run).error[-1] for run in runs])
+        law = self.flow.at(runs[0].final.depth, x)
+        own = [self.flow.of_run(run.final, _alone(run), x) - law for run in runs]
+        return self.factor[-1] * np.array(own)
+
+    def less(self, terms: Terms) -> Series:
+        """The sum of one scramble's runs without it."""
+        series, own = summed(terms), _alone(terms[0][1])
+        factor = self.factor[:, None, None]
+        watched = {name: series.watched[name] - factor * a for name, a in own.others.items()}
+        return Series(series.outputs - factor * own.error, series.penalty, series.watched | watched)
+
+
+@dataclass(frozen=True)
 class Spread:
     """The width's error along s: ``gap``, from the spread of scrambles and a coarser mean."""
 
     gap: Gap
     fine: tuple[Terms, ...]
     coarse: tuple[Terms, ...]
+    alone: Explained | None
     means: tuple[Mean, Mean] | None = None
 
-    def at(self, problem: Problem, x: Array | None) -> Array:
-        """Error of each output at new points, (n, k)."""
+    def predict(self, problem: Problem, x: Array | None) -> tuple[Array, Array]:
+        """Outputs of the mean at new points and the error of each, (n, k)."""
         fine, coarse = (
             np.array([predicted(problem, terms, x) for terms in each])
             for each in (self.fine, self.coarse)
         )
-        return _bar(fine, coarse, _left_out(fine), _left_out(coarse))
+        if self.alone:
+            fine, coarse = (
+                values - self.alone.of(each, x)
+                for values, each in ((fine, self.fine), (coarse, self.coarse))
+            )
+        outputs = fine.mean(axis=0)
+        return outputs, _of_rests(outputs, coarse.mean(axis=0), _left_out(fine), _left_out(coarse))
 
     def told(self, tell: Callable[[Series], Told]) -> Told:
         """Errors of what is read from averages, by name."""
@@ -165,6 +197,7 @@ def quickest(study: Study, depth_steps: int, rtol: float) -> int:
     """The fewest steps that keep a run's own place among the scrambles; 0 where none are cheap."""
     if study.optimizer is not None:  # hurried steps are those of the gradient flow
         return 0
+    study.ahead(TRIAL.all_specs(depth_steps, rtol))
     full = [study.run(spec) for spec in TRIAL.all_specs(depth_steps, rtol)]
     spread = np.std([run.outputs for run in full], axis=0)
     for steps in LADDER:
@@ -175,6 +208,7 @@ def quickest(study: Study, depth_steps: int, rtol: float) -> int:
             spec._replace(hurry=steps)
             for _, spec in (TRIAL.specs(n, depth_steps, rtol)[0] for n in range(TRIAL.scrambles))
         ]
+        study.ahead(specs)
         quick = [study.run(spec) for spec in specs]
         off = [a.outputs - b.outputs for a, b in zip(full, quick, strict=True)]
         if np.all(rms(np.std(off, axis=0)) <= SMALL * rms(spread).max()):
@@ -193,13 +227,14 @@ def _specs(sizes: Scrambles, depth_steps: int, rtol: float) -> list[Spec]:
 def assess(study: Study, sizes: Scrambles, depth_steps: int, rtol: float) -> Assessed:
     """The mean over scrambles and its error."""
     study.announce(f"width, {sizes}", _specs(sizes, depth_steps, rtol))
+    study.ahead(_specs(sizes, depth_steps, rtol))
     coarse, fine = (_terms(study, one, depth_steps, rtol) for one in (sizes.coarser(), sizes))
     if not all(np.isfinite(run.outputs).all() for terms in fine + coarse for _, run in terms):
         return assess(study, replace(sizes, hurry=0), depth_steps, rtol)
-    factor = _explained(coarse)
-    means = average(study.problem, fine, factor), average(study.problem, coarse, factor)
+    alone = _explained(study, coarse)
+    means = average(study.problem, fine, alone), average(study.problem, coarse, alone)
     gap = _gap(study, *means)
-    return sizes, means[0], Spread(gap, tuple(fine), tuple(coarse), means)
+    return sizes, means[0], Spread(gap, tuple(fine), tuple(coarse), alone, means)
 
 
 def _terms(study: Study, sizes: Scrambles, depth_steps: int, rtol: float) -> list[Terms]:
@@ -210,30 +245,31 @@ def _terms(study: Study, sizes: Scrambles, depth_steps: int, rtol: float) -> lis
     ]
 
 
-def _explained(scrambles: Sequence[Terms]) -> Array | None:
-    """How much of ``lazy`` is right along s, (n,): its regression on what runs differ by."""
-    found = [terms[0][1].lazy for terms in scrambles]
-    known = [one for one in found if one is not None]
-    if len(known) < len(found):
+def _alone(run: Run) -> Alone:
+    assert run.alone is not None
+    return run.alone
+
+
+def _explained(study: Study, scrambles: Sequence[Terms]) -> Explained | None:
+    """How much of ``alone`` is right along s: its regression on what runs differ by."""
+    runs = [terms[0][1] for terms in scrambles]
+    if study.lazy is None or any(run.alone is None for run in runs):
         return None
     outputs = np.array([summed(terms).outputs for terms in scrambles])
-    own, all_of_it = (a - a.mean(axis=0) for a in (np.array(known), outputs))
+    known = np.array([_alone(run).error for run in runs])
+    own, all_of_it = (a - a.mean(axis=0) for a in (known, outputs))
     size = np.square(own).sum(axis=(0, 2, 3))
-    return np.clip((own * all_of_it).sum(axis=(0, 2, 3)) / np.where(size > 0, size, 1.0), 0.0, 1.0)
+    slope = (own * all_of_it).sum(axis=(0, 2, 3)) / np.where(size > 0, size, 1.0)
+    return Explained(study.lazy, np.clip(slope, 0.0, 1.0))
 
 
-def average(problem: Problem, scrambles: Sequence[Terms], factor: Array | None) -> Mean:
-    """The mean of scrambles, less ``factor`` (n,) times what the flow of u alone explains."""
-    found = tuple(Scrambled(terms, _corrected(terms, factor)) for terms in scrambles)
+def average(problem: Problem, scrambles: Sequence[Terms], alone: Explained | None) -> Mean:
+    """The mean of scrambles, less what the flow of u alone explains."""
+    found = tuple(
+        Scrambled(terms, alone.less(terms) if alone else summed(terms)) for terms in scrambles
+    )
     series = mean([one.series for one in found])
     return Mean(found, series, loss_of(problem, series.outputs, series.penalty))
-
-
-def _corrected(terms: Terms, factor: Array | None) -> Series:
-    series, own = summed(terms), terms[0][1].lazy
-    if factor is None or own is None:
-        return series
-    return replace(series, outputs=series.outputs - factor[:, None, None] * own)
 
 
 def _gap(study: Study, fine: Mean, coarse: Mean) -> Gap:
@@ -259,10 +295,6 @@ def _losses(problem: Problem, of: Mean, outputs: Array) -> Array:
 def _left_out(values: Array) -> Array:
     """Means over all but one of the first axis."""
     return (values.sum(axis=0) - values) / (len(values) - 1)
-
-
-def _bar(fine: Array, coarse: Array, *rests: Array) -> Array:
-    return _of_rests(fine.mean(axis=0), coarse.mean(axis=0), *rests)
 
 
 def _of_rests(fine: Array, coarse: Array, rests: Array, coarse_rests: Array) -> Array:

@@ -19,7 +19,7 @@ from mfpde.limits.parts import (
     time_part,
     unknown,
 )
-from mfpde.limits.run import Terms
+from mfpde.limits.run import Series, Terms
 from mfpde.limits.scrambled import Mean, Spread
 from mfpde.limits.sizes import (
     MOST_PARTICLES,
@@ -51,10 +51,10 @@ CLOSE = 0.1
 
 @dataclass(frozen=True)
 class Candidate:
-    """A result at some sizes: outputs, loss, the runs behind them, and each part's error."""
+    """A result at some sizes: its series, loss, the runs behind them, and each part's error."""
 
     sizes: Sizes
-    outputs: Array
+    series: Series
     loss: Array
     terms: Terms
     parts: dict[str, Part | Spread]
@@ -144,7 +144,7 @@ def _of_run(study: Study, spec: Spec, settled: Settled, width: Part) -> Candidat
     assert isinstance(spec.points, Tensor)
     sizes = Sizes(spec.points, spec.depth_steps, spec.rtol)
     parts: dict[str, Part | Spread] = {"width": width, "depth": settled.depth, "time": settled.time}
-    return Candidate(sizes, run.outputs, run.loss, ((1.0, run),), parts)
+    return Candidate(sizes, run, run.loss, ((1.0, run),), parts)
 
 
 def _by_tensor(study: Study, settled: Settled, view: LawInDepth, share: float) -> Candidate | None:
@@ -201,13 +201,13 @@ def _of_scrambles(settled: Settled, points: Scrambles, mean: Mean, spread: Sprea
         "depth": settled.depth,
         "time": settled.time,
     }
-    return Candidate(sizes, mean.series.outputs, mean.loss, mean.terms, parts)
+    return Candidate(sizes, mean.series, mean.loss, mean.terms, parts)
 
 
 def _closer(study: Study, settled: Settled, found: Candidate) -> Points | None:
     """More particles to read depth and time from, where those used were too far off."""
     few = study.run(Spec(settled.points, settled.depth_steps, settled.rtol))
-    off = np.sqrt(np.mean(np.square(few.outputs - found.outputs), axis=(1, 2))).max()
+    off = np.sqrt(np.mean(np.square(few.outputs - found.series.outputs), axis=(1, 2))).max()
     if off <= CLOSE * study.yardstick.outputs:
         return None
     points = found.sizes.points
