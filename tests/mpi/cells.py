@@ -13,7 +13,8 @@ from mfpde.passes.grid_on_ranks import DistributedGridOperator
 from mfpde.passes.in_blocks import InBlocks
 from mfpde.passes.ranks import Ranks
 
-CASES = ("shl", "linear")  # layers of few coefficients, and of one for each cell
+# Layers of few coefficients, and of one for each cell, with methods of runs.
+CASES = {"shl": ("muscl", "implicit"), "linear": ("third_order", "auto")}
 
 
 def case(kind, **terms):
@@ -45,8 +46,8 @@ def passes(ranks, kind, rates=None, **terms):
 
 
 def runs(folder):
-    for kind in CASES:
-        for method in ("muscl", "third_order", "implicit", "auto"):
+    for kind, methods in CASES.items():
+        for method in methods:
             problem, rho = case(kind)
             path = folder / f"{kind}_{method}.h5"
             sol = mfpde.solve(
