@@ -1,6 +1,9 @@
-"""What the documents show runs as it stands: each block alone, as copied."""
+"""What the documents show runs as it stands: each block alone, in a fresh interpreter."""
 
+import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -8,7 +11,13 @@ import pytest
 import mfpde
 
 ROOT = Path(__file__).resolve().parents[1]
-PAGES = ["README.md", *(f"docs/{page.name}" for page in sorted((ROOT / "docs").glob("*.md")))]
+PAGES = [
+    "README.md",
+    "CONTRIBUTING.md",
+    "benchmarks/README.md",
+    "docs/cases/README.md",
+    *(f"docs/{page.name}" for page in sorted((ROOT / "docs").glob("*.md"))),
+]
 
 
 def blocks(page: str) -> list[str]:
@@ -19,22 +28,51 @@ BLOCKS = [(page, number) for page in PAGES for number in range(len(blocks(page))
 
 
 @pytest.mark.parametrize(("page", "number"), BLOCKS)
-def test_every_python_block_runs_alone(page, number, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("MPLBACKEND", "Agg")
+def test_every_python_block_runs_alone(page, number, tmp_path):
+    """An interpreter each: nothing is there but what a reader who copies the block has."""
     block = blocks(page)[number]
-    if "import torch" in block:
-        pytest.importorskip("torch")
-    if "mpi4py" in block:
-        pytest.importorskip("mpi4py", exc_type=ImportError)
-    exec(compile(block, f"{page}, block {number + 1}", "exec"), {"__name__": "__main__"})
+    for name in ("torch", "jax", "mpi4py"):
+        if re.search(rf"(?m)^\s*(import|from) {name}\b", block):
+            pytest.importorskip(name, exc_type=ImportError)
+    (tmp_path / "block.py").write_text(block, encoding="utf-8")
+    run = subprocess.run(
+        [sys.executable, "-W", "error::RuntimeWarning", "block.py"],
+        cwd=tmp_path,
+        env=os.environ | {"MPLBACKEND": "Agg", "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert run.returncode == 0, run.stderr
 
 
 @pytest.mark.parametrize("page", PAGES)
 def test_links_lead_somewhere(page):
     text = (ROOT / page).read_text(encoding="utf-8")
     for target in re.findall(r"\]\(([^)#]+)\)", text):
-        assert ((ROOT / page).parent / target).exists(), target
+        if not target.startswith("https://arxiv.org/abs/"):
+            assert ((ROOT / page).parent / target).exists(), target
+
+
+def test_every_paper_named_by_its_number_is_on_the_page_that_links_them():
+    """No other page or docstring leads outside: a wrong number shows on one page alone."""
+    cited = (ROOT / "docs/citing.md").read_text(encoding="utf-8")
+    links = re.findall(r"\[arXiv:([0-9.]+)\]\(https://arxiv\.org/abs/([0-9.]+)\)", cited)
+    assert len(links) >= 10
+    assert all(shown == target for shown, target in links)
+    known = {shown for shown, _ in links}
+    files = [
+        "README.md",
+        "CITATION.cff",
+        *(f"docs/{page.name}" for page in (ROOT / "docs").glob("*.md")),
+    ]
+    for folder in ("mfpde", "validation", "docs/tour"):
+        files += [str(path.relative_to(ROOT)) for path in (ROOT / folder).rglob("*.py")]
+    for name in files:
+        text = (ROOT / name).read_text(encoding="utf-8")
+        assert set(re.findall(r"arXiv[:\s]+(\d{4}\.\d{5})", text)) <= known, name
+        outside = set(re.findall(r"https?://[\w./-]+", text))
+        assert all(url.startswith("https://arxiv.org/abs/") for url in outside), (name, outside)
 
 
 TOUR = sorted((ROOT / "docs" / "tour").glob("plot_*.py"))
