@@ -178,7 +178,7 @@ def resume(
     """
     stored = run_file.Stored(path, block)
     ranks = Ranks.of(comm)
-    target = path if checkpoint is None else checkpoint
+    target: PathLike | None = path if checkpoint is None else checkpoint
     backend, target, progress = _on_ranks(ranks, "auto", target, progress)
     name = engines.choose(stored.problem, backend, engine or stored.engine, stored.dtype, device)
     which = slice(None) if ranks is None else _dealt(ranks, len(stored.seeds))
