@@ -75,9 +75,9 @@ def _energy(axes, run: mfpde.Solution) -> None:
         "o",
         mfc="none",
         color="C1",
-        label=r"$E(0)-\int|\mathrm{grad}E|^2$",
+        label=r"$E(0)-\int\!|\mathrm{grad}\,E|^2$",
     )
-    axes.loglog(run.s[1:], rate[1:], "--", color="C0", label=r"$|\mathrm{grad}E|^2$")
+    axes.loglog(run.s[1:], rate[1:], "--", color="C0", label=r"$|\mathrm{grad}\,E|^2$")
     axes.set(xlabel="training time $s$", ylabel="energy, dissipation")
     axes.legend()
 
