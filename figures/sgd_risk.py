@@ -29,16 +29,18 @@ def draw(data: Path) -> Figure:
             how = {"color": f"C{number}", "ls": DASHES[1 + number % 4], "label": f"$N={name[1:]}$"}
             left.plot(risk["s"], risk[name], **how)
         left.plot(risk["s"], risk["flow"], "k-", lw=0.8, label="flow")
-        left.set(xlabel="training time $s$", ylabel="risk, mean over networks", ylim=(0.0, None))
-        left.legend()
+        left.set(xlabel="training time $s$", ylabel="risk, mean over networks", ylim=(0.0, 1.0))
+        left.legend(ncols=2)
         for name, (rows, size, mark) in lines.items():
-            middle.loglog(size[rows], apart["ratio"][rows], mark, ms=4, label=name)
+            middle.semilogx(size[rows], apart["ratio"][rows], mark, ms=4, label=name)
         middle.set(xlabel="$N$, or $1/\\varepsilon$", ylabel="$\\sup_s |R_N - R|$ over its bound")
+        middle.set_ylim(0.0, None)
         middle.legend()
         both = count == rate
         right.loglog(count[both], apart["outputs"][both], "ko", ms=4)
         guide(right, count[both], apart["outputs"][both][0], -0.5, "slope $-1/2$")
         right.set(xlabel="units $N = 1/\\varepsilon$", ylabel="RMS distance of outputs")
+        right.set_ylim(0.03, 1.0)
         right.legend()
         for one in (middle, right):
             powers(one.xaxis, np.unique(count), base=4)
