@@ -2,8 +2,7 @@
 
 a: deviation of outputs over networks after 10 steps. b: change of the input weights U after 50.
 c: losses, one curve for each alpha <= sqrt(LM/D), full where alpha = 1. d: a unit that starts alike
-in all layers, two of its coordinates, from first (dark) to last layer. Data:
-validation/hidden_width.py.
+in all layers, two of its coordinates. Data: validation/hidden_width.py.
 """
 
 from __future__ import annotations
@@ -12,6 +11,7 @@ import sys
 from pathlib import Path
 
 from drawing import PAGE, by, columns, pick, script, style
+from matplotlib import cm
 from matplotlib.figure import Figure
 
 
@@ -32,10 +32,9 @@ def draw(data: Path) -> Figure:
         c.set(xlabel="step", ylabel="loss", ylim=(None, 5.0))
         a.plot([], [], "k-", lw=0.8, label="published")
         a.plot([], [], "ko", mfc="none", ms=4, label=r"$\alpha > \sqrt{LM/D}$")
-        c.plot([], [], "k-", lw=1.4, label=r"$\alpha = 1$")
-        c.plot([], [], "k-", lw=0.5, label=r"other $\alpha$")
-        a.legend()
-        c.legend()
+        for width, label in ((1.4, r"$\alpha = 1$"), (0.5, r"other $\alpha$")):
+            c.plot([], [], "k-", lw=width, label=label)
+        [axes.legend() for axes in (a, c)]
         _tracks(d, columns(data / "tracker.csv"))
     return page
 
@@ -48,8 +47,6 @@ def _scales(axes, of, name: str, line: str, mark: str, color: str, label: str) -
 
 
 def _tracks(axes, tracks) -> None:
-    from matplotlib import cm
-
     last = tracks["layer"].max()
     for layer, of in by(tracks, "layer")[:: max(1, int(last) // 32)]:
         axes.plot(of["d"], of["e"], lw=0.6, color=cm.viridis(layer / last))
