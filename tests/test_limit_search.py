@@ -51,7 +51,7 @@ def silent():
 
 def test_what_is_observed_is_that_of_the_measure(problem, tmp_path):
     found = mfpde.limit(problem, LAW, s_end=1.0, rtol=1e-3, times=3, observe=OBSERVE)
-    scores = mfpde.scores(problem, found.final, X, Y)
+    scores = mfpde.evaluate(problem, found.final, X, Y)
     for name in ("loss", "rmse"):
         assert found.observed[f"test_{name}"][-1] == pytest.approx(scores[name], rel=1e-12)
     assert found.observed["size"][-1] == pytest.approx(size(problem, found.final), rel=1e-12)

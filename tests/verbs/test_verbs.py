@@ -38,7 +38,7 @@ UNEQUAL = dict.fromkeys(("weighted", "grid", "moving"), "equal weights")
 TABLE: dict[str, dict[str, str]] = {
     "predict": EVERY,
     "loss": EVERY,
-    "scores": EVERY,
+    "evaluate": EVERY,
     "gradient": {**EVERY, "grid": "first_variation", "joint_grid": "first_variation"},
     "first_variation": EVERY,
     "trajectories": EVERY,
