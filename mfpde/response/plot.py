@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mfpde.plots.style import new_figure
+from mfpde.plots.style import curve, new_figure, style
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -19,7 +19,6 @@ WIDTHS = (16, 64, 256)
 def finite_size(found: Any) -> Figure:
     """Loss over training time: the limit, and 95 % bands of networks of 32 layers."""
     figure, axes = new_figure()
-    axes.plot(found.s, found.limit_loss, color="black", label="limit")
     for width, shade in zip(WIDTHS, ("0.85", "0.7", "0.5"), strict=True):
         held = bool(np.all(found.trusted(LAYERS, width)))
         with warnings.catch_warnings():
@@ -27,8 +26,10 @@ def finite_size(found: Any) -> Figure:
             low, high = found.loss_band(LAYERS, width).T
         label = f"L = {LAYERS}, M = {width}" + ("" if held else " (strained)")
         axes.fill_between(found.s, low, high, color=shade, label=label)
-    axes.set(xlabel="training time $s$", ylabel="loss $E(\\rho_s)$", xscale="log", yscale="log")
-    axes.legend()
+    curve(axes, found.s, found.limit_loss, color="black", label="limit")
+    axes.set(xlabel="training time $s$", ylabel="loss $E(\\rho_s)$")
+    with style():
+        axes.legend()
     return figure
 
 
@@ -41,7 +42,8 @@ def sensitivity(found: Any) -> Figure:
         left.bar(places + off, getattr(found, name), width=0.4, label=name)
     left.set_xticks(places, names)
     left.set(xlabel="coordinate of the law", ylabel=f"derivative of E({found.s:g})")
-    left.legend()
+    with style():
+        left.legend()
     right.bar(np.arange(len(found.weights)), found.weights, color="0.4")
     right.set(xlabel="datum", ylabel="derivative in its weight")
     for axes in (left, right):
