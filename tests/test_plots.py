@@ -63,9 +63,8 @@ LAW = mfpde.laws.Gaussian(1.0, dim=5)
         ),
         lambda problem: mfpde.limit(problem, LAW, s_end=0.3, rtol=0.1, progress=False),
         lambda problem: mfpde.finite_size(problem, LAW, s_end=0.3, particles=32, progress=False),
-        lambda problem: mfpde.sensitivity(problem, LAW, s_end=0.3, particles=16),
     ],
-    ids=["solve", "limit", "finite_size", "sensitivity"],
+    ids=["solve", "limit", "finite_size"],
 )
 def test_the_style_is_kept_when_the_caller_saves(verb, tmp_path):
     figure = verb(sine(4)).plot()
