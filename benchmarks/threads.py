@@ -201,7 +201,7 @@ def main() -> None:
     beyond = [t for t in MODEL if t > cores]
     table: list[dict[str, Any]] = []
     gains: dict[str, dict[int, float]] = {}
-    rate, memory = np.inf, dict.fromkeys(counts, 1.0)
+    rate, memory = np.inf, dict.fromkeys([*counts, *beyond], 1.0)
     for name, run in rows().items():
         seconds = measure(run, counts, given.rounds)
         median = {t: float(np.median(seconds[t])) for t in counts}
@@ -219,13 +219,13 @@ def main() -> None:
         table.append(
             {
                 "case": name,
-                "milliseconds": {t: 1e3 * value for t, value in median.items()},
+                "milliseconds": {f"ms on {t}": 1e3 * value for t, value in median.items()},
                 "gain": spread[cores],
-                "gains": spread,
+                "gains": {f"gain on {t}": spread[t] for t in counts if t > 1},
                 "serial": model.serial,
                 "moved": moved,
                 "limit": words,
-                "model": {} if yardstick else {t: model.gain(t) for t in beyond},
+                "model": {f"model, {t}": model.gain(t) for t in beyond},
             }
         )
         print(text(table[-1]), flush=True)
@@ -235,12 +235,13 @@ def main() -> None:
 def text(row: dict[str, Any]) -> str:
     """A row in one line."""
     times = ", ".join(f"{ms:.2f}" for ms in row["milliseconds"].values())
-    each = {t: " – ".join(f"{x:.2f}" for x in gain) for t, gain in row["gains"].items() if t > 1}
-    gains = ", ".join(f"{t}: {gain}" for t, gain in each.items())
-    line = f"{row['case']:28s} {times} ms; gain on {gains}; limit: {row['limit']}"
-    if row["model"]:
-        model = ", ".join(f"{t}: {value:.1f}" for t, value in row["model"].items())
-        line += f" (s {row['serial']:.2f}, m {row['moved']:.2f}); MODEL {model}"
+    gains = ", ".join(
+        f"{name}: " + " – ".join(f"{x:.2f}" for x in gain) for name, gain in row["gains"].items()
+    )
+    line = f"{row['case']:28s} {times} ms; {gains}; limit: {row['limit']}"
+    if row["limit"] != "yardstick":
+        model = ", ".join(f"{name}: {value:.1f}" for name, value in row["model"].items())
+        line += f" (s {row['serial']:.2f}, m {row['moved']:.2f}); {model.upper()}"
     return line
 
 
