@@ -21,7 +21,7 @@ import ctypes
 import os
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager, suppress
 from typing import Any
 
@@ -61,6 +61,17 @@ STOP = -1
 def threads_for(operations: int) -> int:
     """How many threads to use: one if there is little to do."""
     return int(numba.get_num_threads()) if operations >= PARALLEL_FROM else 1
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Compiled kernels of this Python thread do all by themselves."""
+    before = numba.get_num_threads()
+    numba.set_num_threads(1)
+    try:
+        yield
+    finally:
+        numba.set_num_threads(before)
 
 
 # -- compiled kernels -----------------------------------------------------------------------------
@@ -279,10 +290,11 @@ _processor = _current_processor()
 # -- tasks around products of matrices ------------------------------------------------------------
 
 
-def deal(work: Callable[[Any], None], tasks: Sequence[Any], threads: int) -> None:
+def deal(work: Callable[[Any], object], tasks: Sequence[Any], threads: int) -> None:
     """``work(task)`` for every task, on up to so many threads; results must not meet.
 
-    Tasks are taken in order by whoever is free: put the longest ones first.
+    Tasks are taken in order by whoever is free: put the longest ones first. Where one fails no
+    other is begun, and those under way are waited for.
     """
     pool, threads = _pool, min(threads, len(tasks))
     with serial_blas():
@@ -296,10 +308,17 @@ def deal(work: Callable[[Any], None], tasks: Sequence[Any], threads: int) -> Non
             left = iter(tasks)
 
             def serve(_: int) -> None:
-                for task in left:  # a step of a list's iterator is not divided
-                    work(task)
+                try:
+                    for task in left:  # a step of a list's iterator is not divided
+                        work(task)
+                except BaseException:
+                    list(left)
+                    raise
 
-            list(pool.tasks.map(serve, range(threads)))
+            serving = [pool.tasks.submit(serve, k) for k in range(threads)]
+            wait(serving)
+            for one in serving:
+                one.result()
         finally:
             pool.lock.release()
 

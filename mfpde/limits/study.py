@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Iterable
 from dataclasses import replace
 
+import numba
 import numpy as np
 from numpy.typing import NDArray
 
@@ -13,6 +15,7 @@ from mfpde.blocks import SHL, Linear
 from mfpde.depth import Depth
 from mfpde.evaluate import predict
 from mfpde.flows.solve import solve
+from mfpde.kernels.pools import deal, one_thread
 from mfpde.laws import DepthLaw, Law
 from mfpde.limits import hurried, lazy
 from mfpde.limits.gaps import Gap, Yardstick
@@ -76,6 +79,7 @@ class Study:
         self._scale = float(np.sqrt(np.mean(np.square(problem.y)))) or 1.0
         self._gradients = 0
         self._pace = self._largest = 0.0
+        self._writing = threading.Lock()
 
     @property
     def kinked(self) -> bool:
@@ -101,10 +105,19 @@ class Study:
             self.runs[spec] = self._recall(spec) or self._compute(spec)
         return self.runs[spec]
 
+    def prepare(self, specs: Iterable[Spec]) -> None:
+        """Do those runs that have not been done, each on a thread of its own. Raises Stopped."""
+        ahead = [spec for spec in dict.fromkeys(specs) if spec not in self.runs]
+        for spec in ahead:
+            if spec.hurry:
+                self._hurried_grid(spec)
+        before, began = self.work, time.monotonic()
+        deal(self.run, sorted(ahead, key=self._cost, reverse=True), numba.get_num_threads())
+        self._paced(self.work - before, time.monotonic() - began)
+
     def cost(self, specs: Iterable[Spec]) -> float:
-        """Work that the runs not yet done will take, by the gradients of the last one in full."""
-        ahead = [spec for spec in specs if spec not in self.runs]
-        return float(sum(self._levels(s) * (2 * s.hurry or self._gradients) for s in ahead))
+        """Work that the runs not yet done will take, by the gradients of the costliest in full."""
+        return float(sum(self._cost(spec) for spec in specs if spec not in self.runs))
 
     def affords(self, specs: Iterable[Spec]) -> bool:
         """Whether the runs not yet done fit into what is left of the budgets."""
@@ -153,29 +166,35 @@ class Study:
         found = self._memory.runs.get(spec) if self._memory else None
         if found is not None:
             self._check()
-            self._count(spec, found, 0.0)
+            self._count(spec, found)
         return found
 
     def _compute(self, spec: Spec) -> Run:
         # The times of a hurried run are those of a small one, which is a run of its own.
         grid = self._hurried_grid(spec) if spec.hurry else None
         self._check()
-        began, rho0 = time.monotonic(), self.measure(spec)
+        if isinstance(spec.points, Scramble) and not spec.points.tied:
+            with one_thread():  # whoever calls: results depend on how many there are
+                found = self._of_scramble(spec, grid)
+        else:
+            found = self._in_full(spec, self.measure(spec))
+        self._count(spec, found)
+        with self._writing:
+            if self._memory and not self._memory.keep(spec, found):
+                raise Stopped(Status.NOT_WRITTEN)
+        return found
+
+    def _of_scramble(self, spec: Spec, grid: Array | None) -> Run:
+        rho0 = self.measure(spec)
         if grid is None:
-            found, spent = self._in_full(spec, rho0)
+            found = self._in_full(spec, rho0)
         else:
             light = self._lightened(spec, rho0)
             found = hurried.run(self.problem, light, self.s, grid, self.watch, self._between)
-            spent = time.monotonic() - began
-        if isinstance(spec.points, Scramble) and not spec.points.tied and self.lazy:
-            found = replace(found, alone=self.lazy.alone(rho0))
-        self._count(spec, found, spent)
-        if self._memory and not self._memory.keep(spec, found):
-            raise Stopped(Status.NOT_WRITTEN)
-        return found
+        return replace(found, alone=self.lazy.alone(rho0)) if self.lazy else found
 
-    def _in_full(self, spec: Spec, rho0: ParticleMeasure) -> tuple[Run, float]:
-        """With error control, and the seconds without compilation."""
+    def _in_full(self, spec: Spec, rho0: ParticleMeasure) -> Run:
+        """With error control."""
         solution = solve(
             self.problem,
             rho0,
@@ -194,9 +213,9 @@ class Study:
         read = [self.watch.read(rho) for rho in measures]
         watched = {name: np.array([one[name] for one in read]) for name in read[0]}
         loss, gradients = loss_of(self.problem, outputs, penalty), solution.stats["gradients"]
-        run = Run(outputs, penalty, watched, loss, measures[-1], solution.s, int(gradients))
         spent = solution.stats["seconds"]
-        return run, spent["total"] - spent["compilation"]
+        self._paced(self._levels(spec) * gradients, spent["total"] - spent["compilation"])
+        return Run(outputs, penalty, watched, loss, measures[-1], solution.s, int(gradients))
 
     def _lightened(self, spec: Spec, rho0: ParticleMeasure) -> ParticleMeasure:
         """In single precision where that saves time and its 1e-6 are nothing to the tolerance."""
@@ -209,15 +228,22 @@ class Study:
         small = Spec(Scramble(TRIAL.count, 0), spec.depth_steps, spec.rtol)
         return hurried.grid_of(self.run(small).grid, spec.hurry)
 
-    def _count(self, spec: Spec, run: Run, seconds: float) -> None:
-        """Work done, and what a unit of it takes in the largest runs (small ones are overhead)."""
-        if not run.quick:
-            self._gradients = run.gradients
-        work = self._levels(spec) * run.gradients
-        self.work += work
-        if work >= self._largest and seconds > 0.0:
-            self._pace = seconds / max(work, 1)
-            self._largest = work
+    def _count(self, spec: Spec, run: Run) -> None:
+        """Work done, and gradients of the costliest run in full."""
+        with self._writing:
+            if not run.quick:
+                self._gradients = max(run.gradients, self._gradients)
+            self.work += self._levels(spec) * run.gradients
+
+    def _paced(self, work: int, seconds: float) -> None:
+        """What a unit of work takes, by the largest that was done (small runs are overhead)."""
+        with self._writing:
+            if work >= self._largest and seconds > 0.0:
+                self._pace = seconds / max(work, 1)
+                self._largest = work
+
+    def _cost(self, spec: Spec) -> int:
+        return self._levels(spec) * (2 * spec.hurry or self._gradients)
 
     def _levels(self, spec: Spec) -> int:
         """Particles × depth nodes of a run."""
@@ -230,7 +256,7 @@ class Study:
     def _watch(self, solution: Solution) -> bool:
         """After each step of a run: has the time run out?"""
         self.display.beat(solution.control.s / float(self.s[-1]))
-        return self.seconds >= self.max_seconds
+        return self.interrupt.asked or self.seconds >= self.max_seconds
 
     def _between(self, s: float) -> None:
         """The same before each step of a hurried run."""
@@ -241,7 +267,7 @@ class Study:
             raise Stopped(Status.BUDGET_SPENT)
 
     def _stop_if(self, solution: Solution) -> None:
-        if solution.status is Status.INTERRUPTED:
+        if solution.status is Status.INTERRUPTED or self.interrupt.asked:
             raise Stopped(Status.INTERRUPTED)
         if solution.status is Status.STOPPED:
             raise Stopped(Status.BUDGET_SPENT)
