@@ -8,11 +8,14 @@ from __future__ import annotations
 from importlib.util import find_spec
 from pathlib import Path
 
+import numba
 import numpy as np
 import study
 from study import Shape, Sizes
 
 import mfpde
+from mfpde.kernels.pools import deal, one_thread
+from mfpde.limits import lazy
 from mfpde.runs.progress import track
 
 SEED = 1  # of the networks
@@ -117,22 +120,37 @@ def by_descent(problem: mfpde.Problem, size: Sizes, out: Path) -> tuple[float, f
     return float(plain.loss[0, -1] / same.loss[-1]), apart, backend
 
 
-def descended(problem: mfpde.Problem, depth: mfpde.Depth, size: Sizes, **how: object) -> np.ndarray:
-    """Outputs of the limit's particles after descent with the networks' own step."""
-    rho0 = mfpde.ParticleMeasure.from_law(study.silent_law(problem), depth, **how)
-    return mfpde.predict(problem, study.descend(problem, rho0, size.step, [size.s_compare]).final)
+def descended(problem: mfpde.Problem, rho: mfpde.ParticleMeasure, size: Sizes) -> np.ndarray:
+    """Outputs after descent with the networks' own step; in single precision, good to 1e-6."""
+    theta, single = rho.theta, np.float32
+    for _ in range(round(size.s_compare / size.step)):
+        rho = mfpde.ParticleMeasure(theta, rho.depth, rho.weights, dtype=single)
+        theta = rho.theta - single(size.step) * mfpde.gradient(problem, rho)
+    return mfpde.predict(problem, mfpde.ParticleMeasure(theta, rho.depth, rho.weights))
 
 
 def reference(problem: mfpde.Problem, size: Sizes) -> tuple[np.ndarray, float]:
-    """Mean outputs of the limit from several scrambles under descent, and its uncertainty."""
-    how = {"count": size.reference, "coupling": "independent"}
-    seeds, depth = track(range(size.scrambles), "reference"), mfpde.Depth(size.depth_steps, "rk4")
-    return study.pooled([descended(problem, depth, size, seed=seed, **how) for seed in seeds])
+    """Mean outputs of the limit from many scrambles under descent, and its uncertainty.
+
+    A thread for each scramble; less what the flow of u alone, whose limit is known, makes of it.
+    """
+    alone = lazy.Lazy(problem, study.silent_law(problem), np.array([0.0, size.s_compare]))
+    outputs, known = np.empty((2, size.scrambles, *problem.y.shape))
+
+    def one(seed: int) -> None:
+        rho = study.sobol_start(problem, size.depth_steps, size.reference, seed)
+        with one_thread():
+            outputs[seed], known[seed] = descended(problem, rho, size), alone.alone(rho).error[-1]
+
+    deal(one, range(size.scrambles), numba.get_num_threads())
+    own, all_of_it = (values - values.mean(axis=0) for values in (known, outputs))
+    return study.pooled(outputs - np.sum(own * all_of_it) / np.sum(own**2) * known)
 
 
 def by_depth(problem: mfpde.Problem, size: Sizes) -> list[tuple[int, float]]:
     """Rows (L, error in depth alone): the same particles at every depth."""
+    law, how = study.silent_law(problem), {"count": size.tied, "coupling": "tied"}
     depths = mfpde.Depth(8, "rk4"), *(mfpde.Depth(n, "euler") for n in size.layers)
-    how = {"count": size.tied, "coupling": "tied"}
-    exact, *found = (descended(problem, one, size, **how) for one in depths)
+    starts = (mfpde.ParticleMeasure.from_law(law, depth, **how) for depth in depths)
+    exact, *found = (descended(problem, rho, size) for rho in starts)
     return [(n, float(study.rms(z - exact))) for n, z in zip(size.layers, found, strict=True)]
