@@ -184,7 +184,8 @@ def test_the_flow_of_u_alone_is_exact(silent):
     slower = lazy.Lazy(task.under([0.5, 1.0, 1.0]), law, np.array([0.0, 1e-3]))
     np.testing.assert_allclose(_flow(slower, kernel)[1], 0.5 * found[1], atol=1e-8)
     assert lazy.of(task, laws.Gaussian(1.0, dim=9), s).alone(many) is None
-    assert lazy.of(mfpde.Problem(X, Y, block=mfpde.Linear(1)), LAW, s) is None
+    for block in (mfpde.Linear(1), mfpde.SHL(1, "relu")):
+        assert lazy.of(mfpde.Problem(X, Y, block=block), LAW, s) is None
 
 
 def test_scrambles_of_silent_laws_take_both_and_are_true(silent, monkeypatch):

@@ -5,8 +5,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import numba
 import numpy as np
@@ -16,7 +18,6 @@ from study import Shape, Sizes
 import mfpde
 from mfpde.kernels.pools import deal, one_thread
 from mfpde.limits import lazy
-from mfpde.runs.progress import track
 
 SEED = 1  # of the networks
 HEADER = ("layers", "width", "s", "loss", "limit", "seen", "unseen", "uncertain", "cot")
@@ -44,8 +45,20 @@ def limits(problem: mfpde.Problem, size: Sizes, out: Path) -> list[mfpde.Solutio
         study.sobol_start(problem, size.depth_steps, size.particles, seed) for seed in (0, 1)
     )
     first = study.with_riders(first, np.concatenate(starts, axis=1))
-    runs = [run(problem, first, size, checkpoint=out / "limit.h5")]
-    return [*runs, run(problem, second, size)]
+    tasks = (first, {"checkpoint": out / "limit.h5"}), (second, {})
+    return on_threads(lambda task: run(problem, task[0], size, **task[1]), tasks)
+
+
+def on_threads(work: Callable[[Any], Any], tasks: Sequence[Any]) -> list[Any]:
+    """``work(task)`` for every task, each on a thread of its own."""
+    found: dict[int, Any] = {}
+
+    def one(number: int) -> None:
+        with one_thread():
+            found[number] = work(tasks[number])
+
+    deal(one, range(len(tasks)), numba.get_num_threads())
+    return [found[number] for number in range(len(tasks))]
 
 
 def riding(size: Sizes) -> list[Shape]:
@@ -64,8 +77,8 @@ def gaps(
 ) -> list[tuple]:
     """Rows of HEADER for every network at saved s and, last, at zero loss; all are written."""
     rows, ends = [], []
-    for shape in track(size.to_zero, "to zero loss"):
-        one = run(problem, network(problem, shape), size)
+    runs = on_threads(lambda shape: run(problem, network(problem, shape), size), size.to_zero)
+    for shape, one in zip(size.to_zero, runs, strict=True):
         study.write_series(out / f"to_zero_{shape[0]}_{shape[1]}.csv", s=one.s, loss=one.loss)
         last = min(one.s[-1], *(each.s[-1] for each in limits))
         for s in (*one.saved_s[(one.saved_s > 0) & (one.saved_s < last)].tolist(), None):
@@ -132,17 +145,15 @@ def descended(problem: mfpde.Problem, rho: mfpde.ParticleMeasure, size: Sizes) -
 def reference(problem: mfpde.Problem, size: Sizes) -> tuple[np.ndarray, float]:
     """Mean outputs of the limit from many scrambles under descent, and its uncertainty.
 
-    A thread for each scramble; less what the flow of u alone, whose limit is known, makes of it.
+    Less what the flow of u alone, whose limit is known, makes of it.
     """
     alone = lazy.Lazy(problem, study.silent_law(problem), np.array([0.0, size.s_compare]))
-    outputs, known = np.empty((2, size.scrambles, *problem.y.shape))
 
-    def one(seed: int) -> None:
+    def both(seed: int) -> np.ndarray:
         rho = study.sobol_start(problem, size.depth_steps, size.reference, seed)
-        with one_thread():
-            outputs[seed], known[seed] = descended(problem, rho, size), alone.alone(rho).error[-1]
+        return np.stack([descended(problem, rho, size), alone.alone(rho).error[-1]])
 
-    deal(one, range(size.scrambles), numba.get_num_threads())
+    outputs, known = np.stack(on_threads(both, range(size.scrambles)), axis=1)
     own, all_of_it = (values - values.mean(axis=0) for values in (known, outputs))
     return study.pooled(outputs - np.sum(own * all_of_it) / np.sum(own**2) * known)
 

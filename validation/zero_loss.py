@@ -37,7 +37,7 @@ from mfpde.runs.progress import track
 from mfpde.theory import fit_finite_size
 
 FULL = {"count": 128, "components": 14, "particles": 256, "depth_steps": 4, "goal": 1e-10}
-FULL |= {"late": 1e8, "early": 1e3, "scrambles": 80, "reference": 4096, "tied": 256}
+FULL |= {"late": 1e8, "early": 1e3, "scrambles": 72, "reference": 4096, "tied": 256}
 FULL |= {"descent": (8, 16), "to_zero": ((4, 4), (8, 4), (8, 16), (16, 16), (8, 64), (16, 64))}
 FULL |= {"layers": (4, 8, 16, 32, 64), "widths": (4, 16, 64, 256), "s_compare": 80.0, "step": 1.0}
 QUICK = {"count": 24, "components": 6, "particles": 64, "depth_steps": 2, "tied": 64}

@@ -123,7 +123,9 @@ def limit(
     with display, study.interrupt:
         best, status = _search(study, view, rtol)
     if best is None:
-        raise ValueError(f"max_seconds or max_work: no result yet when the search ended. {status}")
+        raise ValueError(
+            f"max_seconds or max_work: no result yet when the search ended. {status.text}"
+        )
     found = _result(study, best, status, rtol)
     reached = loss_below is not None and found.loss[-1] + found.loss_error[-1] <= loss_below
     return replace(found, status=Status.LOSS_REACHED) if reached and found.success else found
