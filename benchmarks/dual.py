@@ -202,7 +202,7 @@ def approximations(flow, point, blocks, root, kept):
         data_part = np.einsum("qc,icjd,qd->ij", mixes, blocks, mixes, optimize=True)
         data_part *= np.trace(scaled) / np.trace(data_part)
         found[f"{q} mixed ⊗ B"] = Kronecker.of(data_part, shares)
-    found["as built"] = Kronecker.of(*point.kronecker)
+    found["as built"] = Kronecker.of(*flow.kronecker(point, point.carried))
     rho, theta = flow.rho, point.state
     few = mfpde.ParticleMeasure(theta[:, :: rho.count // 32], rho.depth)
     part = ParticleFlow(flow.problem, few).at(few.theta)

@@ -150,13 +150,13 @@ def test_mixed_kernels_of_a_grid():
 @pytest.mark.parametrize("loss", ["squared", "cross_entropy"])
 def test_both_factors_have_the_trace_of_the_kernel(loss):
     """Exactly where all data are in the sample."""
-    _, point = random_point(loss, "euler")
+    flow, point = random_point(loss, "euler")
     n, k = point.slope.shape
     assert len(sample(n)) == n
     whole = point.kernel.reshape(n, k, n, k)
     roots = np.eye(k)[None].repeat(n, axis=0) if point.root is None else point.root
     trace = np.einsum("iab,ibic,ica->", roots, whole, roots)
-    data, outputs = point.kronecker
+    data, outputs = flow.kronecker(point, point.carried)
     assert np.trace(data) * np.trace(outputs) == pytest.approx(trace, rel=1e-12)
 
 
@@ -208,6 +208,53 @@ def test_outputs_that_share_data_save_iterations():
     assert first < 0.6 * plain
     assert second <= 2
     assert krylov.without == pytest.approx(plain, rel=0.3)  # known without a product
+
+
+@pytest.mark.parametrize(("loss", "stiffest"), [("squared", 1e7), ("cross_entropy", 1e3)])
+@pytest.mark.parametrize("kronecker", [False, True])
+def test_products_in_single_precision_leave_no_larger_residual(
+    loss, stiffest, kronecker, monkeypatch
+):
+    """Up to systems whose rounding is far above what is asked for."""
+    problem, rho = several_outputs(12, 3, 48)
+    if loss == "cross_entropy":
+        problem = mfpde.Problem(problem.x, np.arange(12) % 3, block=problem.block, loss=loss)
+    flow = ParticleFlow(problem, rho)
+    point = flow.at(rho.theta)
+    assert not dual.Krylov(flow, 1.0)._rough  # calls cost more than products here
+    monkeypatch.setattr(dual.prices, "SINGLE_FROM", 0.0)
+    right = np.random.default_rng(0).standard_normal((12, 3))
+    for gamma in (1.0, 1e2, stiffest):
+        exact = dual.Dense(flow).solve(point, gamma, right)
+        for allowed in (1e-1, 1e-6):
+            krylov = dual.Krylov(flow, allowed, kronecker=kronecker)
+            for _ in range(2):
+                z = krylov.solve(point, gamma, right)
+                error = flow.pull_outputs(point, z - exact)
+                assert gamma * flow.norm(error) <= dual.SHARE * allowed * (1 + 1e-6) + 1e-9
+
+
+def test_products_too_rough_to_help_are_left_to_double_precision(monkeypatch):
+    class Rough:
+        def __init__(self, carried):
+            self.carried = carried
+
+        def kernel_product(self, v):
+            factor = 1.0 + 0.9 * np.sin(np.arange(v.size)).reshape(v.shape)
+            return factor * self.carried.kernel_product(v)
+
+    problem, rho = several_outputs(12, 3, 48)
+    flow = ParticleFlow(problem, rho)
+    point = flow.at(rho.theta)
+    monkeypatch.setattr(dual.prices, "SINGLE_FROM", 0.0)
+    monkeypatch.setattr(dual, "SINGLE", 1.0)
+    monkeypatch.setattr(dual, "ITERATIONS", 5000)
+    monkeypatch.setattr(dual.Krylov, "_in_single", lambda self, at: Rough(at.carried))
+    krylov = dual.Krylov(flow, 1e-6)
+    z = krylov.solve(point, 3.0, point.slope)
+    assert not krylov._rough
+    exact = dual.Dense(flow).solve(point, 3.0, point.slope)
+    assert 3.0 * flow.norm(flow.pull_outputs(point, z - exact)) <= dual.SHARE * 1e-6
 
 
 def test_one_output_is_solved_by_its_kernel():

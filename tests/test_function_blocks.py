@@ -47,6 +47,21 @@ def module():
     return torch.nn.Sequential(*layers).double()
 
 
+class Normed(torch.nn.Module):
+    """W₂(silu(W₁z) ⊙ Vz) for z = LN(x): torch pushes through the pull of neither SiLU nor LN."""
+
+    def __init__(self):
+        super().__init__()
+        how = {"bias": False, "dtype": torch.float64}
+        self.norm = torch.nn.LayerNorm(D, eps=0.1, dtype=torch.float64)
+        self.up, self.gate = (torch.nn.Linear(D, 2, **how) for _ in range(2))
+        self.down = torch.nn.Linear(2, D, **how)
+
+    def forward(self, x):
+        z = self.norm(x)
+        return self.down(torch.nn.functional.silu(self.up(z)) * self.gate(z))
+
+
 def shl_of(library, **how):
     make, f = {"torch": (from_torch, torch_shl), "jax": (from_jax, jax_shl)}[library]
     return make(f, dim=D, size=2 * D + 1, **how)
@@ -57,6 +72,7 @@ def others():
         "radial": from_torch(radial, dim=D, size=2 * D),
         "gated": from_torch(gated, dim=D, size=2 * D * D),
         "module": from_torch(module(), dim=D),
+        "normed": from_torch(Normed(), dim=D),
     }
 
 
@@ -125,7 +141,7 @@ def test_every_method_runs_as_with_shl(library, method):
     assert runs[0].loss[-1] < 0.95 * runs[0].loss[0]
 
 
-@pytest.mark.parametrize("name", ["radial", "gated", "module"])
+@pytest.mark.parametrize("name", ["radial", "gated", "module", "normed"])
 def test_other_blocks_have_the_derivatives_of_their_function(name):
     block = others()[name]
     assert mfpde.check_block(block) < 1e-6
@@ -155,7 +171,7 @@ def test_values_are_those_of_the_module():
 
 def test_the_last_product_is_found_where_there_is_one():
     inner = {name: block._inner for name, block in others().items()}
-    assert inner == {"radial": 1, "gated": D, "module": 5}
+    assert inner == {"radial": 1, "gated": D, "module": 5, "normed": 2}
     assert from_torch(torch_shl, dim=D, size=7)._inner == 1
 
 

@@ -112,7 +112,9 @@ def test_compiled_passes_are_the_loops_of_the_package(method, monkeypatch):
     terminal = np.random.default_rng(5).standard_normal((6, 2))
     passed = propagate.forward(stack, problem.start())
     back = propagate.adjoint(stack, passed, terminal)
-    for name in ("forward_pass", "adjoint_pass"):
+    change = np.random.default_rng(6).standard_normal(stack.theta.shape)
+    end = propagate.tangent(stack, passed, change)
+    for name in ("forward_pass", "adjoint_pass", "tangent_pass"):
         monkeypatch.setattr(SeparableSums, name, getattr(mfpde.Block, name))
     looped = propagate.forward(stack, problem.start())
     looped_back = propagate.adjoint(stack, looped, terminal)
@@ -120,6 +122,15 @@ def test_compiled_passes_are_the_loops_of_the_package(method, monkeypatch):
         for part, whole in zip(found[:2], expected[:2], strict=True):
             close(part, whole)
     close(back.gradient, looped_back.gradient)
+    close(end, propagate.tangent(stack, passed, change))
+
+
+@pytest.mark.parametrize("cells", [(3, 7, 5), (6, 3, 40), (9, 4, 3)])
+def test_coefficients_are_the_moments_of_the_masses(cells):
+    grid = Grid.of_box([(-1.0, 2.0)] * 3, cells)
+    masses = np.random.default_rng(7).random((4, *cells))
+    found = on_grid(mfpde.SHL(1), grid).coefficients(masses)
+    close(found, np.einsum("j,kjwb->kwb", grid.axes[0].centres, masses).reshape(4, -1))
 
 
 @pytest.mark.parametrize("activation", ["tanh", "sigmoid"])

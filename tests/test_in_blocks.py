@@ -10,7 +10,7 @@ import pytest
 import mfpde
 from mfpde import checks
 from mfpde.kernels import lending
-from mfpde.passes import carry
+from mfpde.passes import carry, operator_of
 from mfpde.passes.in_blocks import InBlocks
 from mfpde.passes.room import ALIVE, AT_ONCE, bytes_per_datum, keeps
 
@@ -36,7 +36,8 @@ def pair(kind, data=4):
     """The same problem and measure carried at once, and in blocks of ``data``."""
     rho = MEASURES[kind]()
     whole = carry(problem(), rho)
-    memory = AT_ONCE * data * bytes_per_datum(whole.layers, 1)
+    states = AT_ONCE * data * bytes_per_datum(whole.layers, 1)
+    memory = (1 + 1e-9) * states / (1 - lending.SHARE)  # what waits counts too
     blocks = carry(problem(memory=memory), rho)
     assert not isinstance(whole, InBlocks)
     assert isinstance(blocks, InBlocks)
@@ -166,3 +167,21 @@ def test_what_a_block_keeps_counts(monkeypatch):
     assert peaks[2] < 6e6 + fixed
     assert peaks[3] < 1.5e6 + fixed
     assert kept == [True, False, True, False]
+
+
+def test_what_waits_for_its_next_use_stays_within_the_memory():
+    rng = np.random.default_rng(0)
+    rho = mfpde.ParticleMeasure(rng.standard_normal((8, 64, 8)), mfpde.Depth(8, "euler"))
+    x = rng.standard_normal((4_000, 4))
+    waiting = []
+    for memory in (None, 12e6, 3e6):
+        large = mfpde.Problem(x, x[:, :1], block=mfpde.SHL(4, bias=False), memory=memory)
+        operator_of(large, rho)
+        held = [array.nbytes for array in lending._waiting.values()]
+        assert memory is None or sum(held[:-1]) <= memory / 16
+        mfpde.gradient(large, rho)
+        waiting.append([array.nbytes for array in lending._waiting.values()])
+    assert sum(waiting[0]) > 8 * 64 * 8 * len(x)
+    for memory, held in zip((12e6, 3e6), waiting[1:], strict=True):
+        assert held[-1] <= memory / 4
+        assert sum(held[:-1]) <= memory / 16

@@ -18,7 +18,7 @@ FIGURES = {
     "consistency": 3,
     "real_data": 3,
     "minibatch_noise": 1,
-    "transformer_limit": 3,
+    "transformer_limit": 4,
     "token_clustering": 4,
 }
 

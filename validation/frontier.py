@@ -142,7 +142,7 @@ def predict(problem: mfpde.Problem, limit: float, size: Sizes) -> list[Predictio
     cases = [(*case, coupling) for case in size.cases for coupling in COUPLINGS]
     for margin, eta, coupling in track(cases, "predictions"):
         how = {"s_end": size.s_end, "step": size.step, "coupling": coupling}
-        one = required_size(problem, LAW, (1 + margin) * limit, eta, **how)
+        one = required_size(problem, LAW, (1 + margin) * limit, eta, pilots=0, **how)
         shapes = [(one.layers, one.width), (one.layers, max(one.width // 4, 1))]
         full, quarter = losses(problem, shapes, fresh, size, coupling) <= one.epsilon
         out.append((one, share(full), share(quarter)))

@@ -466,3 +466,10 @@ def width_claim(text: str, fit: FiniteSizeFit) -> Claim:
     slope = spread(fit.exponent, fit.exponent_interval)
     measured = f"slope {slope}; {added} with a = {a}, b = {b}."
     return Claim(text, measured, abs(fit.exponent + 0.5) <= 0.1)
+
+
+def depth_claim(text: str, fit: FiniteSizeFit) -> Claim:
+    """That an error has slope -1 in L where depth rules."""
+    slope = spread(fit.depth_exponent, fit.depth_exponent_interval)
+    a = spread(fit.a, fit.a_interval, ".3g")
+    return Claim(text, f"slope {slope}; a = {a}.", abs(fit.depth_exponent + 1.0) <= 0.15)

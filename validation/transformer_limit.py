@@ -8,9 +8,11 @@ populations, a transformer of M heads and M neurons a layer. In context: tokens 
 one of them marked, and a query (0, 0, 1), which must end with the marked token's value in its first
 coordinate; only attention moves values between tokens. The Bayes loss is 0.
  (a) the limit: Sobol particles, rk4 in depth; error by two sizes of each; fresh sequences;
- (b) transformers of L layers and width M, 16 seeds, against the limit descended with their step.
+ (b) transformers of L layers and width M, 16 seeds, against the limit descended with their step;
+ (c) L layers of no end of width: Euler against rk4 with the same particles, so that only depth
+     differs. (b) alone, where width rules, does not resolve a; one fit a/L + b/sqrt(LM) has both.
 
-Prediction: zero loss, on fresh sequences too; slope -1/2 in LM. Takes a minute, --quick 10 seconds.
+Prediction: zero loss, on fresh sequences too; slopes -1/2 in LM, -1 in L. Takes two minutes.
 """
 
 from __future__ import annotations
@@ -20,45 +22,18 @@ from pathlib import Path
 
 import numpy as np
 import study
-from study import Claim, Sizes
+from lookup import LAW, sequences, start, transformer
+from study import Claim, Sizes, shapes_of
 
 import mfpde
 from mfpde.theory import fit_finite_size
 
-D, LAW = 3, mfpde.laws.Gaussian(1.0, dim=19)  # a token's coordinates; those of a pair
 FULL = {"context": 4, "count": 32, "particles": 128, "s_end": 100.0, "fresh": 256}
 FULL |= {"s_compare": 1.5, "step": 0.25, "reference": 1024, "goal": 1e-4, "fresh_goal": 3e-3}
-FULL |= {"layers": (4, 8, 16), "widths": (4, 16, 64)}
+FULL |= {"layers": (4, 8, 16), "widths": (4, 16, 64), "shared": 128}
 QUICK = {"context": 3, "count": 16, "particles": 64, "s_end": 20.0, "goal": 1e-3}
-QUICK |= {"reference": 512, "layers": (4, 8, 16), "widths": (4, 16)}
-
-
-def sequences(context: int, count: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Tokens (count, (context + 1) D) and the marked value of each sequence (count, 1)."""
-    rng = np.random.default_rng(seed)
-    x = np.zeros((count, context + 1, D))
-    x[:, :-1, 0] = rng.uniform(-1.0, 1.0, (count, context))
-    marked = rng.permutation(np.arange(count) % context)
-    x[np.arange(count), marked, 1] = 1.0
-    x[:, -1, 2] = 1.0
-    return x.reshape(count, -1), x[np.arange(count), marked, :1]
-
-
-def transformer(size: Sizes) -> mfpde.Problem:
-    tokens = size.context + 1
-    pair = mfpde.Attention(tokens, D), mfpde.TokenMLP(tokens, mfpde.SHL(D))
-    readout = np.eye(1, tokens * D, k=size.context * D)  # first coordinate of the query
-    how = {"block": mfpde.Populations(pair), "readout": readout}
-    return mfpde.Problem(*sequences(size.context, size.count, 0), **how)
-
-
-def start(problem: mfpde.Problem, steps: int, count: int, seed: int = 0) -> mfpde.ParticleMeasure:
-    """Sobol particles and their mirror images in O and u, which the law does not tell apart."""
-    depth = mfpde.Depth(steps, "rk4")
-    how = {"rule": "sobol", "coupling": "independent", "count": count // 2, "seed": seed}
-    theta = mfpde.ParticleMeasure.from_law(LAW, depth, **how).theta
-    signs = [-1.0 if name[2] in "Ou" else 1.0 for name in problem.block.coordinates]
-    return mfpde.ParticleMeasure(np.concatenate([theta, theta * signs], axis=1), depth)
+QUICK |= {"reference": 512, "layers": (4, 8, 16), "widths": (4, 16), "shared": 32}
+SEEDS, WIDE = 16, 1 << 40  # networks of a shape; the width of (c)
 
 
 def limit(problem: mfpde.Problem, size: Sizes, out: Path) -> dict[str, np.ndarray]:
@@ -77,22 +52,45 @@ def limit(problem: mfpde.Problem, size: Sizes, out: Path) -> dict[str, np.ndarra
     return found
 
 
+def networks(problem: mfpde.Problem, size: Sizes, exact: np.ndarray, time: dict) -> list[tuple]:
+    """(b) L, M, seed and the RMS distance of a transformer from the limit."""
+    rows = []
+    for layers, width in shapes_of(size.layers, size.widths):
+        how = {"layers": layers, "width": width, "seeds": SEEDS, **time}
+        gaps = study.rms(mfpde.resnet.train(problem, LAW, **how).outputs - exact).tolist()
+        rows += [(layers, width, *one) for one in enumerate(gaps, start=1)]
+    return rows
+
+
+def depths(problem: mfpde.Problem, size: Sizes, time: dict) -> list[tuple]:
+    """(c) The same of L layers of width ``WIDE`` and the limit of the same particles."""
+    rows = []
+    for seed in range(1, SEEDS + 1):
+        theta, ends = start(problem, 1, size.shared, seed).theta[:1], []
+        for depth in (mfpde.Depth(4, "rk4"), *(mfpde.Depth(n, "euler") for n in size.layers)):
+            rho0 = mfpde.ParticleMeasure(np.repeat(theta, len(depth.nodes), axis=0), depth)
+            run = mfpde.solve(problem, rho0, method="gd", **time)
+            ends.append(mfpde.predict(problem, run.final))
+        gaps = study.rms(np.array(ends[1:]) - ends[0]).tolist()
+        rows += [(n, WIDE, seed, gap) for n, gap in zip(size.layers, gaps, strict=True)]
+    return rows
+
+
 def measure(size: Sizes, out: Path) -> list[Claim]:
-    problem = transformer(size)
+    problem = transformer(size.context, size.count)
     found, time = limit(problem, size, out), {"s_end": size.s_compare, "step": size.step}
     starts = (start(problem, 2, size.reference, seed) for seed in (0, 1))
     runs = [mfpde.solve(problem, rho0, method="gd", **time) for rho0 in starts]
     one, other = (mfpde.predict(problem, run.final) for run in runs)
     exact, uncertainty = 0.5 * (one + other), 0.5 * float(study.rms(one - other))
-    shapes, rows = study.shapes_of(size.layers, size.widths), []
-    for layers, width in shapes:
-        how = {"layers": layers, "width": width, "seeds": 16, **time}
-        gaps = study.rms(mfpde.resnet.train(problem, LAW, **how).outputs - exact).tolist()
-        rows += [(layers, width, *one) for one in enumerate(gaps, start=1)]
-    study.write_csv(out / "networks.csv", ("layers", "width", "seed", "error"), rows)
-    errors = study.at_shape(rows, shapes, 3)
-    fit = fit_finite_size(*np.array(shapes, float).T, errors, form="quadrature")
-    means = np.sqrt(np.mean(errors**2, axis=1)).tolist()
+    shapes, rows = shapes_of(size.layers, size.widths), networks(problem, size, exact, time)
+    deep = depths(problem, size, time)
+    for name, some in (("networks", rows), ("depths", deep)):
+        study.write_csv(out / f"{name}.csv", ("layers", "width", "seed", "error"), some)
+    every = [*shapes, *shapes_of(size.layers, [WIDE])]
+    errors = study.at_shape([*rows, *deep], every, 3)
+    fit = fit_finite_size(*np.array(every, float).T, errors, form="quadrature")
+    means = np.sqrt(np.mean(errors[: len(shapes)] ** 2, axis=1)).tolist()
     last, error, fresh = (float(found[name][-1]) for name in ("loss", "error", "fresh"))
     return [
         Claim(
@@ -111,6 +109,7 @@ def measure(size: Sizes, out: Path) -> list[Claim]:
             uncertainty < 0.5 * min(means),
         ),
         study.width_claim("The error in width has slope -1/2 in LM.", fit),
+        study.depth_claim("The error in depth has slope -1 in L.", fit),
     ]
 
 

@@ -1,7 +1,7 @@
 """Blocks from functions of torch or JAX: f(x, θ) for one datum and one particle is all they need.
 
-Every sum is written once with the three transforms that both libraries have, ``vmap``, ``vjp`` and
-``jvp``, and taken over so many particles at a time as a bound on memory allows.
+Every sum is written once with two transforms that both libraries have, ``vmap`` and ``vjp``, and
+taken over so many particles at a time as a bound on memory allows.
 """
 
 from __future__ import annotations
@@ -192,7 +192,7 @@ def _names(name: str, shape: tuple[int, ...]) -> list[str]:
 
 
 def transforms(
-    f: Map, vmap: Any, vjp: Any, jvp: Any, einsum: Any, factors: tuple[Map, Map] | None = None
+    f: Map, vmap: Any, vjp: Any, einsum: Any, factors: tuple[Map, Map] | None = None
 ) -> dict[str, Map]:
     """The sums of a block for x (N, d), θ (M, p), by a library's transforms.
 
@@ -242,16 +242,31 @@ def transforms(
         by_x, by_theta = vjp(lambda x, theta: field(x, theta, a), x, theta)[1](q)
         return by_x, by_theta / a[:, None]
 
+    # Second derivatives are pulls of pulls: libraries push wrongly, or not at all, through some of
+    # their pulls (torch through those of a layer norm and of SiLU).
+    def along(x: Any, theta: Any, a: Any, q: Any, *moves: Any) -> Any:
+        """⟨q, F⟩ differentiated along (dx, dθ, da, dq), those that there are; linear in q and a."""
+
+        def paired(x: Any, theta: Any, a: Any, q: Any) -> Any:
+            return (q * field(x, theta, a)).sum()
+
+        pulls = vjp(paired, x, theta, a, q)[1](q.sum() * 0 + 1)
+        terms = [(g * d).sum() for g, d in zip(pulls, moves, strict=True) if d is not None]
+        return sum(terms[1:], start=terms[0])
+
+    def by(f: Map, *at: Any) -> Any:
+        return vjp(f, *at)[1](at[0].sum() * 0 + 1)
+
     def tangent(x: Any, theta: Any, a: Any, dx: Any, dtheta: Any) -> Any:
-        return jvp(lambda x, theta: field(x, theta, a), (x, theta), (dx, dtheta))[1]
+        return by(lambda q: along(x, theta, a, q, dx, dtheta, None, None), 0 * x)[0]
 
     def bend(
         x: Any, theta: Any, a: Any, q: Any, dx: Any, dtheta: Any, dq: Any, da: Any
     ) -> tuple[Any, Any, Any]:
-        by_x = jvp(state, (x, theta, a, q), (dx, dtheta, da, dq))[1]
-        by_theta = jvp(gradient, (x, theta, q), (dx, dtheta, dq))[1]
-        at_rest = jvp(lambda x, q: potential(x, theta, q), (x, q), (dx, dq))[1]
-        return by_x, by_theta, at_rest
+        ones = 0 * a + 1
+        by_x = by(lambda x: along(x, theta, a, q, dx, dtheta, da, dq), x)[0]
+        by_theta = by(lambda theta: along(x, theta, ones, q, dx, dtheta, None, dq), theta)[0]
+        return by_x, by_theta, by(lambda a: along(x, theta, a, q, dx, None, None, dq), ones)[0]
 
     return {
         "value": value,

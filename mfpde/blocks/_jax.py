@@ -19,7 +19,7 @@ class JaxBlock(FunctionBlock):
         import jax
 
         self._double = in_double(jax)
-        sums = transforms(f, jax.vmap, jax.vjp, jax.jvp, jax.numpy.einsum)
+        sums = transforms(f, jax.vmap, jax.vjp, jax.numpy.einsum)
         self._sums = {name: jax.jit(one) for name, one in sums.items()}
         super().__init__(f, dim, [("theta", (size,))], origin, memory)
 

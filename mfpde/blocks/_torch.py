@@ -42,7 +42,7 @@ class TorchBlock(FunctionBlock):
         else:
             layout, self._f = [("theta", (size,))], f
         func = torch.func
-        library = func.vmap, func.vjp, func.jvp, torch.einsum
+        library = func.vmap, func.vjp, torch.einsum
         self._sums = self._wide = transforms(self._f, *library)
         found = factors(torch, self._f, dim, sum(int(np.prod(s)) for _, s in layout), self.device)
         self._inner = dim if found is None else found[2]

@@ -12,7 +12,8 @@ from typing import Any, NamedTuple
 
 Map = Callable[..., Any]
 
-_SAME = {"view", "_unsafe_view", "reshape", "squeeze", "unsqueeze", "clone", "alias", "detach"}
+_SAME = {"view", "_unsafe_view", "reshape", "squeeze", "squeeze_", "unsqueeze", "clone", "alias"}
+_SAME |= {"detach"}
 
 
 class Term(NamedTuple):

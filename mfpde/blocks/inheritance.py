@@ -28,7 +28,7 @@ class Honest:
             setattr(cls, name, getattr_static(root, name))
 
     def __setattr__(self, name: str, value: Any) -> None:
-        if isfunction(getattr_static(type(self), name, None)):
+        if isfunction(_static(type(self), name)):
             raise AttributeError(
                 f"{name} belongs to the class of a block, whose sums follow from it: subclass "
                 f"{type(self).__name__} to change it"
@@ -44,6 +44,11 @@ def derived(root: type) -> list[str]:
 def computes(block: object, kind: type[T]) -> TypeGuard[T]:
     """Whether a block is a ``kind`` that changes nothing of what a ``kind`` computes."""
     return isinstance(block, kind) and _agrees(type(block), kind)
+
+
+def _static(cls: type, name: str) -> Any:
+    """An attribute of a class as it was written, or None."""
+    return next((vars(parent)[name] for parent in cls.__mro__ if name in vars(parent)), None)
 
 
 def _is_derived(name: str, value: Any) -> bool:
@@ -62,7 +67,9 @@ def _holds(cls: type, name: str, root: type) -> bool:
 
 def _agrees(cls: type, ancestor: type) -> bool:
     """Whether every method of ``ancestor`` that is not abstract is still that of ``cls``."""
-    return all(getattr_static(cls, name) is before for name, before in _meant(ancestor).items())
+    return cls is ancestor or all(
+        getattr_static(cls, name) is before for name, before in _meant(ancestor).items()
+    )
 
 
 def _meant(ancestor: type) -> dict[str, Any]:

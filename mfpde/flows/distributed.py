@@ -6,10 +6,7 @@ rest on (losses, norms, outputs) are sums over ranks with the same bits everywhe
 
 from __future__ import annotations
 
-import sys
-import traceback
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from typing import Any
 
 from mfpde.flows.flow import Array
@@ -43,16 +40,7 @@ class DistributedFlow(ParticleFlow):
         return self.operator.whole(part)
 
     def agreed(self, wish: bool) -> bool:
-        return bool(self.ranks.largest(float(wish)))
+        return self.ranks.agreed(wish)
 
-    @contextmanager
-    def together(self) -> Iterator[None]:
-        try:
-            yield
-            self.ranks.free()
-        except BaseException:
-            traceback.print_exc()
-            sys.stderr.write(f"mfpde: rank {self.ranks.rank} failed, and the run ends on all\n")
-            sys.stderr.flush()
-            self.ranks.abort()
-            raise
+    def together(self) -> AbstractContextManager[None]:
+        return self.ranks.together()

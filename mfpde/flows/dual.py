@@ -36,7 +36,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable
 from functools import partial
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -45,6 +45,7 @@ from mfpde import checks, losses
 from mfpde.flows import prices
 from mfpde.flows.flow import DescentPoint, Flow, Point
 from mfpde.flows.preconditioners import Identity, Kronecker, Preconditioner, Recycled
+from mfpde.kernels import cholesky
 from mfpde.runs.step import Solving
 
 Array = NDArray[Any]
@@ -61,6 +62,10 @@ RELATIVE = 3e-3
 # Search directions kept for the preconditioner, and iterations before a solve gives up: the step is
 # then refused, for a shorter one is less stiff.
 DIRECTIONS, ITERATIONS = 100, 500
+# Rounding of a product in single precision, beside |K| |v|.
+SINGLE = float(np.finfo(np.float32).eps)
+# Rounding of A ⊗ B, beside 1/γ, from which on it is made in double precision.
+ROUGHEST = 1e-2
 # Another way must promise this many times less work before it is taken.
 STICKINESS = 1.2
 
@@ -83,10 +88,10 @@ def costs(
 
     ``factors``: how many factorisations they take, by default one each.
     """
-    seen = flow.solving
-    found = {PRODUCTS: solves * (seen.products + 1.0)}
+    seen, each = flow.solving, prices.product(flow)
+    found = {PRODUCTS: solves * (each * seen.products + 1.0)}
     if point.carried.mixes and holds(flow.problem.size):
-        found[KRONECKER] = prices.kronecker(flow) + solves * (seen.kronecker + 1.0)
+        found[KRONECKER] = prices.kronecker(flow) + solves * (each * seen.kronecker + 1.0)
     if fits(flow.rows):
         factorised = (factors or solves) * prices.factorisation(flow) + solves
         found[FACTORISED] = kernels * prices.kernel(flow) + factorised
@@ -163,7 +168,7 @@ class Chosen:
             if self._solver.stagnates:
                 del self._costs[self._kind]
             else:
-                self._costs[self._kind] = 2.0 * self._solver.budget
+                self._costs[self._kind] = 2.0 * self._solver.budget * prices.product(self._flow)
             if not self._costs:
                 raise Unsolved
             self._begin(chosen(self._costs, ""))
@@ -180,7 +185,7 @@ class Chosen:
             )
         self._solver = self._ways[kind]
         others = [cost for name, cost in self._costs.items() if name != kind]
-        self._solver.budget = STICKINESS * min(others, default=np.inf)
+        self._solver.budget = STICKINESS * min(others, default=np.inf) / prices.product(self._flow)
 
     def _note(self) -> None:
         """Keep what the way at work has needed, and what plain products would."""
@@ -228,8 +233,7 @@ def _factorised(
     system.flat[:: len(system) + 1] += 1.0
     if hessian is None:
         with contextlib.suppress(linalg.LinAlgError):
-            factor = linalg.cho_factor(system, lower=True, check_finite=False)
-            return partial(linalg.cho_solve, factor, check_finite=False)
+            return partial(linalg.cho_solve, cholesky.factor(system), check_finite=False)
         # γλ_max(K) beyond 1/eps: rounding can cost K its sign, not the system its rank.
     return partial(
         linalg.lu_solve, linalg.lu_factor(system, check_finite=False), check_finite=False
@@ -240,6 +244,9 @@ class Krylov:
     """Conjugate gradients, preconditioned by A ⊗ B or not, and by what the first solve saw.
 
     ``solve`` returns None once ``budget`` products, or ITERATIONS of a solve, have not sufficed.
+    Products are made in single precision where that is cheaper. Where their rounding may count, a
+    product in double precision says what is left, which is then solved for; what single precision
+    does not halve is left to double.
     """
 
     def __init__(
@@ -249,50 +256,96 @@ class Krylov:
         self._kronecker, self.budget = kronecker, budget
         self.stagnates = False
         self._base: Preconditioner | None = None
+        self._single: tuple[Point | None, Any] = None, None  # the data once more, for one point
+        self._rough = prices.single(flow)
         self.products, self.solved, self.unsolved = 0, 0, False
         self.first, self.without = 0, 0.0  # of the first solve, as it was and without A ⊗ B
 
     def solve(self, point: Point, gamma: float, right: Array) -> Array | None:
         """z (N, k) with (I + γHK) z = right, or None."""
         root = point.root
-
-        def product(v: Array) -> Array:
-            return losses.apply(root, self._kernel_product(point, losses.apply(root, v)))
-
         b = right
         if root is not None:
-            b = gamma * losses.apply(root, self._kernel_product(point, right))
+            b = gamma * losses.apply(root, self._product(point.carried, right))
         size = float(np.linalg.norm(right))
         enough = min(RELATIVE * size, 2.0 * SHARE * self._allowed / np.sqrt(gamma))
         enough = max(enough, 1e-14 * size)
-        base, first = self._base or self._start(point), self.solved == 0
+        base, first = self._base or self._start(point, gamma), self.solved == 0
         self._base, before = base, self.products
         most = min(ITERATIONS, max(self.budget - self.products, 1.0))
-        y, p, gp, done = conjugate_gradients(product, gamma, b, enough, base, most, keep=first)
-        self.unsolved = not done
-        if not done:
+        found = self._refined(point, gamma, b, enough, base, most, keep=first)
+        self.unsolved = not found.done
+        if not found.done:
             self.stagnates = most >= ITERATIONS
             return None
         self.solved += 1
         if first:
-            self._base, self.first = Recycled.of(base, p, gp), self.products - before
+            self._base = Recycled.of(base, found.directions, found.images)
+            self.first = self.products - before
             if isinstance(base, Kronecker):
                 self.without = without(base, gamma, b, enough)
-        return y if root is None else right - losses.apply(root, y)
+        return found.y if root is None else right - losses.apply(root, found.y)
 
-    def _start(self, point: Point) -> Preconditioner:
+    def _refined(
+        self,
+        point: Point,
+        gamma: float,
+        b: Array,
+        enough: float,
+        base: Preconditioner,
+        most: float,
+        *,
+        keep: bool,
+    ) -> Found:
+        """(I + γG) y = b, the error of products in single precision looked after."""
+        exact = partial(self._symmetric, point, point.carried)
+        if not self._rough:
+            return conjugate_gradients(exact, gamma, b, enough, base, most, keep=keep)
+        rough = partial(self._symmetric, point, self._in_single(point))
+        found = conjugate_gradients(rough, gamma, b, enough, base, most, keep=keep)
+        left = float(np.linalg.norm(b))
+        while found.done and found.rounding > 0.5 * enough:
+            rest = b - found.y - gamma * exact(found.y)
+            before, left = left, float(np.linalg.norm(rest))
+            if left <= enough:
+                break
+            self._rough = left <= 0.5 * before
+            way = rough if self._rough else exact
+            more = conjugate_gradients(way, gamma, rest, enough, base, most, keep=False)
+            rounding = more.rounding if self._rough else 0.0
+            found = found._replace(y=found.y + more.y, done=more.done, rounding=rounding)
+        return found
+
+    def _start(self, point: Point, gamma: float) -> Preconditioner:
         if not self._kronecker:
             return Identity()
-        data, outputs = point.kronecker
+        if self._rough:
+            found = self._factors(point, self._in_single(point))
+            if SINGLE * gamma * found.largest < ROUGHEST:
+                return found
+        return self._factors(point, point.carried)
+
+    def _factors(self, point: Point, carried: Any) -> Kronecker:
+        data, outputs = self._flow.kronecker(point, carried)
         with self._flow.clock.part("linear_algebra"):
             return Kronecker.of(data, outputs)
 
-    def _kernel_product(self, point: Point, v: Array) -> Array:
+    def _in_single(self, point: Point) -> Any:
+        """The data carried in single precision."""
+        if self._single[0] is not point:
+            operator = self._flow.operator.single
+            with self._flow.clock.part("kernels"):
+                self._single = point, operator.carry(point.state.astype(np.float32))
+        return self._single[1]
+
+    def _symmetric(self, point: Point, carried: Any, v: Array) -> Array:
+        """G v for v (N, k)."""
+        return losses.apply(point.root, self._product(carried, losses.apply(point.root, v)))
+
+    def _product(self, carried: Any, v: Array) -> Array:
         """K v for v (N, k)."""
-        flow = self._flow
-        flow.clock.counts["products"] += 1
         self.products += 1
-        image: Array = flow.kernel_product(point, v)
+        image: Array = self._flow.carried_product(carried, v)
         return image.astype(np.float64)
 
 
@@ -310,6 +363,20 @@ def without(kernel: Kronecker, gamma: float, b: Array, enough: float) -> float:
     return float(count)
 
 
+class Found(NamedTuple):
+    """What conjugate gradients found.
+
+    ``y``, up to DIRECTIONS search directions P with GP, whether the residual is small enough, and
+    how far it may be off where products are rounded to single precision.
+    """
+
+    y: Array
+    directions: list[Array]
+    images: list[Array]
+    done: bool
+    rounding: float
+
+
 def conjugate_gradients(
     product: Callable[[Array], Array],
     gamma: float,
@@ -319,17 +386,15 @@ def conjugate_gradients(
     most: float = ITERATIONS,
     *,
     keep: bool = True,
-) -> tuple[Array, list[Array], list[Array], bool]:
-    """y, up to DIRECTIONS search directions P with GP, and whether |b − (I + γG) y| <= enough."""
+) -> Found:
+    """y with |b − (I + γG) y| <= enough, if ``most`` iterations suffice."""
     improved = preconditioner.inverse(gamma)
     directions: list[Array] = []
     products: list[Array] = []
     y, r = np.zeros_like(b), b
     z = p = improved(r)
-    rz, count = float((r * z).sum()), 0
-    while float(np.linalg.norm(r)) > enough:
-        if count >= most:
-            return y, directions, products, False
+    rz, count, largest, path = float((r * z).sum()), 0, 0.0, 0.0
+    while float(np.linalg.norm(r)) > enough and count < most:
         count += 1
         image = product(p)
         if keep and len(directions) < DIRECTIONS:
@@ -337,8 +402,12 @@ def conjugate_gradients(
             products.append(image)
         stretched = p + gamma * image
         step = rz / float((p * stretched).sum())
+        size = float(np.linalg.norm(p))
+        largest = max(largest, float(np.linalg.norm(image)) / size)  # |G| from below
+        path += abs(step) * size
         y, r = y + step * p, r - step * stretched
         z = improved(r)
         rz, before = float((r * z).sum()), rz
         p = z + (rz / before) * p
-    return y, directions, products, True
+    done = float(np.linalg.norm(r)) <= enough
+    return Found(y, directions, products, done, SINGLE * gamma * largest * path)

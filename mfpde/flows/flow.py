@@ -157,6 +157,18 @@ class Flow(ABC):
         """K v for v (N, k), K the tangent kernel of the outputs."""
         return self.push(point, point.carried.velocity(self.pull_outputs(point, v)))
 
+    def carried_product(self, carried: Carried, v: Array) -> Array:
+        """The same for data as they are carried, as conjugate gradients count it."""
+        self.clock.counts.update(("products", "gradients", "tangents"))
+        with self.clock.part("kernels"):
+            return carried.kernel_product(v)
+
+    def kronecker(self, point: Any, carried: Carried) -> tuple[Array, Array]:
+        """A (N, N) and B (k, k) with S K S ≈ A ⊗ B, from data as they are carried."""
+        self.clock.counts["preconditioners"] += 1
+        with self.clock.part("kernels"):
+            return factors(carried, point.root)
+
 
 class Point(ABC):
     """The flow at one state and s: the data are carried through depth, the rest is done on demand.
@@ -199,13 +211,6 @@ class Point(ABC):
     def outputs(self) -> Array:
         """B X_i(1), (N, k)."""
         return self.carried.outputs
-
-    @property
-    def kronecker(self) -> tuple[Array, Array]:
-        """A (N, N) and B (k, k) with S K S ≈ A ⊗ B."""
-        self.flow.clock.counts["preconditioners"] += 1
-        with self.flow.clock.part("kernels"):
-            return factors(self.carried, self.root)
 
     @property
     def slope(self) -> Array:

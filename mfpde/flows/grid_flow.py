@@ -48,7 +48,6 @@ class GridFlow(Cells):
     ) -> None:
         super().__init__(problem, rho, clock, **terms)
         self.transport = Transport(self.metric)
-        self._square = (problem.prices * np.square(rho.grid.points)).sum(axis=-1)
 
     @cached_property
     def metric(self) -> Grid:
@@ -59,6 +58,11 @@ class GridFlow(Cells):
     def diffusion(self) -> Diffusion:
         """The heat semigroup of the metric's axes."""
         return Diffusion(self.metric)
+
+    @cached_property
+    def _square(self) -> Array:
+        """|η^−½∘θ|² at the centres."""
+        return np.asarray((self.problem.prices * np.square(self.rho.grid.points)).sum(axis=-1))
 
     @cached_property
     def _mass(self) -> Array:

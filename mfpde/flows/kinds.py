@@ -61,8 +61,7 @@ def build(problem: Problem, rho: Measure, options: Options, clock: Clock, comm: 
         if comm is not None:
             raise ValueError("comm cannot be combined with reaction: start one process")
         return ReactionFlow.of(problem, rho, options, clock)
-    ranks = None if comm is None else Ranks(comm)
-    if ranks is None or ranks.size == 1:
+    if (ranks := Ranks.of(comm)) is None:
         return flow_class(rho)(problem, rho, clock, vanishing_decay=options.vanishing_decay)
     if not isinstance(rho, ParticleMeasure):
         raise TypeError(

@@ -40,8 +40,17 @@ class Kronecker(NamedTuple):
     @classmethod
     def of(cls, data: Array, outputs: Array) -> Kronecker:
         """From A and B, positive semi-definite but for rounding."""
-        (values, left), (shares, right) = (np.linalg.eigh(m) for m in (data, outputs))
+        from scipy import linalg
+
+        pairs = (linalg.eigh(m, driver="evd", check_finite=False) for m in (data, outputs))
+        parts = [part.astype(np.float64) for pair in pairs for part in pair]
+        values, left, shares, right = parts
         return cls(left, np.maximum(values, 0.0), right, np.maximum(shares, 0.0))
+
+    @property
+    def largest(self) -> float:
+        """The largest eigenvalue."""
+        return float(self.values[-1] * self.shares[-1])
 
     def inverse(self, gamma: float) -> Inverse:
         scale = 1.0 / (1.0 + gamma * np.multiply.outer(self.values, self.shares))

@@ -22,7 +22,7 @@ import numpy as np
 from numba import njit
 
 from mfpde.kernels import FASTMATH
-from mfpde.kernels.native import INNER
+from mfpde.kernels.native import LEAN
 
 # Contraction only: sums keep their order, so that no mass turns negative by rounding.
 CONTRACT = {"contract", "nsz"}
@@ -30,23 +30,28 @@ CONTRACT = {"contract", "nsz"}
 UPWIND, VAN_LEER, MINMOD, MC, KOREN, THIRD = range(6)
 
 
-@njit(**INNER)
-def advance(t, shares, code, faces, v, start, m, h, share, out):
+ROWS = 7  # of scratch, each as long as a block of rows of the grid and one row more
+
+
+@njit(**LEAN)
+def advance(t, shares, code, faces, v, start, m, h, share, work, out):
     """Share t of out = start + share·(m − start + h dm/ds(m)): a stage in Shu and Osher's form.
 
     ``faces`` is (strides (axes,), κ of rows (R,), and κ, ``behind``, ``ahead`` of the plane's axes
     (axes − 1, rows at a time · W)): κ is that of the upper face of each cell, 0 at walls;
     ``behind`` and ``ahead`` are 1 where the cell before, and the one after the next, are on the
-    grid. ``v`` is (u, A, B, C, full). Blocks of rows are dealt in order; a share that begins inside
-    a node begins with the faces between its first block and the one before.
+    grid. ``v`` is (u, A, B, C, full), ``work`` scratch: (shares, rows at a time · W + 3 W) and
+    (shares, ROWS, rows at a time · W + W). Blocks of rows are dealt in order; a share that begins
+    inside a node begins with the faces between its first block and the one before.
     """
     strides, row_kappa, kappa, behind, ahead = faces
     nodes, rows, plane = m.shape
     block = kappa.shape[1]
     some = block // plane
-    padded, here = np.zeros(block + 3 * plane), np.zeros(block + plane)
-    upper, flux, change = np.zeros(block + plane), np.zeros(block + plane), np.zeros(block)
-    across, first, last = np.empty(block), np.empty(block), np.empty(block)
+    padded, scratch = work[0][t], work[1][t]
+    scratch[:] = 0
+    here, upper, flux, change = scratch[0], scratch[1], scratch[2], scratch[3]
+    across, first, last = scratch[4], scratch[5], scratch[6]
     each = (rows + some - 1) // some
     begin, end = t * nodes * each // shares, (t + 1) * nodes * each // shares
     for at in range(begin - (1 if begin % each else 0), end):
@@ -55,9 +60,15 @@ def advance(t, shares, code, faces, v, start, m, h, share, out):
             _fill(0.0, upper)
         count = min(some, rows - j)
         size = count * plane
-        masses = _window(m[k].reshape(-1), plane, j, count, padded)
+        low, high = (j - 1) * plane, (j + count + 2) * plane
+        if low >= 0 and high <= rows * plane:
+            masses = m[k].reshape(-1)[low:high]
+        else:
+            masses = padded[:]
+            _beside_walls(m[k].reshape(-1), low, high, masses)
         _potentials(v, rows, plane, k, j, count, here)
-        _copy(upper[block:], upper[:plane])  # the faces between this block and the one before
+        # the faces between this block and the one before
+        _copy(upper[block : block + plane], upper[:plane])
         if some == 1:
             one = row_kappa[j], 1.0 if j > 0 else 0.0, 1.0 if j + 2 < rows else 0.0
             _row_faces(code, plane, one[0], one[1], one[2], here, masses, upper)
@@ -78,26 +89,22 @@ def advance(t, shares, code, faces, v, start, m, h, share, out):
         _finish(before, masses[plane:], h, share, change, flux, plane, strides[-1], to)
 
 
-@njit(**INNER)
-def _window(m, plane, j, count, padded):
-    """Rows j − 1 .. j + count + 1 of masses (R·W,) of a node: a view, or a copy beside walls."""
-    low, high = (j - 1) * plane, (j + count + 2) * plane
-    if low >= 0 and high <= m.size:
-        return m[low:high]
+@njit(**LEAN)
+def _beside_walls(m, low, high, out):
+    """The masses low .. high of a node, 0 beyond it: those of rows j − 1 .. j + count + 1."""
     first, last = max(low, 0), min(high, m.size)
-    _fill(0.0, padded)
-    _copy(m[first:last], padded[first - low : last - low])
-    return padded
+    _fill(0.0, out)
+    _copy(m[first:last], out[first - low : last - low])
 
 
-@njit(**INNER)
+@njit(**LEAN)
 def _potentials(v, rows, plane, k, j, count, out):
     """Rows j .. j + count of V."""
     for i in range(min(count + 1, rows - j)):
         _potential(v, k, j + i, out[i * plane : (i + 1) * plane])
 
 
-@njit(**INNER)
+@njit(**LEAN)
 def _row_weights(row_kappa, j, fresh, count, plane, across, first, last):
     """κ, behind and ahead of the rows' own axis, over a block.
 
@@ -114,20 +121,20 @@ def _row_weights(row_kappa, j, fresh, count, plane, across, first, last):
             _fill(1.0 if j + i + 2 < rows else 0.0, last[part])
 
 
-@njit(**INNER)
+@njit(**LEAN)
 def _copy(values, out):
     # several times faster than out[:] = values, which is not compiled to vector moves
     for c in range(out.size):
         out[c] = values[c]
 
 
-@njit(**INNER)
+@njit(**LEAN)
 def _fill(value, out):
     for c in range(out.size):
         out[c] = value
 
 
-@njit(**INNER)
+@njit(**LEAN)
 def _potential(v, k, j, out):
     u, slope, base, row, full = v
     if full.size:
@@ -136,27 +143,27 @@ def _potential(v, k, j, out):
         _affine(u[j], slope[k], base[k], row[j], out)
 
 
-@njit(fastmath=FASTMATH, **INNER)
+@njit(fastmath=FASTMATH, **LEAN)
 def _affine(u, slope, base, row, out):
     for c in range(slope.size):
         out[c] = u * slope[c] + (base[c] + row)
 
 
-@njit(fastmath=FASTMATH, **INNER)
+@njit(fastmath=FASTMATH, **LEAN)
 def _differences(flux, plane, st, change):
     low, high = flux[plane - st :], flux[plane:]
     for c in range(change.size):
         change[c] = low[c] - high[c]
 
 
-@njit(fastmath=FASTMATH, **INNER)
+@njit(fastmath=FASTMATH, **LEAN)
 def _add_differences(flux, plane, st, change):
     low, high = flux[plane - st :], flux[plane:]
     for c in range(change.size):
         change[c] += low[c] - high[c]
 
 
-@njit(fastmath=CONTRACT, **INNER)
+@njit(fastmath=CONTRACT, **LEAN)
 def _finish(start, m, h, share, change, flux, plane, st, out):
     low, high = flux[plane - st :], flux[plane:]
     for c in range(out.size):
@@ -254,7 +261,7 @@ _koren_loop, _koren_along = _limited(_koren)
 _third_loop, _third_along = _limited(_third)
 
 
-@njit(**INNER)
+@njit(**LEAN)
 def _faces(code, plane, st, kappa, behind, ahead, v, m, out):
     """out[W + c] = flux through the upper face of cell c along an axis; m starts a row earlier."""
     if code == VAN_LEER:
@@ -271,7 +278,7 @@ def _faces(code, plane, st, kappa, behind, ahead, v, m, out):
         _upwind_loop(plane, st, kappa, behind, ahead, v, m, out)
 
 
-@njit(**INNER)
+@njit(**LEAN)
 def _row_faces(code, plane, kappa, behind, ahead, v, m, out):
     """The same between a single row and the next."""
     if code == VAN_LEER:
@@ -306,11 +313,11 @@ def advance_with(half_slope):
 
     names = {**globals(), "_faces": faces_of, "_row_faces": row_faces_of}
     body = FunctionType(advance.py_func.__code__, names, "advance_with")
-    return njit(**(INNER | {"cache": False}))(body)
+    return njit(**(LEAN | {"cache": False}))(body)
 
 
-@njit(**INNER)
-def survey(t, shares, faces, v, m, dissipation, mass, most, least):
+@njit(**LEAN)
+def survey(t, shares, faces, v, m, work, dissipation, mass, most, least):
     """What a step is judged by: dissipation and mass (T, K), fastest outflow, smallest mass (T,).
 
     Of share t: blocks of rows are dealt as in ``advance``. The dissipation is
@@ -321,39 +328,48 @@ def survey(t, shares, faces, v, m, dissipation, mass, most, least):
     nodes, rows, plane = m.shape
     block = kappa.shape[1]
     some = block // plane
-    low, high = np.full(block, np.inf), np.zeros(block)
-    padded, here = np.zeros(block + 3 * plane), np.zeros(block + plane)
-    upper, speed, rate = np.zeros(block + plane), np.zeros(block + plane), np.zeros(block)
-    across = np.empty(block)
+    padded, scratch = work[0][t], work[1][t]
+    scratch[:] = 0
+    here, upper, speed, rate = scratch[0], scratch[1], scratch[2], scratch[3]
+    across, least_here, most_here = scratch[4], scratch[5, :block], scratch[6, :block]
+    _fill(np.inf, least_here)
     each = (rows + some - 1) // some
     begin, end = t * nodes * each // shares, (t + 1) * nodes * each // shares
-    dissipation[t] = mass[t] = 0.0
+    _fill(0.0, dissipation[t])
+    _fill(0.0, mass[t])
     for at in range(begin - (1 if begin % each else 0), end):
         k, j = at // each, at % each * some
         if j == 0:
             _fill(0.0, upper)
         count = min(some, rows - j)
         size = count * plane
-        masses = _window(m[k].reshape(-1), plane, j, count, padded)
+        low, high = (j - 1) * plane, (j + count + 2) * plane
+        if low >= 0 and high <= rows * plane:
+            masses = m[k].reshape(-1)[low:high]
+        else:
+            masses = padded[:]
+            _beside_walls(m[k].reshape(-1), low, high, masses)
         _potentials(v, rows, plane, k, j, count, here)
         for i in range(count):
             _fill(row_kappa[j + i], across[i * plane : (i + 1) * plane])
-        _copy(upper[block:], upper[:plane])
+        _copy(upper[block : block + plane], upper[:plane])
         found = _speeds(plane, plane, across[:size], here, masses, upper)
         if at < begin:
             continue
         dissipation[t, k] += found
-        _fill(0.0, rate)
+        _fill(0.0, rate[:size])
         _add_outflow(upper, plane, plane, rate[:size])
         for a in range(1, strides.size):
             st = strides[a]
             dissipation[t, k] += _speeds(plane, st, kappa[a - 1, :size], here, masses, speed)
             _add_outflow(speed, plane, st, rate[:size])
-        mass[t, k] += _summary(masses[plane:], rate[:size], low, high)
-    most[t], least[t] = high.max(), low.min()
+        mass[t, k] += _summary(masses[plane:], rate[:size], least_here, most_here)
+    most[t], least[t] = 0.0, np.inf
+    for c in range(block):
+        most[t], least[t] = max(most[t], most_here[c]), min(least[t], least_here[c])
 
 
-@njit(fastmath=FASTMATH, **INNER)
+@njit(fastmath=FASTMATH, **LEAN)
 def _speeds(plane, st, kappa, v, m, out):
     total, v_after, to, here, after = 0.0, v[st:], out[plane:], m[plane:], m[plane + st :]
     for c in range(kappa.size):
@@ -364,14 +380,14 @@ def _speeds(plane, st, kappa, v, m, out):
     return total
 
 
-@njit(**INNER)
+@njit(**LEAN)
 def _add_outflow(speed, plane, st, rate):
     low, high = speed[plane - st :], speed[plane:]
     for c in range(rate.size):
         rate[c] += max(high[c], 0.0) + max(-low[c], 0.0)
 
 
-@njit(fastmath=FASTMATH, **INNER)
+@njit(fastmath=FASTMATH, **LEAN)
 def _summary(m, rate, least, most):
     """Sum of the masses; the smallest and the fastest are kept place by place."""
     total = 0.0

@@ -22,7 +22,7 @@ from numba.extending import intrinsic
 
 from mfpde.kernels import FASTMATH, elementary
 from mfpde.kernels.activate import SIGMOID, TANH, sigma_chunk, slope_chunk, slope_from_value
-from mfpde.kernels.native import INNER
+from mfpde.kernels.native import INNER, LEAN
 from mfpde.kernels.pools import shared, threads_for
 from mfpde.kernels.tiles import BYTES, CONTRACT, Rows, offsets
 from mfpde.kernels.totals import add_all
@@ -30,7 +30,7 @@ from mfpde.kernels.totals import add_all
 GROUP = 4  # data that share one division
 CHUNK = 512  # grid points at a time: σ and σ′ of a group stay in a first-level cache
 LANES = BYTES // 8  # float64 in a vector
-CHEAP = 8  # products that cost as much as one of the operations that ``threads_for`` counts
+CHEAP = 4  # products that cost as much as one of the operations that ``threads_for`` counts
 REACH = 175.0  # four factors up to e^REACH + 1 multiply without overflow
 
 
@@ -56,6 +56,15 @@ def adjoint(code, bias, values, ends, a, b, step, nodes, mu, weighted, z, termin
     return q, path, g[0]
 
 
+def tangent(code, bias, values, ends, a, b, step, nodes, weighted, change, z):
+    """The change of X(1), (N, d), to first order in a ``change`` (K, d, W) of μ."""
+    end = np.zeros(z.shape[2:])
+    shares = _shares(nodes.size, change, end)
+    setting = (code, bias, values, ends, a, b, step, nodes)
+    shared(_tangent_share, shares, shares, *setting, weighted, change, z, end)
+    return end
+
+
 def _shares(evaluations, mu, x):
     """In how many parts the data are taken."""
     return min(threads_for(evaluations * mu[0].size * x.size), -(-len(x) // GROUP))
@@ -72,14 +81,15 @@ def _part(share, shares, n):
 def _forward_share(share, shares, code, bias, values, ends, a, b, step, nodes, mu, z, path):
     layers, stages, d = nodes.shape[0], nodes.shape[1], path.shape[2]
     lo, hi = _part(share, shares, path.shape[1])
-    slopes = np.empty((stages, hi - lo, d))
+    slopes, scratch = np.empty((stages, hi - lo, d)), _scratch(ends, d)
     for layer in range(layers):
         for i in range(stages):
             here = z[layer, i, lo:hi]
             here[:] = path[layer, lo:hi]
             for j in range(i):
                 here += step * a[i, j] * slopes[j]
-            field(code, bias, values, ends, mu[nodes[layer, i]], here, slopes[i])
+            k = nodes[layer, i]
+            _field(code, bias, values, ends, mu[k], here, slopes[i], scratch)
         path[layer + 1, lo:hi] = path[layer, lo:hi]
         for i in range(stages):
             path[layer + 1, lo:hi] += step * b[i] * slopes[i]
@@ -91,7 +101,7 @@ def _adjoint_share(
 ):
     layers, stages, d = nodes.shape[0], nodes.shape[1], path.shape[2]
     lo, hi = _part(share, shares, path.shape[1])
-    pulls = np.empty((stages, hi - lo, d))
+    pulls, scratch = np.empty((stages, hi - lo, d)), _scratch(ends, d)
     for layer in range(layers - 1, -1, -1):
         path[layer, lo:hi] = path[layer + 1, lo:hi]
         for i in range(stages - 1, -1, -1):
@@ -100,26 +110,75 @@ def _adjoint_share(
             for j in range(i + 1, stages):
                 here += step * a[j, i] * pulls[j]
             k = nodes[layer, i]
-            backward(
+            _backward(
                 code, bias, values, ends, weighted[k], z[layer, i, lo:hi], here, pulls[i],
-                g[share, k],
+                g[share, k], scratch,
             )  # fmt: skip
             path[layer, lo:hi] += pulls[i]
+
+
+@njit(fastmath=elementary.EXACT, **INNER)
+def _tangent_share(
+    share, shares, code, bias, values, ends, a, b, step, nodes, weighted, change, z, end
+):
+    layers, stages = nodes.shape
+    lo, hi = _part(share, shares, end.shape[0])
+    dx, slopes = end[lo:hi], np.empty((stages, hi - lo, end.shape[1]))
+    dz, scratch = np.empty_like(dx), _scratch(ends, end.shape[1])
+    for layer in range(layers):
+        for i in range(stages):
+            dz[:] = dx
+            for j in range(i):
+                dz += step * a[i, j] * slopes[j]
+            k = nodes[layer, i]
+            _push(
+                code, bias, values, ends, weighted[k], change[k], z[layer, i, lo:hi], dz, slopes[i],
+                scratch,
+            )  # fmt: skip
+        for i in range(stages):
+            dx += step * b[i] * slopes[i]
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def field(code, bias, values, ends, mu, x, out):
     """out_i = Σ μ σ(w·x_i + b), shape (N, d)."""
+    _field(code, bias, values, ends, mu, x, out, _scratch(ends, len(mu)))
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def backward(code, bias, values, ends, weighted, x, q, out, g):
+    """out_i = D_xF(x_i)ᵀ q_i and g += Σ_i q_i σ(w·x_i + b); ``weighted`` (d, d, W) is μ_c w_e."""
+    _backward(code, bias, values, ends, weighted, x, q, out, g, _scratch(ends, len(g)))
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def potential(code, bias, values, ends, x, q, g):
+    """g += Σ_i q_i σ(w·x_i + b), shape (d, W)."""
+    _potential(code, bias, values, ends, x, q, g, _scratch(ends, len(g)))
+
+
+@njit(**INNER)
+def _scratch(ends, d):
+    """For four data: terms of rows and columns, σ and σ′ of a chunk, arguments, d weights."""
+    rows, columns = _shape(ends)
+    size = max(1, CHUNK // columns) * columns
+    s, ds = np.empty((GROUP, size)), np.empty((GROUP, size))
+    alpha, beta = np.empty((GROUP, rows)), np.empty((GROUP, columns))
+    return alpha, beta, s, ds, np.empty(size), np.empty((GROUP, d))
+
+
+@njit(**LEAN)
+def _field(code, bias, values, ends, mu, x, out, scratch):
     d, (rows, columns) = mu.shape[0], _shape(ends)
     some = max(1, CHUNK // columns)
-    s = np.empty((GROUP, some * columns))
+    alpha, beta, s, _, z, _ = scratch
     for lo in range(0, x.shape[0], GROUP):
-        alpha, beta, fast = _terms(code, bias, values, ends, x, lo)
+        fast = _terms(code, bias, values, ends, x, lo, alpha, beta)
         group = min(GROUP, x.shape[0] - lo)
         out[lo : lo + group] = 0
         for first in range(0, rows, some):
             count = min(some, rows - first)
-            _sigma(code, fast, alpha, beta, first, count, s)
+            _sigma(code, fast, alpha, beta, first, count, s, z)
             at = first * columns
             for c in range(d):
                 sums = _dots(mu[c, at : at + count * columns], s[0], s[1], s[2], s[3])
@@ -127,22 +186,19 @@ def field(code, bias, values, ends, mu, x, out):
                     out[lo + i, c] += sums[i]
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
-def backward(code, bias, values, ends, weighted, x, q, out, g):
-    """out_i = D_xF(x_i)ᵀ q_i and g += Σ_i q_i σ(w·x_i + b); ``weighted`` (d, d, W) is μ_c w_e."""
+@njit(**LEAN)
+def _backward(code, bias, values, ends, weighted, x, q, out, g, scratch):
     d, (rows, columns) = g.shape[0], _shape(ends)
     some = max(1, CHUNK // columns)
-    s, ds = np.empty((GROUP, some * columns)), np.empty((GROUP, some * columns))
-    weight = np.zeros((GROUP, d))
+    alpha, beta, s, ds, z, weight = scratch
     for lo in range(0, x.shape[0], GROUP):
-        alpha, beta, fast = _terms(code, bias, values, ends, x, lo)
+        fast = _terms(code, bias, values, ends, x, lo, alpha, beta)
         group = min(GROUP, x.shape[0] - lo)
-        weight[:] = 0
-        weight[:group] = q[lo : lo + group]
+        _weigh(q, lo, weight)
         out[lo : lo + group] = 0
         for first in range(0, rows, some):
             count = min(some, rows - first)
-            _slopes(code, fast, alpha, beta, first, count, s, ds)
+            _slopes(code, fast, alpha, beta, first, count, s, ds, z)
             here, size = first * columns, count * columns
             for c in range(d):
                 _spread(g[c, here : here + size], weight[:, c], s[0], s[1], s[2], s[3])
@@ -153,27 +209,56 @@ def backward(code, bias, values, ends, weighted, x, q, out, g):
                         out[lo + i, e] += weight[i, c] * sums[i]
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
-def potential(code, bias, values, ends, x, q, g):
-    """g += Σ_i q_i σ(w·x_i + b), shape (d, W)."""
-    d, (rows, columns) = g.shape[0], _shape(ends)
+@njit(**LEAN)
+def _push(code, bias, values, ends, weighted, change, x, dx, out, scratch):
+    """out_i = D_xF(x_i) dx_i + Σ δμ σ(w·x_i + b) for a ``change`` δμ (d, W)."""
+    d, (rows, columns) = change.shape[0], _shape(ends)
     some = max(1, CHUNK // columns)
-    s = np.empty((GROUP, some * columns))
-    weight = np.zeros((GROUP, d))
+    alpha, beta, s, ds, z, _ = scratch
     for lo in range(0, x.shape[0], GROUP):
-        alpha, beta, fast = _terms(code, bias, values, ends, x, lo)
+        fast = _terms(code, bias, values, ends, x, lo, alpha, beta)
         group = min(GROUP, x.shape[0] - lo)
-        weight[:] = 0
-        weight[:group] = q[lo : lo + group]
+        out[lo : lo + group] = 0
         for first in range(0, rows, some):
             count = min(some, rows - first)
-            _sigma(code, fast, alpha, beta, first, count, s)
+            _slopes(code, fast, alpha, beta, first, count, s, ds, z)
+            here, size = first * columns, count * columns
+            for c in range(d):
+                sums = _dots(change[c, here : here + size], s[0], s[1], s[2], s[3])
+                for i in range(group):
+                    out[lo + i, c] += sums[i]
+                for e in range(d):
+                    row = weighted[c, e, here : here + size]
+                    sums = _dots(row, ds[0], ds[1], ds[2], ds[3])
+                    for i in range(group):
+                        out[lo + i, c] += sums[i] * dx[lo + i, e]
+
+
+@njit(**LEAN)
+def _potential(code, bias, values, ends, x, q, g, scratch):
+    d, (rows, columns) = g.shape[0], _shape(ends)
+    some = max(1, CHUNK // columns)
+    alpha, beta, s, _, z, weight = scratch
+    for lo in range(0, x.shape[0], GROUP):
+        fast = _terms(code, bias, values, ends, x, lo, alpha, beta)
+        _weigh(q, lo, weight)
+        for first in range(0, rows, some):
+            count = min(some, rows - first)
+            _sigma(code, fast, alpha, beta, first, count, s, z)
             here, size = first * columns, count * columns
             for c in range(d):
                 _spread(g[c, here : here + size], weight[:, c], s[0], s[1], s[2], s[3])
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@njit(**LEAN)
+def _weigh(q, lo, weight):
+    """q of four data, 0 beyond the last one."""
+    for i in range(GROUP):
+        for c in range(weight.shape[1]):
+            weight[i, c] = q[lo + i, c] if lo + i < q.shape[0] else 0.0
+
+
+@njit(**LEAN)
 def _shape(ends):
     """Rows and columns; axis j has the values ends[j] .. ends[j + 1]."""
     rows = 1
@@ -182,11 +267,12 @@ def _shape(ends):
     return rows, ends[-1] - ends[-2]
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
-def _terms(code, bias, values, ends, x, lo):
-    """α (4, rows) and β (4, columns) of four data, as factors e^{kα}, e^{kβ} where that is safe."""
-    axes, (rows, columns) = ends.size - 1, _shape(ends)
-    alpha, beta = np.zeros((GROUP, rows)), np.zeros((GROUP, columns))
+@njit(**LEAN)
+def _terms(code, bias, values, ends, x, lo, alpha, beta):
+    """α (4, rows) and β (4, columns) of four data; whether as factors e^{kα}, e^{kβ}."""
+    axes, columns = ends.size - 1, beta.shape[1]
+    alpha[:] = 0
+    beta[:] = 0
     for i in range(min(GROUP, x.shape[0] - lo)):
         size = 1
         for j in range(axes - 1):
@@ -204,10 +290,10 @@ def _terms(code, bias, values, ends, x, lo):
         scale = 2.0 if code == TANH else 1.0
         _exponentials(scale, alpha)
         _exponentials(scale, beta)
-    return alpha, beta, fast
+    return fast
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@njit(**LEAN)
 def _multiplies(code, values, ends, x):
     """Whether factors pay (more than one row) and are safe; False where a state is NaN."""
     if code not in (TANH, SIGMOID) or ends.size == 2:
@@ -223,29 +309,27 @@ def _multiplies(code, values, ends, x):
     return True
 
 
-@njit(cache=True, nogil=True, fastmath=elementary.EXACT, error_model="numpy")
+@njit(fastmath=elementary.EXACT, **LEAN)
 def _exponentials(scale, z):
     flat = z.reshape(-1)
     for i in range(flat.size):
         flat[i] = elementary.exponential(scale * flat[i])
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
-def _sigma(code, fast, alpha, beta, first, count, s):
+@njit(**LEAN)
+def _sigma(code, fast, alpha, beta, first, count, s, z):
     """s_i ← σ on ``count`` rows, for four data."""
     if fast:
         _quotients(2.0 if code == TANH else 1.0, alpha, beta, first, count, s)
         return
-    columns = beta.shape[1]
-    size = count * columns
-    z = np.empty(size)
+    size = count * beta.shape[1]
     for i in range(GROUP):
         _preactivation(alpha[i], beta[i], first, count, z)
-        sigma_chunk(code, z, s[i, :size])
+        sigma_chunk(code, z[:size], s[i, :size])
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
-def _slopes(code, fast, alpha, beta, first, count, s, ds):
+@njit(**LEAN)
+def _slopes(code, fast, alpha, beta, first, count, s, ds, z):
     """s_i ← σ and ds_i ← σ′ on ``count`` rows, for four data."""
     size = count * beta.shape[1]
     if fast:
@@ -253,13 +337,12 @@ def _slopes(code, fast, alpha, beta, first, count, s, ds):
         for i in range(GROUP):
             slope_from_value(code, s[i, :size], ds[i, :size])
         return
-    z = np.empty(size)
     for i in range(GROUP):
         _preactivation(alpha[i], beta[i], first, count, z)
-        slope_chunk(code, z, s[i, :size], ds[i, :size])
+        slope_chunk(code, z[:size], s[i, :size], ds[i, :size])
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@njit(**LEAN)
 def _preactivation(alpha, beta, first, count, z):
     columns = beta.size
     for r in range(count):
@@ -268,7 +351,7 @@ def _preactivation(alpha, beta, first, count, z):
             z[r * columns + c] = a + beta[c]
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@njit(**LEAN)
 def _quotients(k, alpha, beta, first, count, s):
     """s_i ← 1 − k/(a_i b_i + 1); the last vector of a row may overlap the one before."""
     columns, rows = beta.shape[1], alpha.shape[1]
@@ -324,7 +407,7 @@ def _fused(builder, x, y, z):
     return builder.fadd(builder.fmul(x, y, flags=CONTRACT), z, flags=CONTRACT)
 
 
-@njit(cache=True, nogil=True, fastmath=FASTMATH, error_model="numpy")
+@njit(fastmath=FASTMATH, **LEAN)
 def _dots(m, s0, s1, s2, s3):
     t0 = t1 = t2 = t3 = 0.0
     for c in range(m.size):
@@ -335,11 +418,46 @@ def _dots(m, s0, s1, s2, s3):
     return t0, t1, t2, t3
 
 
-@njit(cache=True, nogil=True, fastmath=FASTMATH, error_model="numpy")
+@njit(fastmath=FASTMATH, **LEAN)
 def _spread(g, q, s0, s1, s2, s3):
     q0, q1, q2, q3 = q[0], q[1], q[2], q[3]
     for c in range(g.size):
         g[c] += (q0 * s0[c] + q1 * s1[c]) + (q2 * s2[c] + q3 * s3[c])
+
+
+def gather(u, m, out):
+    """out[k, c, x] = Σ_j u[c, j] m[k, j, x]: the moments of masses, the adjoint of ``expand``."""
+    shares = threads_for(m.size // CHEAP)
+    shared(_gather_share, shares, shares, u, m, out)
+
+
+@njit(**LEAN)
+def _gather_share(share, shares, u, m, out):
+    (levels, _, width), d = m.shape, len(u)
+    total = levels * width
+    lo, hi = share * total // shares, (share + 1) * total // shares
+    for k in range(lo // width, (hi + width - 1) // width):
+        here = slice(max(lo - k * width, 0), min(hi - k * width, width))
+        for c in range(d):
+            _add_rows(u[c], m[k], here, out[k, c, here])
+
+
+@njit(fastmath=FASTMATH, **LEAN)
+def _add_rows(u, m, here, out):
+    """out = Σ_j u_j m_j for a part of the rows, four of them at a time."""
+    count = u.size
+    out[:] = 0
+    for j in range(0, count - 3, 4):
+        first, second = m[j, here], m[j + 1, here]
+        third, fourth = m[j + 2, here], m[j + 3, here]
+        for x in range(out.size):
+            out[x] += (u[j] * first[x] + u[j + 1] * second[x]) + (
+                u[j + 2] * third[x] + u[j + 3] * fourth[x]
+            )
+    for j in range(count - count % 4, count):
+        row = m[j, here]
+        for x in range(out.size):
+            out[x] += u[j] * row[x]
 
 
 def expand(u, g, out):
@@ -348,7 +466,7 @@ def expand(u, g, out):
     shared(_expand_share, shares, shares, u, g, out)
 
 
-@njit(**INNER)
+@njit(**LEAN)
 def _expand_share(share, shares, u, g, out):
     count = u.shape[1]
     rows = g.shape[0] * count
@@ -357,7 +475,7 @@ def _expand_share(share, shares, u, g, out):
         _combine_rows(u[:, j], g[k], out[k, j])
 
 
-@njit(cache=True, nogil=True, fastmath=FASTMATH, error_model="numpy")
+@njit(fastmath=FASTMATH, **LEAN)
 def _combine_rows(u, g, out):
     for x in range(out.size):
         out[x] = u[0] * g[0, x]

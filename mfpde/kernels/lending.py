@@ -1,7 +1,8 @@
 """Large arrays on memory that is used again once nobody holds them.
 
 Fresh pages come from the system one by one, filled with zeros: on them a pass costs up to twice as
-much, and threads wait for each other.
+much, and threads wait for each other. What waits for its next use is part of the memory that a
+problem may take: the array given back last, and before it no more than ``spare``.
 """
 
 from __future__ import annotations
@@ -13,8 +14,31 @@ import numpy as np
 
 LEAST = 1 << 16  # bytes: what is smaller comes from memory that is there already
 MOST = 1 << 28  # bytes that wait for their next use
+SHARE = 1 / 16  # of the memory of a problem that may wait beside what was given back last
 
 _waiting: dict[int, np.ndarray] = {}
+_spare = float(MOST)
+
+
+def spare(memory: float) -> float:
+    """Bytes that may wait beside the last ones where a problem may take so much memory."""
+    return min(SHARE * memory, MOST)
+
+
+def keep_within(memory: float) -> None:
+    """From now on, for the whole process, let no more wait than a problem of this memory allows."""
+    global _spare
+    _spare = spare(memory)
+    _trim()
+
+
+def _trim() -> None:
+    """Let go of what has waited longest."""
+    for key in list(_waiting):
+        sizes = [memory.nbytes for memory in list(_waiting.values())]
+        if sum(sizes) <= MOST and sum(sizes[:-1]) <= _spare:
+            return
+        _waiting.pop(key, None)
 
 
 class _Loan:
@@ -29,10 +53,7 @@ class _Loan:
 
     def __del__(self) -> None:
         _waiting[id(self._memory)] = self._memory
-        for key in list(_waiting):  # oldest first
-            if sum(memory.nbytes for memory in list(_waiting.values())) <= MOST:
-                return
-            _waiting.pop(key, None)
+        _trim()
 
 
 def lent(shape: tuple[int, ...], dtype: Any) -> np.ndarray:

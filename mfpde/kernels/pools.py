@@ -8,10 +8,23 @@ pool, or of another process, they take cores away. Therefore
   shares alone. A thread that another process keeps waiting has its shares done by the caller;
 * around products of matrices, which only BLAS does well, Python's threads are dealt tasks whose
   results do not meet, ``deal``, each with a BLAS of its own thread;
-* all this stands within ``serial_blas``; where BLAS alone is at work for long, ``threaded_blas``.
+* all this stands within ``serial_blas``: verbs and runs enter it.
 
 How many threads there are is Numba's ``get_num_threads``. One Python thread has the pool at a
 time; another one that comes meanwhile, or the child of a fork, does all of its shares by itself.
+
+Why not Numba's own threads: regions here last a tenth of a millisecond to ten. Its "workqueue"
+wakes too slowly for them, as Python's own threads do, and ends the process when two Python threads
+meet; OpenMP is as fast on an idle machine, several times slower on a busy one, where a region waits
+for a thread that does not run, and spins beside ``deal``. What holds of a job, in words of shared
+memory that are read and written in one order by all threads:
+
+* entry, frame and number of shares change between jobs only, while no share is on offer;
+* the ticket counts jobs and the shares taken: a share is taken by raising the ticket, which fails
+  once the job that was read is over;
+* the caller returns when all shares are finished: nobody looks at the frame, on its stack, again;
+* before it sleeps a thread sets its word to 1 and looks again; who turns it to 0 wakes it. A wake
+  may come late, for a job that is over: whoever wakes looks for what it waits for.
 """
 
 from __future__ import annotations
@@ -22,7 +35,7 @@ import os
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from typing import Any
 
 import numba
@@ -121,7 +134,14 @@ def _serve(box, k):
 
 @njit(**INNER)
 def _lead(box, entry, frame, shares):
-    """Post a job, wake who sleeps, do what others leave, and wait for the shares they took."""
+    """Post a job, wake who sleeps, do what others leave, and wait for the shares they took.
+
+    Without a ``box`` all shares are done here.
+    """
+    if box == 0:
+        for t in range(shares):
+            enter(entry, frame, t)
+        return
     store(box + SHARES, 0)  # nothing to take while the rest changes
     store(box + ENTRY, entry)
     store(box + FRAME, frame)
@@ -133,20 +153,15 @@ def _lead(box, entry, frame, shares):
         if load(sleeps) == 1 and swap(sleeps, 0) == 1:
             call_plain(load(box + RELEASE), load(sleeps + 8), 0)
     _work(box)
-    looks = 0
-    while load(box + FINISHED) < shares and looks < LOOKS:
-        pause()
-        looks += 1
-    if load(box + FINISHED) < shares:
-        swap(box + WAITING, 1)
-        if load(box + FINISHED) < shares or swap(box + WAITING, 0) == 0:
-            call_plain(load(box + ACQUIRE), load(box + CALLER), 1)
-
-
-@njit(**INNER)
-def _alone(box, entry, frame, shares):
-    for t in range(shares):
-        enter(entry, frame, t)
+    while load(box + FINISHED) < shares:
+        looks = 0
+        while load(box + FINISHED) < shares and looks < LOOKS:
+            pause()
+            looks += 1
+        if looks == LOOKS:
+            swap(box + WAITING, 1)
+            if load(box + FINISHED) < shares or swap(box + WAITING, 0) == 0:
+                call_plain(load(box + ACQUIRE), load(box + CALLER), 1)
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -158,26 +173,31 @@ class _Pool:
     """Threads that serve the shares of compiled kernels, and Python's threads for tasks."""
 
     def __init__(self) -> None:
-        self.lock = threading.Lock()
+        self.lock = threading.RLock()  # of its own thread it cannot be lost by an interrupt
         self.child = False
         self.served: list[threading.Thread] = []
         self.tasks: ThreadPoolExecutor | None = None
         self.size = 0  # of ``tasks``
-        self.lead = self.alone = self.box = 0
+        self.box = 0
 
     def after_fork(self) -> None:
         """Threads are not inherited; one that is not here may have held the lock."""
-        self.lock, self.child, self.served, self.tasks = threading.Lock(), True, [], None
+        self.lock, self.child, self.served, self.tasks = threading.RLock(), True, [], None
 
-    def enter(self, shares: int) -> bool:
-        """Whether there is more than one share and the pool is free, which it then no longer is."""
-        return shares > 1 and not self.child and self.lock.acquire(blocking=False)
+    @contextmanager
+    def taken(self, threads: int) -> Iterator[bool]:
+        """Whether more than one thread is wanted and the pool is free, which it then is not."""
+        held = threads > 1 and not self.child and self.lock.acquire(blocking=False)
+        try:
+            yield held
+        finally:
+            if held:
+                self.lock.release()
 
     def grow(self, threads: int) -> None:
         """At least so many threads beside the caller, of those that Numba may have."""
         if not self.box:
             self._lay_out(numba.config.NUMBA_NUM_THREADS)
-            self.lead = address_for(_lead, *(types.int64,) * 4)
         for k in range(len(self.served), min(threads, numba.config.NUMBA_NUM_THREADS - 1)):
             thread = threading.Thread(target=_serve, args=(self.box, k), daemon=True)
             thread.start()
@@ -199,13 +219,6 @@ class _Pool:
 
     def _word(self, at: int) -> Any:
         return ctypes.c_int64.from_address(self.box + at)
-
-    def asleep(self, threads: int) -> list[int]:
-        """Which of the first so many threads sleep, as the system knows them."""
-        some = enumerate(self.served[:threads])
-        return [
-            thread.native_id or 0 for k, thread in some if self._word(THREAD + LINE * k).value == 1
-        ]
 
     def stop(self) -> None:
         """Send the threads home."""
@@ -238,53 +251,11 @@ if hasattr(os, "register_at_fork"):
 
 def shared(share: Any, shares: int, *arguments: Any) -> None:
     """``share(t, *arguments)`` for every t < shares, by as many threads; ``share`` is compiled."""
-    pool = _pool
-    pool.alone = pool.alone or address_for(_alone, *(types.int64,) * 4)
-    code = address(share, 0, *arguments)
-    if not pool.enter(shares):
-        _run(pool.alone, 0, code, shares, arguments)
-        return
-    try:
-        pool.grow(shares - 1)
-        with _elsewhere(pool.asleep(shares - 1)):
-            _run(pool.lead, pool.box, code, shares, arguments)
-    finally:
-        pool.lock.release()
-
-
-@contextmanager
-def _elsewhere(threads: list[int]) -> Iterator[None]:
-    """Threads that sleep are to wake on another processor than this one.
-
-    Linux wakes them here where the other ones are virtual and idle, and moves them milliseconds
-    later: the thread that called them would have done all shares by then.
-    """
-    if not threads or _processor is None:
-        yield
-        return
-    allowed = os.sched_getaffinity(0)
-    others = allowed - {_processor()}
-    _place(threads, others or allowed)
-    try:
-        yield
-    finally:
-        _place(threads, allowed)
-
-
-def _place(threads: list[int], processors: set[int]) -> None:
-    for thread in threads:
-        with suppress(OSError):  # not allowed here: then it wakes where it may
-            os.sched_setaffinity(thread, processors)
-
-
-def _current_processor() -> Callable[[], int] | None:
-    """What tells the processor that this thread runs on; None where that is of no use."""
-    if not hasattr(os, "sched_setaffinity"):
-        return None
-    return getattr(ctypes.CDLL(None), "sched_getcpu", None)
-
-
-_processor = _current_processor()
+    lead, code = address_for(_lead, *(types.int64,) * 4), address(share, 0, *arguments)
+    with _pool.taken(shares) as held:
+        if held:
+            _pool.grow(shares - 1)
+        _run(lead, _pool.box if held else 0, code, shares, arguments)
 
 
 # -- tasks around products of matrices ------------------------------------------------------------
@@ -293,34 +264,28 @@ _processor = _current_processor()
 def deal(work: Callable[[Any], object], tasks: Sequence[Any], threads: int) -> None:
     """``work(task)`` for every task, on up to so many threads; results must not meet.
 
-    Tasks are taken in order by whoever is free: put the longest ones first. Where one fails no
-    other is begun, and those under way are waited for.
+    Tasks are taken in order by whoever is free: put the longest ones first. An error in one, or an
+    interrupt, is raised when no thread is inside a task any more.
     """
-    pool, threads = _pool, min(threads, len(tasks))
-    with serial_blas():
-        if not pool.enter(threads):
-            for task in tasks:
-                work(task)
+    threads, left = min(threads, len(tasks)), iter(tasks)
+
+    def serve() -> None:
+        for task in left:  # a step of a list's iterator is not divided
+            work(task)
+
+    with serial_blas(), _pool.taken(threads) as held:
+        if not held:
+            serve()
             return
+        if _pool.tasks is None or _pool.size < threads:
+            _pool.tasks, _pool.size = ThreadPoolExecutor(threads), threads
+        serving = [_pool.tasks.submit(serve) for _ in range(threads)]
         try:
-            if pool.tasks is None or pool.size < threads:
-                pool.tasks, pool.size = ThreadPoolExecutor(threads), threads
-            left = iter(tasks)
-
-            def serve(_: int) -> None:
-                try:
-                    for task in left:  # a step of a list's iterator is not divided
-                        work(task)
-                except BaseException:
-                    list(left)
-                    raise
-
-            serving = [pool.tasks.submit(serve, k) for k in range(threads)]
-            wait(serving)
             for one in serving:
                 one.result()
         finally:
-            pool.lock.release()
+            list(left)  # after an error nobody begins another one
+            wait(serving)
 
 
 # -- BLAS -----------------------------------------------------------------------------------------
@@ -349,18 +314,6 @@ class _Blas:
             self.holders -= 1
             if self.holders == 0:
                 self._set(self.before)
-
-    def lift(self) -> bool:
-        """Give BLAS its threads for a single holder; whether they were given."""
-        with self.lock:
-            if self.holders == 1:
-                self._set(self.before)
-            return self.holders == 1
-
-    def lower(self) -> None:
-        with self.lock:
-            if self.holders:
-                self._set([1] * len(self.before))
 
     def _found(self) -> list[Any]:
         if self.libraries is None:
@@ -405,14 +358,3 @@ def serial_blas() -> Iterator[None]:
         yield
     finally:
         _blas.release()
-
-
-@contextmanager
-def threaded_blas() -> Iterator[None]:
-    """BLAS has its threads again, for one factorisation that takes long, unless others hold it."""
-    lifted = _blas.lift()
-    try:
-        yield
-    finally:
-        if lifted:
-            _blas.lower()

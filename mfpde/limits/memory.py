@@ -39,16 +39,18 @@ class Memory:
     """The runs of ``path``, of an earlier search where ``resume`` says so, and new ones.
 
     Raises FileNotFoundError for a missing file, ValueError for one that is damaged or of another
-    search, OSError where none can be written.
+    search, OSError where none can be written. Of several processes the ``first`` one writes.
     """
 
-    def __init__(self, path: PathLike, resume: bool, about: dict[str, Any]) -> None:
+    def __init__(
+        self, path: PathLike, resume: bool, about: dict[str, Any], *, first: bool = True
+    ) -> None:
         self.runs: dict[Spec, Run] = {}
         about = json.loads(json.dumps(about))  # as a file has it, tuples being lists
         self._record = Record(FORMAT, about, {"runs": []})
         if resume:
             self._read(Path(path), about)
-        self._file = Checkpoint(path, 0.0)
+        self._file = Checkpoint(path if first else None, 0.0)
 
     def keep(self, spec: Spec, run: Run) -> bool:
         """Write a run; False where the system refuses."""

@@ -72,6 +72,7 @@ class Part:
 
 def part(study: Study, pairs: list[tuple[Spec, Spec, float]]) -> Part:
     """The error that is the sum of factor · |run(fine) − run(coarse)|, with a margin."""
+    study.ahead(spec for a, b, _ in pairs for spec in (a, b))
     found = tuple(Pair(study.run(a), study.run(b), MARGIN * factor) for a, b, factor in pairs)
     zero = Gap(np.zeros(study.s.size), np.zeros(study.s.size))
     gaps = [study.gap(pair.fine, pair.coarse).times(pair.factor) for pair in found]
@@ -96,6 +97,7 @@ def settle_time(
 def time_part(study: Study, points: Points, steps: int, rtol: float) -> Part | None:
     """The error of ``rtol`` from runs at 10 and 100 times it; None where steps do not tell."""
     specs = [Spec(points, steps, min(_decade(rtol, k), LOOSEST)) for k in range(3)]
+    study.ahead(specs)
     fine, coarse, _ = (study.run(spec) for spec in specs)
     shared = _shared(fine.grid, coarse.grid)
     if shared > SHARED:
@@ -156,5 +158,6 @@ def depth_part(study: Study, points: Points, steps: int, rtol: float, order: flo
             (specs[0], spec, 1.0 / ((steps / size) ** order - 1.0))
             for spec, size in zip(specs[1:], sizes[1:], strict=True)
         ])  # fmt: skip
+    study.ahead(specs)
     near, far = (study.distance(specs[0], spec) for spec in specs[1:])
     return part(study, [(specs[0], specs[1], algebraic(sizes, near, far))])

@@ -200,7 +200,7 @@ def quickest(study: Study, depth_steps: int, rtol: float) -> int:
     """The fewest steps that keep a run's own place among the scrambles; 0 where none are cheap."""
     if study.optimizer is not None:  # hurried steps are those of the gradient flow
         return 0
-    study.prepare(TRIAL.all_specs(depth_steps, rtol))
+    study.ahead(TRIAL.all_specs(depth_steps, rtol))
     full = [study.run(spec) for spec in TRIAL.all_specs(depth_steps, rtol)]
     spread = np.std([run.outputs for run in full], axis=0)
     for steps in LADDER:
@@ -211,7 +211,7 @@ def quickest(study: Study, depth_steps: int, rtol: float) -> int:
             spec._replace(hurry=steps)
             for _, spec in (TRIAL.specs(n, depth_steps, rtol)[0] for n in range(TRIAL.scrambles))
         ]
-        study.prepare(specs)
+        study.ahead(specs)
         quick = [study.run(spec) for spec in specs]
         off = [a.outputs - b.outputs for a, b in zip(full, quick, strict=True)]
         if np.all(rms(np.std(off, axis=0)) <= SMALL * rms(spread).max()):
@@ -230,7 +230,7 @@ def _specs(sizes: Scrambles, depth_steps: int, rtol: float) -> list[Spec]:
 def assess(study: Study, sizes: Scrambles, depth_steps: int, rtol: float) -> Assessed:
     """The mean over scrambles and its error."""
     study.announce(f"width, {sizes}", _specs(sizes, depth_steps, rtol))
-    study.prepare(_specs(sizes, depth_steps, rtol))
+    study.ahead(_specs(sizes, depth_steps, rtol))
     coarse, fine = (_terms(study, one, depth_steps, rtol) for one in (sizes.coarser(), sizes))
     if not all(np.isfinite(run.outputs).all() for terms in fine + coarse for _, run in terms):
         return assess(study, replace(sizes, hurry=0), depth_steps, rtol)

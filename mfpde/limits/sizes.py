@@ -134,6 +134,11 @@ class Spec(NamedTuple):
     rtol: float
     hurry: int = 0
 
+    @property
+    def fresh(self) -> bool:
+        """Whether its points are those of a scramble, fresh at every depth."""
+        return isinstance(self.points, Scramble) and not self.points.tied
+
 
 class Sizes(NamedTuple):
     """The discretisation of a result: particles, rk4 steps in depth and rtol in training time."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterable
+from contextlib import nullcontext
 from dataclasses import replace
 
 import numba
@@ -27,6 +28,7 @@ from mfpde.limits.watch import Watch
 from mfpde.measures import quadrature
 from mfpde.measures.particles import ParticleMeasure
 from mfpde.optimizers import AdamFlow, Optimizer
+from mfpde.passes.ranks import Ranks
 from mfpde.problem import Problem
 from mfpde.runs.interrupt import Interruptible
 from mfpde.runs.solution import Solution
@@ -65,12 +67,14 @@ class Study:
         display: Display,
         watch: Watch,
         memory: Memory | None = None,
+        ranks: Ranks | None = None,
     ) -> None:
         self.problem, self.law, self.s, self.method, self.seed = problem, law, s, method, seed
         self.optimizer = optimizer
         self.max_work, self.max_seconds = max_work, max_seconds
         self.display, self.interrupt = display, Interruptible()
-        self.watch, self._memory = watch, memory
+        self.watch, self._memory, self._ranks = watch, memory, ranks
+        self._made: dict[Spec, tuple[Run, float]] = {}  # done by some rank, not asked for yet
         others = {name: data.x for name, data in watch.data.items()}
         self.lazy = lazy.of(problem, law, s, others) if optimizer is None else None
         self.work = 0
@@ -88,7 +92,10 @@ class Study:
 
     @property
     def seconds(self) -> float:
-        """Wall time since the study began."""
+        """Wall time since the study began, the longest of the ranks."""
+        return self._spent() if self._ranks is None else self._ranks.largest(self._spent())
+
+    def _spent(self) -> float:
         return time.monotonic() - self._began
 
     @property
@@ -99,25 +106,70 @@ class Study:
 
     def run(self, spec: Spec) -> Run:
         """The run of these sizes, done now unless it has been done. Raises Stopped."""
-        if self.interrupt.asked:
+        if self._agreed(self.interrupt.asked):
             raise Stopped(Status.INTERRUPTED)
         if spec not in self.runs:
             self.runs[spec] = self._recall(spec) or self._compute(spec)
         return self.runs[spec]
 
-    def prepare(self, specs: Iterable[Spec]) -> None:
-        """Do those runs that have not been done, each on a thread of its own. Raises Stopped."""
-        ahead = [spec for spec in dict.fromkeys(specs) if spec not in self.runs]
-        for spec in ahead:
-            if spec.hurry:
-                self._hurried_grid(spec)
-        before, began = self.work, time.monotonic()
-        deal(self.run, sorted(ahead, key=self._cost, reverse=True), numba.get_num_threads())
-        self._paced(self.work - before, time.monotonic() - began)
+    def ahead(self, specs: Iterable[Spec]) -> None:
+        """Let the ranks, or threads, do runs that will be asked for, one each at a time.
+
+        They are those that would be done when asked for: the same numbers. Raises Stopped.
+        """
+        wanted = list(dict.fromkeys(specs))
+        for some in ([self._small(spec) for spec in wanted if spec.hurry], wanted):
+            missing = [spec for spec in dict.fromkeys(some) if self._found(spec) is None]
+            missing.sort(key=self._levels, reverse=True)
+            if self._ranks is None:
+                self._on_threads([spec for spec in missing if spec.fresh])
+                continue
+            for k in range(0, len(missing), self._ranks.size):
+                self._deal(self._ranks, missing[k : k + self._ranks.size])
+
+    def _on_threads(self, specs: list[Spec]) -> None:
+        threads = min(numba.get_num_threads(), len(specs))
+
+        def make(spec: Spec) -> None:
+            if self.interrupt.asked:
+                raise Stopped(Status.INTERRUPTED)
+            self._check()
+            found, spent = self._make(spec)
+            with self._writing:
+                self._made[spec] = found, spent / threads
+                self._keep(spec, found)
+
+        if threads > 1:
+            deal(make, specs, threads)
+
+    def _deal(self, ranks: Ranks, specs: list[Spec]) -> None:
+        """One run for each rank, which all get."""
+        own: tuple[Run, float] | Status | None = None
+        try:
+            if ranks.rank < len(specs):
+                own = self._make(specs[ranks.rank])
+        except Stopped as stop:
+            own = stop.status
+        found = ranks.gathered(own)[: len(specs)]
+        if ended := [one for one in found if isinstance(one, Status)]:
+            raise Stopped(ended[0])
+        for spec, one in zip(specs, found, strict=True):
+            self._made[spec] = one
+            self._keep(spec, one[0])
+
+    def _found(self, spec: Spec) -> Run | None:
+        """A run that has been done, whether it has been asked for or not."""
+        if spec in self._made:
+            return self._made[spec][0]
+        return self.runs.get(spec) or (self._memory.runs.get(spec) if self._memory else None)
+
+    def _agreed(self, wish: bool) -> bool:
+        return wish if self._ranks is None else self._ranks.agreed(wish)
 
     def cost(self, specs: Iterable[Spec]) -> float:
-        """Work that the runs not yet done will take, by the gradients of the costliest in full."""
-        return float(sum(self._cost(spec) for spec in specs if spec not in self.runs))
+        """Work that the runs not yet done will take, by the gradients of the last one in full."""
+        ahead = [spec for spec in specs if spec not in self.runs]
+        return float(sum(self._levels(s) * (2 * s.hurry or self._gradients) for s in ahead))
 
     def affords(self, specs: Iterable[Spec]) -> bool:
         """Whether the runs not yet done fit into what is left of the budgets."""
@@ -163,38 +215,47 @@ class Study:
 
     def _recall(self, spec: Spec) -> Run | None:
         """A run that an earlier search has done; its work counts."""
-        found = self._memory.runs.get(spec) if self._memory else None
+        found = self._memory.runs.get(spec) if self._memory and spec not in self._made else None
         if found is not None:
             self._check()
-            self._count(spec, found)
+            self._count(spec, found, 0.0)
         return found
 
     def _compute(self, spec: Spec) -> Run:
-        # The times of a hurried run are those of a small one, which is a run of its own.
-        grid = self._hurried_grid(spec) if spec.hurry else None
+        if spec.hurry:
+            self.run(self._small(spec))
         self._check()
-        if isinstance(spec.points, Scramble) and not spec.points.tied:
-            with one_thread():  # whoever calls: results depend on how many there are
-                found = self._of_scramble(spec, grid)
-        else:
-            found = self._in_full(spec, self.measure(spec))
-        self._count(spec, found)
-        with self._writing:
-            if self._memory and not self._memory.keep(spec, found):
-                raise Stopped(Status.NOT_WRITTEN)
+        if spec not in self._made:
+            self.ahead([spec])
+        found, spent = self._made.pop(spec) if spec in self._made else self._make(spec)
+        self._count(spec, found, spent)
+        self._keep(spec, found)
         return found
 
-    def _of_scramble(self, spec: Spec, grid: Array | None) -> Run:
-        rho0 = self.measure(spec)
-        if grid is None:
-            found = self._in_full(spec, rho0)
-        else:
-            light = self._lightened(spec, rho0)
-            found = hurried.run(self.problem, light, self.s, grid, self.watch, self._between)
-        return replace(found, alone=self.lazy.alone(rho0)) if self.lazy else found
+    def _keep(self, spec: Spec, run: Run) -> None:
+        """Write a run to the file, once."""
+        if self._memory is None or spec in self._memory.runs:
+            return
+        if self._agreed(not self._memory.keep(spec, run)):
+            raise Stopped(Status.NOT_WRITTEN)
 
-    def _in_full(self, spec: Spec, rho0: ParticleMeasure) -> Run:
-        """With error control."""
+    def _make(self, spec: Spec) -> tuple[Run, float]:
+        """The run itself, and its seconds."""
+        # Of scrambles on one thread, whoever calls: sums depend on how many there are.
+        with one_thread() if spec.fresh else nullcontext():
+            began, rho0 = time.monotonic(), self.measure(spec)
+            if not spec.hurry:
+                found, spent = self._in_full(spec, rho0)
+            else:
+                light, grid = self._lightened(spec, rho0), self._hurried_grid(spec)
+                found = hurried.run(self.problem, light, self.s, grid, self.watch, self._between)
+                spent = time.monotonic() - began
+            if spec.fresh and self.lazy:
+                found = replace(found, alone=self.lazy.alone(rho0))
+        return found, spent
+
+    def _in_full(self, spec: Spec, rho0: ParticleMeasure) -> tuple[Run, float]:
+        """With error control, and the seconds without compilation."""
         solution = solve(
             self.problem,
             rho0,
@@ -213,9 +274,9 @@ class Study:
         read = [self.watch.read(rho) for rho in measures]
         watched = {name: np.array([one[name] for one in read]) for name in read[0]}
         loss, gradients = loss_of(self.problem, outputs, penalty), solution.stats["gradients"]
+        run = Run(outputs, penalty, watched, loss, measures[-1], solution.s, int(gradients))
         spent = solution.stats["seconds"]
-        self._paced(self._levels(spec) * gradients, spent["total"] - spent["compilation"])
-        return Run(outputs, penalty, watched, loss, measures[-1], solution.s, int(gradients))
+        return run, spent["total"] - spent["compilation"]
 
     def _lightened(self, spec: Spec, rho0: ParticleMeasure) -> ParticleMeasure:
         """In single precision where that saves time and its 1e-6 are nothing to the tolerance."""
@@ -224,26 +285,24 @@ class Study:
             return rho0
         return ParticleMeasure(rho0.theta, rho0.depth, rho0.weights, dtype=np.float32)
 
+    def _small(self, spec: Spec) -> Spec:
+        """The run whose times those of a hurried one are taken from."""
+        return Spec(Scramble(TRIAL.count, 0), spec.depth_steps, spec.rtol)
+
     def _hurried_grid(self, spec: Spec) -> Array:
-        small = Spec(Scramble(TRIAL.count, 0), spec.depth_steps, spec.rtol)
-        return hurried.grid_of(self.run(small).grid, spec.hurry)
+        small = self._found(self._small(spec))
+        assert small is not None
+        return hurried.grid_of(small.grid, spec.hurry)
 
-    def _count(self, spec: Spec, run: Run) -> None:
-        """Work done, and gradients of the costliest run in full."""
-        with self._writing:
-            if not run.quick:
-                self._gradients = max(run.gradients, self._gradients)
-            self.work += self._levels(spec) * run.gradients
-
-    def _paced(self, work: int, seconds: float) -> None:
-        """What a unit of work takes, by the largest that was done (small runs are overhead)."""
-        with self._writing:
-            if work >= self._largest and seconds > 0.0:
-                self._pace = seconds / max(work, 1)
-                self._largest = work
-
-    def _cost(self, spec: Spec) -> int:
-        return self._levels(spec) * (2 * spec.hurry or self._gradients)
+    def _count(self, spec: Spec, run: Run, seconds: float) -> None:
+        """Work done, and what a unit of it takes in the largest runs (small ones are overhead)."""
+        if not run.quick:
+            self._gradients = run.gradients
+        work = self._levels(spec) * run.gradients
+        self.work += work
+        if work >= self._largest and seconds > 0.0:
+            self._pace = seconds / max(work, 1)
+            self._largest = work
 
     def _levels(self, spec: Spec) -> int:
         """Particles × depth nodes of a run."""
@@ -256,14 +315,14 @@ class Study:
     def _watch(self, solution: Solution) -> bool:
         """After each step of a run: has the time run out?"""
         self.display.beat(solution.control.s / float(self.s[-1]))
-        return self.interrupt.asked or self.seconds >= self.max_seconds
+        return self.interrupt.asked or self._spent() >= self.max_seconds
 
     def _between(self, s: float) -> None:
         """The same before each step of a hurried run."""
         self.display.beat(s / float(self.s[-1]))
         if self.interrupt.asked:
             raise Stopped(Status.INTERRUPTED)
-        if self.seconds >= self.max_seconds:
+        if self._spent() >= self.max_seconds:
             raise Stopped(Status.BUDGET_SPENT)
 
     def _stop_if(self, solution: Solution) -> None:

@@ -87,6 +87,7 @@ class Lines:
             yield at, (sheets, orders)
 
     def _line(self, i: int, rule: str, ladder: tuple[int, ...]) -> Line:
+        self.study.ahead(self.along(i, n, rule) for n in ladder)
         reference = self.along(i, ladder[-1], rule)
         raw = [self.study.distance(self.along(i, n, rule), reference) for n in ladder[:-1]]
         # From the finest down: an order is as bad as the worst at or above it (rules whose errors
@@ -134,6 +135,7 @@ def width_part(runs: Lines, lines: list[Line], chosen: list[int], points: Tensor
     """The lines' errors, magnified by what the coordinates do to each other."""
     other = neighbour(points, lines, chosen)
     runs.study.announce(f"width, {points}", [runs.spec(points), runs.spec(other)])
+    runs.study.ahead([runs.spec(points), runs.spec(other)])
     together = runs.study.distance(runs.spec(points), runs.spec(other))
     alone = sum(
         runs.study.distance(*(runs.along(line.coordinate, n, line.rule) for n in pair))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import nullcontext
 from dataclasses import replace
 from typing import Any
 
@@ -22,6 +23,7 @@ from mfpde.limits.study import Stopped, Study
 from mfpde.limits.watch import Watch
 from mfpde.measures.particles import ParticleMeasure
 from mfpde.optimizers import Optimizer, named, spec_of
+from mfpde.passes.ranks import Ranks
 from mfpde.problem import Problem
 from mfpde.runs.atomic import PathLike
 from mfpde.runs.observers import Observe
@@ -52,6 +54,7 @@ def limit(
     resume: bool = False,
     progress: bool | str = "auto",
     seed: int = 0,
+    comm: Any = None,
 ) -> Limit:
     """E(s) and outputs of the infinitely wide and deep flow started at ``law``, to ``rtol``.
 
@@ -80,6 +83,10 @@ def limit(
     LOSS_REACHED where loss and error together are below it. A ``progress`` line names the part
     under refinement, the error so far and what is left.
 
+    ``comm``, a communicator of mpi4py: every rank calls ``limit`` with the same arguments, does
+    runs that no other does, and gets the same result, that of one process to the last bit. The
+    first rank writes the file and shows progress (docs/mpi.md).
+
     ``rates`` replace those of the problem: ``result.problem`` is ``problem.under(rates)``.
 
     ``optimizer`` as in ``solve``: the limit of networks trained by it.
@@ -101,12 +108,15 @@ def limit(
     view = LawInDepth(law, problem.block.size)
     if resume and checkpoint is None:
         raise ValueError("resume=True needs checkpoint, the file of the search to go on with")
-    display, watch = Display(progress, rtol), Watch(problem, observe)
+    ranks = Ranks.of(comm)
+    first = ranks is None or ranks.rank == 0
+    display, watch = Display(progress if first else False, rtol), Watch(problem, observe)
     s = _times(problem, view, method, optimizer, s_end, loss_below, times)
     memory = None
     if checkpoint is not None:
         moved_by = (method, None if optimizer is None else spec_of(optimizer))
-        memory = Memory(checkpoint, resume, about(problem, law, s, moved_by, seed, watch))
+        known = about(problem, law, s, moved_by, seed, watch)
+        memory = Memory(checkpoint, resume, known, first=first)
     study = Study(
         problem,
         law,
@@ -119,14 +129,16 @@ def limit(
         display=display,
         watch=watch,
         memory=memory,
+        ranks=ranks,
     )
-    with display, study.interrupt:
-        best, status = _search(study, view, rtol)
-    if best is None:
+    with nullcontext() if ranks is None else ranks.together():
+        with display, study.interrupt:
+            best, status = _search(study, view, rtol)
+        found = None if best is None else _result(study, best, status, rtol)
+    if found is None:
         raise ValueError(
             f"max_seconds or max_work: no result yet when the search ended. {status.text}"
         )
-    found = _result(study, best, status, rtol)
     reached = loss_below is not None and found.loss[-1] + found.loss_error[-1] <= loss_below
     return replace(found, status=Status.LOSS_REACHED) if reached and found.success else found
 

@@ -183,10 +183,11 @@ class SeparableSums(GridSums):
     def size(self) -> int:
         return self.dim * self._w.shape[1]
 
-    @serial_blas()
     def coefficients(self, masses: Array) -> Array:
         k, (count, inner) = len(masses), (self._u.shape[1], self._w.shape[1])
-        return np.matmul(self._u, masses.reshape(k, count, inner)).reshape(k, -1)
+        out = np.empty((k, self.dim, inner))
+        grid_sums.gather(self._u, np.ascontiguousarray(masses).reshape(k, count, inner), out)
+        return out.reshape(k, -1)
 
     def expand(self, g: Array) -> Array:
         out = lent((len(g), self._u.shape[1], self._w.shape[1]), np.float64)
@@ -224,12 +225,23 @@ class SeparableSums(GridSums):
     ) -> tuple[Array, Array, Array] | None:
         if theta.shape[1] > 1:
             return None
-        mu = self._by_axis(theta * weights[:, :, None])
-        weighted = mu[:, :, None, :] * self._w
-        cotangents, path, g = grid_sums.adjoint(
-            *self._setting, *depth.compiled, mu, weighted, stages, np.ascontiguousarray(terminal)
-        )
+        mu, terminal = self._by_axis(theta * weights[:, :, None]), np.ascontiguousarray(terminal)
+        setting = (*self._setting, *depth.compiled)
+        cotangents, path, g = grid_sums.adjoint(*setting, mu, self._tilted(mu), stages, terminal)
         return cotangents, path, g.reshape(theta.shape) * weights[:, :, None]
+
+    def tangent_pass(
+        self, depth: Depth, theta: Array, weights: Array, stages: Array, change: Array, kept: Any
+    ) -> Array | None:
+        if theta.shape[1] > 1:
+            return None
+        tilted = self._tilted(self._by_axis(theta * weights[:, :, None]))
+        change = self._by_axis(change * weights[:, :, None])
+        return grid_sums.tangent(*self._setting, *depth.compiled, tilted, change, stages)
+
+    def _tilted(self, mu: Array) -> Array:
+        """μ_c w_e, (K, d, d, W), for μ (K, d, W)."""
+        return mu[:, :, None, :] * self._w
 
     def _field(self, x: Array, mu: Array) -> Array:
         out = np.empty(x.shape)

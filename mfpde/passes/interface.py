@@ -26,6 +26,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mfpde import checks
+from mfpde.kernels import lending
 from mfpde.kernels.pools import serial_blas
 from mfpde.passes import room
 from mfpde.passes.propagate import Layers
@@ -62,6 +63,7 @@ class Operator(ABC):
         self.rates: Array | None = problem.rates
         self.block_bytes: float = BLOCK
         self.memory = checks.memory_for("memory", problem.memory)
+        lending.keep_within(self.memory)
 
     def at_once(self, layers: Layers, start: Array | None) -> bool:
         """Whether all data are carried at once, and not in blocks."""
@@ -72,6 +74,11 @@ class Operator(ABC):
     def levels(self) -> int:
         """How many depths V is taken at."""
         return int(self.rho.levels)
+
+    @property
+    def single(self) -> Operator | None:
+        """The same in single precision, where that takes half the time."""
+        return None
 
     def lifted(self, slope: Array) -> Array:
         """A gradient by coordinates of the state as one in the metric of the flow: η∘∇r."""

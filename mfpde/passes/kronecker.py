@@ -16,10 +16,13 @@ MIXED, SAMPLE = 2, 8
 
 
 def factors(carried: Carried, root: Array | None) -> tuple[Array, Array]:
-    """A and B for S_i (N, k, k), the identity where None; together they have the trace of S K S."""
+    """A and B for S_i (N, k, k), the identity where None; together they have the trace of S K S.
+
+    A is in the precision of the data as they are carried.
+    """
     data, outputs = carried.outputs.shape
     rows = sample(data)
-    over_data = carried.mixed_kernel(mixtures(outputs), root).astype(np.float64)
+    over_data = carried.mixed_kernel(mixtures(outputs), root)
     part = carried.operator.carry(carried.state, carried.operator.start[rows])
     some, n = part.kernel.astype(np.float64), len(rows)
     roots = np.broadcast_to(np.eye(outputs), (n, outputs, outputs)) if root is None else root[rows]

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from copy import copy
 from functools import cached_property
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 
 from mfpde import checks
+from mfpde.blocks import SHL, Linear, computes
 from mfpde.kernels.pools import serial_blas
 from mfpde.kernels.totals import divided
 from mfpde.measures.particles import ParticleMeasure
@@ -18,6 +20,9 @@ from mfpde.passes.layered import LayeredCarried
 from mfpde.passes.propagate import Layers
 from mfpde.penalty import Penalty
 from mfpde.problem import Problem
+
+# Share of the memory for data that states in single precision may take beside the others.
+BESIDE = 3 / 7
 
 
 class ParticleOperator(Operator):
@@ -36,6 +41,20 @@ class ParticleOperator(Operator):
         if self.rates is not None:
             self.rates = self.rates.astype(rho.dtype)
             self.prices = problem.prices.astype(rho.dtype)
+
+    @cached_property
+    def single(self) -> Self | None:
+        block = self.problem.block
+        if self.rho.dtype != np.float64 or not (computes(block, SHL) or computes(block, Linear)):
+            return None
+        found = copy(self)
+        for name, value in vars(self).items():
+            if isinstance(value, np.ndarray):
+                setattr(found, name, value.astype(np.float32))
+        theta, weights = (part.astype(np.float32) for part in self._layers[2:])
+        found._layers = self._layers._replace(theta=theta, weights=weights)
+        found.memory = BESIDE * self.memory
+        return found
 
     def layers(self, theta: Array) -> Layers:
         """What the passes read."""

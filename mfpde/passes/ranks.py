@@ -12,6 +12,10 @@ from __future__ import annotations
 
 import os
 import platform
+import sys
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -30,6 +34,12 @@ class Ranks:
 
     Raises TypeError for what is no communicator.
     """
+
+    @classmethod
+    def of(cls, comm: Any) -> Ranks | None:
+        """The ranks, or None where there is one, or no communicator."""
+        ranks = None if comm is None else cls(comm)
+        return None if ranks is None or ranks.size == 1 else ranks
 
     def __init__(self, comm: Any) -> None:
         if not all(hasattr(comm, name) for name in ("Alltoall", "Allgather", "Abort", "Get_rank")):
@@ -103,6 +113,15 @@ class Ranks:
         """The largest of a number over ranks."""
         return float(self._from_all(np.array([value], np.float64)).max())
 
+    def agreed(self, wish: bool) -> bool:
+        """Whether any rank wishes it; the same answer for all."""
+        return bool(self.largest(float(wish)))
+
+    def gathered(self, own: Any) -> list[Any]:
+        """What each rank has, any object, on all of them."""
+        mine = range(self.size)
+        return [self.comm.bcast(own if r == self.rank else None, root=r) for r in mine]
+
     def joined(self, part: Array, count: int) -> Array:
         """Parts (K, M_r, p) of all ranks as one array (K, M, p), on every rank."""
         rows, _, width = part.shape
@@ -114,9 +133,18 @@ class Ranks:
         sizes = np.diff(ends, prepend=0)
         return np.concatenate([one[:, :n] for one, n in zip(found, sizes, strict=True)], axis=1)
 
-    def abort(self) -> None:
-        """End all ranks: the others wait for a message that will not come."""
-        self.comm.Abort(1)
+    @contextmanager
+    def together(self) -> Iterator[None]:
+        """Within this context an error in one rank ends them all; no sums after it."""
+        try:
+            yield
+            self.free()
+        except BaseException:
+            traceback.print_exc()
+            sys.stderr.write(f"mfpde: rank {self.rank} failed, and the run ends on all\n")
+            sys.stderr.flush()
+            self.comm.Abort(1)  # the others wait for a message that will not come
+            raise
 
 
 def group_size(ranks: int) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from mfpde.kernels import lending
 from mfpde.passes.propagate import Layers
 
 ALIVE = 3  # passes that a run holds at a time: the two ends of a step, and a stage
@@ -17,13 +18,18 @@ def bytes_per_datum(layers: Layers, dim: int) -> int:
 
 def fits(memory: float, layers: Layers, data: int, dim: int) -> bool:
     """Whether the states of all data may be held at once, as often as a run needs them."""
-    return ALIVE * data * bytes_per_datum(layers, dim) <= memory
+    return ALIVE * data * bytes_per_datum(layers, dim) <= usable(memory)
+
+
+def usable(memory: float) -> float:
+    """What is left beside memory that waits for its next use."""
+    return memory - lending.spare(memory)
 
 
 def keeps(memory: float, layers: Layers, data: int, dim: int) -> bool:
     """Whether a block may keep what it computed besides; what was dropped last is used again."""
     held = ALIVE * data * bytes_per_datum(layers, dim)
-    return held + (ALIVE + 1) * _kept(layers, data) <= memory
+    return held + (ALIVE + 1) * _kept(layers, data) <= usable(memory)
 
 
 def length(memory: float, most: float, layers: Layers, dim: int) -> int:
@@ -38,7 +44,7 @@ def length(memory: float, most: float, layers: Layers, dim: int) -> int:
             f"memory: the states of one datum take {each} bytes, {memory:g} are allowed: "
             "give more, or take fewer steps in depth"
         )
-    whole = max(1, int(min(memory / AT_ONCE, most) // each))
+    whole = max(1, int(min(usable(memory) / AT_ONCE, most) // each))
     shorter = whole
     while shorter >= LEAST:
         if _kept(layers, shorter) and keeps(memory, layers, shorter, dim):

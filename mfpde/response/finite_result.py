@@ -111,12 +111,15 @@ class FiniteSize:
         self._warn(layers, width)
         return self._chance(loss, layers, width)
 
-    def size_for(self, loss: float, probability: float, *, layers: int | None = None) -> Size:
+    def size_for(
+        self, loss: float, probability: float, *, layers: int | None = None, trusted: bool = True
+    ) -> Size:
         """The smallest network with P(E <= loss) >= ``probability`` at the last time.
 
         The least width at the given depth; without one, the shallowest depth from 4 on whose LM
         is within a quarter of the fewest blocks. Never a size at which the expansion is strained,
-        nor fewer than four layers.
+        unless ``trusted`` is False (what it would say there is no prediction, but shows whether
+        the loss or the expansion decides), nor fewer than four layers.
 
         Raises ValueError where no width is enough.
         """
@@ -126,7 +129,7 @@ class FiniteSize:
             checks.positive("loss", loss),
             checks.share("probability", probability),
             None if layers is None else checks.count("layers", layers, least=DEPTHS[0]),
-            TRUSTED,
+            TRUSTED if trusted else np.inf,
         )
 
     # -- what the result says of itself ---------------------------------------------------------

@@ -110,10 +110,11 @@ def certificate(problem: Problem, rho0: Measure, *, criterion: str = "uniform") 
     * "integral": ∫₀ᴿ √(m(r)/2) dr ≥ √(E(0) − E*) for some R: length at most R. It is implied by
       "uniform" and certifies several times more loss (4 times where m(R)^½ is linear in R).
 
-    It covers the gradient flow in s (integrated exactly) of squared loss: SHL blocks with a C¹
-    activation (E* = 0) in any depth integrator, Linear blocks in Euler depth. Where it passes the
-    flow converges; where it does not, nothing is said. Cross-entropy has no zero to converge to:
-    see ``sublevel_certificate``.
+    It covers the gradient flow in s (integrated exactly) of squared loss, in any depth integrator:
+    SHL blocks with a C¹ activation (E* = 0) and Linear blocks, in the metric of the problem's rates
+    (``distance`` and ``radius`` are those of ``cot_distance(rates=)``). Where it passes the flow
+    converges; where it does not, nothing is said. Cross-entropy has no zero to converge to: see
+    ``sublevel_certificate``.
 
     Raises TypeError or ValueError outside that range (see ``_certificate_constants.constants``).
     Sources: Barboni et al. 2024 (local convergence, Theorem of §4); Zhang, Peyré 2026 (linear).
@@ -151,6 +152,8 @@ def certificate(problem: Problem, rho0: Measure, *, criterion: str = "uniform") 
 
 def _obstacle(problem: Problem, count: int, found: Constants) -> str:
     """Why m vanishes already at ρ_0, and what to change."""
+    if _held(problem):
+        return "rates of 0 hold parameters that the bound needs to move: u, or u and v of Linear"
     if found.gain == 0.0:
         return "the readout B has dependent rows, so that outputs cannot move freely: change it"
     if found.safety > ROUNDED:
@@ -175,6 +178,15 @@ def _obstacle(problem: Problem, count: int, found: Constants) -> str:
             f"most that rank, and {n} data need at least {n} particles"
         )
     return f"the kernel of the features {singular}: take data that lie further apart, or {RICHER}"
+
+
+def _held(problem: Problem) -> bool:
+    """Whether rates of 0 leave the bound nothing: some u of SHL, some u and some v of Linear."""
+    if problem.rates is None:
+        return False
+    d, linear = problem.block.dim, computes(problem.block, Linear)
+    groups = [problem.rates[:d], problem.rates[d:]] if linear else [problem.rates[:d]]
+    return max(float(one.min()) for one in groups) == 0.0
 
 
 def _budget(found: Constants, criterion: str) -> tuple[Array, Array]:

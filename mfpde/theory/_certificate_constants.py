@@ -40,14 +40,20 @@ for the others. With μ, r, S_l, Γ_l of ``_stages``, ω_k for h and sums over n
 * kernel: m(R) = (σ_min(B)²/N) [ (Σ ω c² λ_min(S))^½ − max T (Σ ω D²)^½ ]₊², where
   (Σ ω D²)^½ ≤ (Σ ω G²)^½ + s [R max(x + Δ) + (Σ ω q²Δ²)^½].
 
-**Linear**, f = v⟨u, x⟩ (Euler): with p² = ‖Σ^{vv}‖, q² = ‖Σ^{uu}‖ and
-Λ_l = ‖Σ_l^{vu}‖ + δ_l(p² + q²)^½ + δ_l²/2 ≥ ‖Σ′_l^{vu}‖, |E_l| ≥ Π_{m≠l}(1 − hΛ_m) |∇ℓ(Π)| and
-|∇ℓ|² ≥ 2κ_ℓ(ℓ − ℓ*), so
+**Linear**, f = v⟨u, x⟩: with p² = ‖Σ^{vv}‖, q² = ‖Σ^{uu}‖ and
+Λ_k = ‖Σ_k^{vu}‖ + δ_k(p² + q²)^½ + δ_k²/2 ≥ ‖Σ′_k^{vu}‖, the first variation vᵀG_k u at node k of
+step l has |G_k| ≥ (2 − T_k) c_l |∇ℓ(Π)|, c_l a lower bound of Π_{m≠l} (1 − μS_m) as in 3 (at a
+shared node the larger of two) and T_k of ``_stages`` (1 for Euler). With |∇ℓ|² ≥ 2κ_ℓ(ℓ − ℓ*)
 
-    m(R) = κ_ℓ [ (Σ h c_l² (λ_min(Σ_l^{uu}) + λ_min(Σ_l^{vv})))^½ − R max c_l ]₊²,
+    m(R) = κ_ℓ [ (Σ ω g² (λ_min(Σ^{uu}) + λ_min(Σ^{vv})))^½ − R max g ]₊²,  g = (2 − T)₊ c,
 
-c_l a lower bound of Π_{m≠l} (1 − hΛ_m) as in 3, for the excess over the least loss ℓ* of any
-linear map.
+for the excess over the least loss ℓ* of any linear map.
+
+**Rates** η (the metric Σ |dθ_i|²/η_i): in the variables θ/√η, whose ball has the radius R, the
+same steps hold with a δ_u for δ_u, c δ_w for δ_w, a² = max η_u, c² = max η_w, and η_w|X_i|² + η_b
+for |X_i|² + 1. Hence (c²p² + a²q²)^½ δ + acδ²/2 in Λ, a²φ² + s²p²x² and a s x δ²/2 in 2, x + cΔ in
+4, and m has the factor min η_u. Linear: λ_min(Σ^{vv}) has the factor min η_u, λ_min(Σ^{uu}) has
+min η_v, and R the root of max(min η_u max η_v, min η_v max η_u).
 
 **Rounding.** Every constant is widened by the relative margin 32 ε n e^{A} with n = L(M + N + d)
 the length of the longest sum and A the stretching at ρ_0, which exceeds the worst-case rounding
@@ -72,7 +78,7 @@ from mfpde.passes import carry
 from mfpde.problem import Problem
 from mfpde.theory._linear_exact import gradient_domination
 from mfpde.theory._polyak_lojasiewicz import readout_floor, require_squared
-from mfpde.theory._stages import Stages
+from mfpde.theory._stages import Stages, Stretch, before
 
 Array = NDArray[np.float64]
 
@@ -101,61 +107,62 @@ class Constants(Protocol):
 
 @dataclass(frozen=True)
 class SHLConstants:
-    """p, q, x, φ, G and λ_min(S), each (K,); s = sup|σ′|; ``gain`` = σ_min(B)²/N."""
+    """q, x, force = φ² + s²p²x², G and λ_min(S), each (K,); s = sup|σ′|; Λ of the ball.
 
-    p: Array
+    ``speeds`` are √max η of u and of (w, b), ``gain`` is min η_u σ_min(B)²/N.
+    """
+
     q: Array
     x: Array
-    phi: Array
+    force: Array
     gap: Array
     least: Array
     slope: float
+    speeds: tuple[float, float]
     gain: float
     safety: float
-    stages: Stages
+    stretch: Stretch
 
     def rate(self, radius: float) -> float:
-        r, s, over = radius, self.slope, self.stages
+        r, s, over = radius, self.slope, self.stretch.stages
         omega = over.depth.weights
-        mu, inner = over.inflation(self._stiffest(r))
-        coupling, moment = over.step_sums(self.p * self.q), over.step_sums(self.p**2 + self.q**2)
-        one = mu * s * (coupling + np.sqrt(moment) * r + 0.5 * r**2)  # μS_l
-        stretch = np.where(over.shared, mu * (1.0 + one[over.last_step]), mu)
-        after = _contraction(mu * s * coupling, mu * s * np.sqrt(moment), mu * s * r, r)
-        contraction = after[over.last_step] * np.maximum(2.0 - stretch, 0.0)
-        delta = self._moved(r, mu, inner, coupling, moment)
+        mu, inner = over.inflation(self.stretch.stiffest(r))
+        one = mu * self.stretch.grown(r)  # μS_l
+        turned = np.where(over.shared, mu * (1.0 + one[over.last_step]), mu)
+        after = self.stretch.contraction(r, mu)
+        contraction = after[over.last_step] * np.maximum(2.0 - turned, 0.0)
+        delta = self._moved(r, mu, inner)
         with np.errstate(over="ignore", invalid="ignore"):
             spread = np.sqrt(omega @ (self.q * delta) ** 2)
-            change = np.sqrt(omega @ self.gap**2) + s * (r * (self.x + delta).max() + spread)
-            floor = np.sqrt(omega @ (contraction**2 * self.least)) - stretch.max() * change
+            features = r * (self.x + self.speeds[1] * delta).max() + spread
+            change = np.sqrt(omega @ self.gap**2) + s * features
+            floor = np.sqrt(omega @ (contraction**2 * self.least)) - turned.max() * change
         if not floor > 0.0:  # NaN or -inf where the data may be anywhere
             return 0.0
         return self.gain * float(floor) ** 2 * (1.0 - self.safety)
 
-    def _stiffest(self, r: float) -> float:
-        """max hΛ_k on the ball, where δ_k <= R/√ω_k."""
-        delta = r / np.sqrt(self.stages.depth.weights)
-        lam = self.p * self.q + np.sqrt(self.p**2 + self.q**2) * delta + 0.5 * delta**2
-        return float(min(self.stages.depth.step * self.slope * lam.max(), 1e3))
-
-    def _moved(self, r: float, mu: float, inner: float, coupling: Array, moment: Array) -> Array:
+    def _moved(self, r: float, mu: float, inner: float) -> Array:
         """Δ of the stages that read each node, (K,)."""
-        over, s = self.stages, self.slope
-        force = over.step_sums(self.phi**2 + (s * self.p * self.x) ** 2)
+        over, bend = self.stretch.stages, self.stretch.bend
+        coupling, moment = (
+            over.step_sums(self.stretch.coupling),
+            over.step_sums(self.stretch.moment),
+        )
 
         def reach(values: Array, power: int) -> Array:
-            return mu**power * _before(values) + inner**power * values
+            return mu**power * before(values) + inner**power * values
 
         # Σ χ_m of a depth integrator whose stages read no other stage stops before the step
         count = np.arange(len(coupling))
         most = np.where(count > 0, max(mu, inner), inner)
-        grown = s * (reach(coupling, 1) + r * np.sqrt(reach(moment, 2)) + 0.5 * most * r**2)
-        widest = np.maximum(_before(over.step_largest(self.x), np.maximum), 0.0)
+        grown = reach(coupling, 1) + r * np.sqrt(reach(moment, 2)) + 0.5 * bend * most * r**2
+        widest = np.maximum(before(over.step_largest(self.x), np.maximum), 0.0)
         if inner > 0.0:
             widest = np.maximum(widest, over.step_largest(self.x))
-        drive = r * np.sqrt(reach(force, 2)) + 0.5 * s * most * r**2 * widest
+        drive = r * np.sqrt(reach(over.step_sums(self.force), 2))
+        drive += 0.5 * self.slope * self.speeds[0] * most * r**2 * widest
         by_step = np.exp(np.minimum(grown, 200.0)) * drive
-        out = np.zeros(len(self.p))
+        out = np.zeros(len(self.x))
         np.maximum.at(out, over.depth.stage_nodes, by_step[:, None])
         return out
 
@@ -165,20 +172,22 @@ class SHLConstants:
 
 @dataclass(frozen=True)
 class LinearConstants:
-    """p, q, ‖Σ^{vu}‖ and λ_min(Σ^uu) + λ_min(Σ^vv), each (L,); ``gain`` = κ_ℓ."""
+    """η_u λ_min(Σ^vv) + η_v λ_min(Σ^uu) (K,), how fast a move lowers its root; ``gain`` = κ_ℓ."""
 
-    p: Array
-    q: Array
-    coupling: Array
     least: Array
+    pace: float
     gain: float
     safety: float
+    stretch: Stretch
 
     def rate(self, radius: float) -> float:
-        h = 1.0 / len(self.p)
-        moment = np.sqrt(h * (self.p**2 + self.q**2))
-        contraction = _contraction(h * self.coupling, moment, radius, radius, others=True)
-        floor = np.sqrt(h * np.sum(contraction**2 * self.least)) - radius * contraction.max()
+        over = self.stretch.stages
+        y = self.stretch.stiffest(radius)
+        mu, _ = over.inflation(y)
+        contraction = over.best_of_steps(self.stretch.contraction(radius, mu, others=True))
+        contraction = contraction * np.maximum(2.0 - over.turning(y), 0.0)
+        floor = np.sqrt(over.depth.weights @ (contraction**2 * self.least))
+        floor -= self.pace * radius * contraction.max()
         return self.gain * max(float(floor), 0.0) ** 2 * (1.0 - self.safety)
 
     def scaled(self, factor: float) -> LinearConstants:
@@ -189,16 +198,10 @@ def constants(problem: Problem, rho: ParticleMeasure) -> Constants:
     """Measure the constants of ρ_0 (in float64), rounding margin included.
 
     Raises TypeError for other blocks than SHL and Linear, ValueError for another loss than
-    squared, a weight decay, rates, an activation that is not C¹, or a depth integrator other than
-    Euler with Linear blocks.
+    squared, a weight decay or an activation that is not C¹.
     """
     require_squared(problem, "certificate")
-    problem.refuse_rates("certificate")
     if computes(problem.block, Linear):
-        if rho.depth.method != "euler":
-            raise ValueError(
-                f"certificate needs Euler depth for Linear blocks; given {rho.depth.method!r}"
-            )
         return _linear(
             problem, ParticleMeasure(rho.theta, rho.depth, rho.weights, dtype=np.float64)
         )
@@ -218,11 +221,13 @@ def shl_constants(problem: Problem, rho: ParticleMeasure, who: str, gain: float)
     p, q = _norm(u, rho.weights), _norm(w, rho.weights)
     safety = _safety(problem, rho, block.activation.slope * float(np.mean(p * q)))
     stages, count = carry(problem, rho).passed.stages, problem.size
-    squares, trace, gap = (np.zeros(rho.levels) for _ in range(3))
+    eta = _rates_of(problem)
+    squares, paced, trace, gap = np.zeros((4, rho.levels))
     least, first = np.empty(rho.levels), dict[int, Array]()
     for (step, i), node in np.ndenumerate(rho.depth.stage_nodes):
         x, k = stages[step, i], int(node)
         squares[k] = max(squares[k], np.square(x).sum())
+        paced[k] = max(paced[k], (np.square(x) @ eta[1] + eta[2]).sum())
         features = block.activation(x @ w[k].T + b[k]) * np.sqrt(rho.weights[k])
         trace[k] = max(trace[k], np.square(features).sum())
         if k not in first:
@@ -230,20 +235,31 @@ def shl_constants(problem: Problem, rho: ParticleMeasure, who: str, gain: float)
         gap[k] = max(gap[k], np.linalg.norm(features - first[k]))
     offset = count * (rho.weights * b**2).sum(axis=1)
     shift = block.activation.slope**2 * (q**2 * squares + offset)
-    up = 1.0 + safety
+    up, slope = 1.0 + safety, block.activation.slope
+    p, q, x = up * p, up * q, up * np.sqrt(paced)
     single = rho.depth.method == "euler"
+    fast_u, fast_w = (float(np.sqrt(one.max())) for one in eta[:2])
+    moment = slope**2 * ((fast_w * p) ** 2 + (fast_u * q) ** 2)
+    stretch = Stretch(slope * p * q, moment, slope * fast_u * fast_w, Stages(rho.depth))
     return SHLConstants(
-        p=up * p,
-        q=up * q,
-        x=up * np.sqrt(squares + (count if block.bias else 0)),
-        phi=up * np.sqrt(trace + safety * shift),
+        q=q,
+        x=x,
+        force=(fast_u * up) ** 2 * (trace + safety * shift) + (slope * p * x) ** 2,
         gap=np.zeros_like(gap) if single else gap + safety * np.sqrt(trace + shift),
         least=np.maximum(least - safety * (trace + shift), 0.0),
-        slope=block.activation.slope,
-        gain=gain * (1.0 - safety) ** 2,
+        slope=slope,
+        speeds=(fast_u, fast_w),
+        gain=float(eta[0].min()) * gain * (1.0 - safety) ** 2,
         safety=safety,
-        stages=Stages(rho.depth),
+        stretch=stretch,
     )
+
+
+def _rates_of(problem: Problem) -> tuple[Array, Array, float]:
+    """η of u, of w and of b (0 without one)."""
+    d = problem.block.dim
+    eta = np.ones(problem.block.size) if problem.rates is None else problem.rates
+    return eta[:d], eta[d : 2 * d], float(eta[2 * d :].sum())
 
 
 def _linear(problem: Problem, rho: ParticleMeasure) -> LinearConstants:
@@ -251,34 +267,20 @@ def _linear(problem: Problem, rho: ParticleMeasure) -> LinearConstants:
     sigma = rho.second_moment()
     coupling = np.linalg.norm(sigma[:, d:, :d], 2, axis=(1, 2))
     safety = _safety(problem, rho, float(np.mean(coupling)))
-    blocks = [np.linalg.eigvalsh(sigma[:, i : i + d, i : i + d]) for i in (0, d)]
+    uu, vv = (np.linalg.eigvalsh(sigma[:, i : i + d, i : i + d]) for i in (0, d))
     margin = safety * np.trace(sigma, axis1=1, axis2=2)
-    up = 1.0 + safety
+    eta_u, eta_v, _ = _rates_of(problem)
+    up, fast = 1.0 + safety, eta_u.max() * eta_v.max()
+    moment = up**2 * (eta_u.max() * vv[:, -1] + eta_v.max() * uu[:, -1])
+    slow_u, slow_v = float(eta_u.min()), float(eta_v.min())
+    least = [eta * np.maximum(m[:, 0] - margin, 0.0) for eta, m in ((slow_u, vv), (slow_v, uu))]
     return LinearConstants(
-        p=up * np.sqrt(blocks[1][:, -1]),
-        q=up * np.sqrt(blocks[0][:, -1]),
-        coupling=up * coupling,
-        least=sum(np.maximum(block[:, 0] - margin, 0.0) for block in blocks),
+        least=least[0] + least[1],
+        pace=float(np.sqrt(max(slow_u * eta_v.max(), slow_v * eta_u.max()))),
         gain=gradient_domination(problem)[0] * (1.0 - safety),
         safety=safety,
+        stretch=Stretch(up * coupling, moment, float(np.sqrt(fast)), Stages(rho.depth)),
     )
-
-
-def _contraction(
-    coupling: Array, moment: Array, weight: float, radius: float, *, others: bool = False
-) -> Array:
-    """Lower bound of Π_{m>l} (1 − hΛ_m) (Π_{m≠l} where ``others``), (L,); 0 where hΛ can reach 1.
-
-    hΛ_m = coupling_m + moment_m √h δ_m + ½s hδ_m² with Σ hδ² ≤ R² and ``weight`` = sR.
-    """
-    reach = _others if others else _after
-    excess = 0.5 * weight * radius * (reach(np.ones_like(coupling)) > 0.0)
-    worst = reach(coupling + moment * radius, np.maximum) + excess
-    spent = reach(coupling) + radius * np.sqrt(reach(moment**2)) + excess
-    safe = np.clip(worst, 1e-8, 0.999999)
-    factor = np.where(worst > 1e-8, -np.log1p(-safe) / safe, 1.0 + 1e-8)
-    bound: Array = np.where(worst < 0.999999, np.exp(-np.minimum(factor * spent, 300.0)), 0.0)
-    return bound
 
 
 def _norm(vectors: Array, weights: Array) -> Array:
@@ -290,19 +292,3 @@ def _norm(vectors: Array, weights: Array) -> Array:
 def _safety(problem: Problem, rho: ParticleMeasure, stretch: float) -> float:
     n = rho.depth.stage_nodes.size * (rho.count + problem.size + problem.block.dim)
     return float(32.0 * np.finfo(np.float64).eps * n * np.exp(min(stretch, 200.0)))
-
-
-def _before(values: Array, ufunc: np.ufunc = np.add) -> Array:
-    """Sum (or maximum) of the non-negative values_m over m < l, (L,)."""
-    return np.append(0.0, ufunc.accumulate(values)[:-1])
-
-
-def _after(values: Array, ufunc: np.ufunc = np.add) -> Array:
-    """The same over m > l."""
-    return _before(values[::-1], ufunc)[::-1]
-
-
-def _others(values: Array, ufunc: np.ufunc = np.add) -> Array:
-    """The same over m ≠ l."""
-    out: Array = ufunc(_before(values, ufunc), _after(values, ufunc))
-    return out

@@ -7,8 +7,10 @@ first variation is V(t, θ) = vᵀE_t u with E_t = (1/N) Σ_i P_i(t) X_i(t)ᵀ, 
     dΣ_t/ds = −(G_tΣ_t + Σ_tG_t),   G_t = [[0, E_tᵀ], [E_t, 0]].
 
 JΣ_t, J = diag(I, −I), moves by a Lax pair (d(JΣ)/ds = [G, JΣ], since JG = −GJ), so its spectrum is
-conserved at every depth. Every formula also holds with t replaced by the nodes of a depth
-integrator and E_t by the exact discrete first variation, E_k = (1/ω_k) Σ_{e at k} Σ_i Q_e,i Z_e,iᵀ.
+conserved at every depth. Rates η turn G into D G, D = diag(η): in the variables D^{-½}θ the flow is
+plain, so that D^{-½}Σ_tD^{-½} is what keeps its spectrum and margin. Every formula also holds with
+t replaced by the nodes of a depth integrator and E_t by the exact discrete first variation,
+E_k = (1/ω_k) Σ_{e at k} Σ_i Q_e,i Z_e,iᵀ.
 Source: Zhang, Peyré 2026 (closure, spectra and bounds).
 
     S = linear_scalar(alpha=0.7, slope=lambda z: z - 2.0, s=[0.0, 0.1, 0.3])     # multiplier e^S
@@ -92,8 +94,8 @@ def linear_closure(
     """The matrix closure with the depth integrator ``depth`` at times s (n,), to rtol in s.
 
     ``sigma0`` is Σ at s = 0, (2d, 2d) shared by all depths or (K, 2d, 2d), K = len(depth.nodes),
-    for instance ``rho0.second_moment()``; any loss, no weight decay. A particle flow with these
-    second moments, the same depth integrator and exact time stepping has the same outputs to
+    for instance ``rho0.second_moment()``; any loss and rates, no weight decay. A particle flow with
+    these second moments, the same depth integrator and exact time stepping has the same outputs to
     round-off: the closure *is* its flow, M → ∞ or not.
 
     Raises TypeError unless the block is ``Linear``, ValueError for a wrong shape, an asymmetric
@@ -110,13 +112,14 @@ def linear_closure(
         raise ValueError("sigma0 must be symmetric at every depth")
 
     layers = _Layers(problem, depth)
+    eta = np.ones(2 * d) if problem.rates is None else problem.rates
 
     def rate(_: float, y: Array) -> Array:
         now = y.reshape(sigma.shape)
         g = np.zeros_like(now)
         g[:, d:, :d] = layers.at(now)[1]
         g[:, :d, d:] = g[:, d:, :d].swapaxes(1, 2)
-        product = g @ now
+        product = eta[:, None] * g @ now
         return -(product + product.swapaxes(1, 2)).ravel()
 
     times = _times(s)
@@ -191,12 +194,17 @@ def linear_rate(kappa: float, margin: float, coupling: float, *, steps: int | No
 def linear_bound(problem: Problem, flow: LinearFlow, *, steps: int | None = None) -> Array:
     """The bound ℓ* + Δ₀ e^{−rs} at flow.s, with B measured along ``flow``; shape (n,).
 
-    ``steps=None`` draws the infinite-depth bound, ``steps=L`` that of the Euler ResNet.
+    ``steps=None`` draws the infinite-depth bound, ``steps=L`` that of the Euler ResNet. With rates
+    ḡ is min η_u min η_v times the margin of D^{-½}ΣD^{-½}. Raises ValueError for rates of 0.
     """
     d = problem.block.dim
     kappa, least = gradient_domination(problem)
     coupling = float(np.linalg.norm(flow.sigma[:, :, d:, :d], 2, axis=(2, 3)).max())
-    margin = float(flow.depth.weights @ linear_margin(flow.sigma[0]))
+    eta = np.ones(2 * d) if problem.rates is None else problem.rates
+    if eta.min() <= 0.0:
+        raise ValueError("linear_bound needs rates > 0: coordinates that stand still have no bound")
+    plain = linear_margin(flow.sigma[0] / np.sqrt(eta[:, None] * eta))
+    margin = float(flow.depth.weights @ plain * eta[:d].min() * eta[d:].min())
     rate = linear_rate(kappa, margin, coupling, steps=steps)
     return least + (flow.loss[0] - least) * np.exp(-rate * (flow.s - flow.s[0]))
 
@@ -305,4 +313,3 @@ def _times(s: ArrayLike) -> Array:
 def _require_linear(problem: Problem) -> None:
     if not computes(problem.block, Linear):
         raise TypeError(f"the exact linear flow needs a Linear block; given {problem.block!r}")
-    problem.refuse_rates("the exact linear flow")

@@ -15,7 +15,13 @@ one node are grouped: b_n = Σ_{i at n} b_i, so that Σ h b_n over all steps is 
    node that two steps share, l the later one, their sum is ω_n P_{l+1} up to
    ω_n [(μ − 1)(1 + μS_l) + μS_l]|P_{l+1}|.
 
-Euler has μ = 1, r = 0 and no shared node.
+4. Linear blocks: with N = Π_{1,l+1}ᵀ ∇ℓ(Π) Π_{l,0}ᵀ the stages at a node n of step l sum to
+   h Σ_i φ_iᵀ N ψ_iᵀ, where φ_i = b_i Id + … and ψ_i = Id + … are sums of products of hΣ^{vu} with
+   coefficients >= 0, hence to ω_n N up to ω_n (T_n − 1)|N|, T_n = Σ_i β_i ψ_i / b_n,
+   ψ_i = 1 + y Σ_j a_ij ψ_j. At a node that steps l and l + 1 share N is Π_{1,l+2}ᵀ ∇ℓ(Π) Π_{l,0}ᵀ
+   and T_n has a further factor for the other step, 1 + y Σ_i b_i ψ_i.
+
+Euler has μ = 1, r = 0, T = 1 and no shared node.
 """
 
 from __future__ import annotations
@@ -62,6 +68,22 @@ class Stages:
         readers = [np.unique(nodes) for nodes in self.depth.stage_nodes]
         return np.bincount(np.concatenate(readers), minlength=len(self.depth.nodes)) > 1
 
+    def best_of_steps(self, values: Array) -> Array:
+        """The larger value of the steps that read each node, (K,) from (L,)."""
+        out: Array = np.maximum(values[self.last_step], values[self.last_step - self.shared])
+        return out
+
+    def turning(self, y: float) -> Array:
+        """T of every node where hΛ <= y, (K,)."""
+        a, b = self.depth.tableau.a, self.depth.tableau.b
+        state, nodes = _states(a, y), self.depth.stage_nodes.ravel()
+        total, weight = (
+            np.bincount(nodes, np.tile(values, self.depth.steps))
+            for values in (_paths(a, b, y) * state, b)
+        )
+        out: Array = np.where(self.shared, 1.0 + y * (b @ state), 1.0) * total / weight
+        return out
+
     def inflation(self, y: float) -> tuple[float, float]:
         """(μ, r) where hΛ <= y."""
         a, b = self.depth.tableau.a, self.depth.tableau.b
@@ -78,6 +100,65 @@ class Stages:
         np.add.at(weight, list(tableau.offset), tableau.b)
         out: Array = total[first:] / weight[first:]
         return out
+
+
+@dataclass(frozen=True)
+class Stretch:
+    """Λ_n <= coupling_n + √moment_n δ_n + ½ bend δ_n² on the ball Σ ωδ² <= R²."""
+
+    coupling: Array
+    moment: Array
+    bend: float
+    stages: Stages
+
+    def stiffest(self, radius: float) -> float:
+        """y >= max hΛ_n, where δ_n <= R/√ω_n."""
+        delta = radius / np.sqrt(self.stages.depth.weights)
+        lam = self.coupling + np.sqrt(self.moment) * delta + 0.5 * self.bend * delta**2
+        return float(min(self.stages.depth.step * lam.max(), 1e3))
+
+    def grown(self, radius: float) -> Array:
+        """An upper bound of S of every step, (L,)."""
+        coupling, moment = self.stages.step_sums(self.coupling), self.stages.step_sums(self.moment)
+        out: Array = coupling + np.sqrt(moment) * radius + 0.5 * self.bend * radius**2
+        return out
+
+    def contraction(self, radius: float, mu: float, *, others: bool = False) -> Array:
+        """Lower bound of Π_{m>l} (1 − μS_m) (Π_{m≠l} where ``others``), (L,); 0 from μS = 1 on."""
+        coupling, moment = (self.stages.step_sums(v) for v in (self.coupling, self.moment))
+        coupling, moment = mu * coupling, mu * np.sqrt(moment)
+        reach = _others if others else _after
+        excess = 0.5 * mu * self.bend * radius**2 * (reach(np.ones_like(coupling)) > 0.0)
+        worst = reach(coupling + moment * radius, np.maximum) + excess
+        spent = reach(coupling) + radius * np.sqrt(reach(moment**2)) + excess
+        safe = np.clip(worst, 1e-8, 0.999999)
+        factor = np.where(worst > 1e-8, -np.log1p(-safe) / safe, 1.0 + 1e-8)
+        bound: Array = np.where(worst < 0.999999, np.exp(-np.minimum(factor * spent, 300.0)), 0.0)
+        return bound
+
+
+def before(values: Array, ufunc: np.ufunc = np.add) -> Array:
+    """Sum (or maximum) of the non-negative values_m over m < l, (L,)."""
+    return np.append(0.0, ufunc.accumulate(values)[:-1])
+
+
+def _after(values: Array, ufunc: np.ufunc = np.add) -> Array:
+    """The same over m > l."""
+    return before(values[::-1], ufunc)[::-1]
+
+
+def _others(values: Array, ufunc: np.ufunc = np.add) -> Array:
+    """The same over m ≠ l."""
+    out: Array = ufunc(before(values, ufunc), _after(values, ufunc))
+    return out
+
+
+def _states(a: Array, y: float) -> Array:
+    """ψ = 1 + y aψ, from the first stage to the last."""
+    psi = np.ones(len(a))
+    for i in range(len(psi)):
+        psi[i] += y * (a[i, :i] @ psi[:i])
+    return psi
 
 
 def _paths(a: Array, source: Array, y: float) -> Array:

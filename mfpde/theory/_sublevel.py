@@ -65,13 +65,13 @@ def sublevel_certificate(problem: Problem, rho0: Measure, loss_below: float) -> 
     so that E reaches the goal on a path of length R with ∫₀ᴿ a = W(E(0)) − W(goal), and not later
     than s = N (T(E(0)) − T(goal))/a(R)², T(E) = W(E) − 1/(1 − e^{−NE}).
 
-    Any depth integrator, SHL blocks with a C¹ activation. Raises TypeError for other blocks,
-    ValueError for another loss, targets that are not one-hot, weights, rates or a penalty.
+    Any depth integrator, SHL blocks with a C¹ activation, in the metric of the problem's rates.
+    Raises TypeError for other blocks, ValueError for another loss, targets that are not one-hot,
+    weights or a penalty.
     Source: this package, after Barboni et al. 2024 (local Polyak–Łojasiewicz inequality).
     """
     goal = checks.positive("loss_below", loss_below)
     _require(problem)
-    problem.refuse_rates("sublevel_certificate")
     rho = particles(rho0, "sublevel_certificate")
     found = shl_constants(problem, rho, "sublevel_certificate", _gain(problem))
     carried, n = carry(problem, rho0), problem.size

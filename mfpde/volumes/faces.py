@@ -80,7 +80,8 @@ class Transport:
         out, threads = lent(m.shape, np.float64), self._threads(m)
         code, advance = limiters.LIMITERS[limiter]
         masses = (self._flat(x) for x in (start, m))
-        setting = (code, self.faces, tuple(v), *masses, float(h), float(share), self._flat(out))
+        setting = (code, self.faces, tuple(v), *masses, float(h), float(share))
+        setting = (*setting, self._work(threads), self._flat(out))
         shared(advance, threads, threads, *setting)
         return out
 
@@ -89,8 +90,8 @@ class Transport:
         threads, nodes = self._threads(m), len(self._flat(m))
         dissipation, mass = np.empty((2, threads, nodes))
         most, least = np.empty((2, threads))
-        setting = (self.faces, tuple(v), self._flat(m), dissipation, mass, most, least)
-        shared(grid_flux.survey, threads, threads, *setting)
+        setting = self.faces, tuple(v), self._flat(m), self._work(threads)
+        shared(grid_flux.survey, threads, threads, *setting, dissipation, mass, most, least)
         sums = dissipation.sum(axis=0), mass.sum(axis=0)
         return Survey(*sums, float(most.max()), float(least.min()))
 
@@ -98,6 +99,12 @@ class Transport:
         """As many as pay, and none without a block of rows."""
         some = self.faces[2].shape[1] // self.plane
         return min(threads_for(m.size), m.size // (self.plane * some))
+
+    def _work(self, threads: int) -> tuple[Array, Array]:
+        """Scratch of so many threads."""
+        block, plane = self.faces[2].shape[1], self.plane
+        shapes = (threads, block + 3 * plane), (threads, grid_flux.ROWS, block + plane)
+        return lent(shapes[0], np.float64), lent(shapes[1], np.float64)
 
     def _flat(self, m: Array) -> Array:
         return m.reshape(-1, self.rows, self.plane)

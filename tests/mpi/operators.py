@@ -40,6 +40,9 @@ def passes(ranks, rates=None, **terms):
     equal(operator.whole(dealt.variation), one.variation)
     equal(operator.whole(dealt.pull(v)), one.pull(v))
     equal(dealt.kernel_product(v), one.kernel_product(v))
+    light = operator.single.carry(operator.part(rho.state).astype(np.float32))
+    assert light.end.dtype == np.float32
+    np.testing.assert_allclose(light.kernel_product(v), one.kernel_product(v), rtol=1e-4, atol=1e-4)
     equal(dealt.inner(dealt.variation, dealt.variation), one.inner(one.variation, one.variation))
     equal(dealt.kernel, one.kernel)
     np.testing.assert_array_equal(operator.whole(operator.part(rho.state)), rho.state)

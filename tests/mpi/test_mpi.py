@@ -17,6 +17,7 @@ from mfpde.runs.solution import Solution
 
 pytest.importorskip("mpi4py", exc_type=ImportError)
 import job
+import limits
 
 HERE = Path(__file__).parent
 MPIEXEC = Path(sys.executable).with_name("mpiexec")
@@ -105,6 +106,34 @@ def test_a_rank_that_fails_ends_the_job_with_its_error(tmp_path):
     assert process.returncode != 0
     assert "a callback went wrong" in errors
     assert "mfpde: rank 1 failed, and the run ends on all" in errors
+
+
+def assert_same_limit(path, name):
+    together, alone = mfpde.Limit.load(path), limits.found(name)
+    for field in ("outputs", "loss", "outputs_error", "loss_error"):
+        np.testing.assert_array_equal(getattr(together, field), getattr(alone, field))
+    np.testing.assert_array_equal(together.observed["size"], alone.observed["size"])
+    assert (together.work, together.error) == (alone.work, alone.error)
+
+
+def test_limits_on_ranks_are_those_of_one_process_to_the_last_bit(tmp_path):
+    run(3, HERE / "limits.py", tmp_path, "whole", "scrambles", "tensor")
+    for name in limits.cases():
+        assert_same_limit(tmp_path / f"{name}.h5", name)
+
+
+def test_a_limit_whose_rank_is_killed_goes_on_with_another_number_of_ranks(tmp_path):
+    path = tmp_path / "scrambles.runs.h5"
+    process = start(2, HERE / "limits.py", tmp_path, "slow", "scrambles")
+    deadline = time.monotonic() + 100
+    while not path.exists() and time.monotonic() < deadline:
+        time.sleep(0.02)
+    os.kill(int(path.with_suffix(".1.pid").read_text()), signal.SIGKILL)
+    process.communicate(timeout=100)
+    assert process.returncode != 0
+    assert not (tmp_path / "scrambles.h5").exists()
+    run(3, HERE / "limits.py", tmp_path, "resume", "scrambles")
+    assert_same_limit(tmp_path / "scrambles.h5", "scrambles")
 
 
 CASE = """

@@ -11,6 +11,7 @@ import mfpde
 from mfpde import theory
 from mfpde.theory._certificate_constants import constants
 
+METHODS = ["euler", "rk4", "heun", "midpoint"]
 SMOOTH = ["tanh", "sigmoid", "softplus", "gelu", "silu", "sin"]
 
 
@@ -43,7 +44,7 @@ def deeper(seed, method):
     return problem, mfpde.ParticleMeasure(theta, depth, weights)
 
 
-def draw_linear(seed):
+def draw_linear(seed, method="euler"):
     rng = np.random.default_rng(seed)
     n, d, layers = (int(rng.integers(1, high)) for high in (5, 4, 5))
     x, readout = rng.standard_normal((n, d)), 10.0 ** rng.uniform(-1, 1) * np.eye(d)
@@ -51,8 +52,17 @@ def draw_linear(seed):
         (n, d)
     )
     problem = mfpde.Problem(x, y, block=mfpde.Linear(d), readout=readout)
-    theta = rng.uniform(0.3, 2.0) * rng.standard_normal((layers, 4 * d, 2 * d))
-    return problem, mfpde.ParticleMeasure(theta, mfpde.Depth(layers, "euler"))
+    depth = mfpde.Depth(layers, method)
+    theta = rng.uniform(0.3, 2.0) * rng.standard_normal((len(depth.nodes), 4 * d, 2 * d))
+    if method != "euler":  # weakly coupled, so that steps of several stages are certified
+        theta[..., d:] += rng.uniform(0.0, 0.1) * theta[..., :d]
+        theta = np.concatenate([theta, theta * np.repeat([1.0, -1.0], d)], axis=1)
+    return problem, mfpde.ParticleMeasure(theta, depth)
+
+
+def rated(problem, seed):
+    """The same in the metric of random rates, different in every coordinate."""
+    return problem.under(np.random.default_rng(seed).uniform(0.2, 3.0, problem.block.size))
 
 
 def eased(problem, rho, criterion, slack=0.999):
@@ -65,7 +75,8 @@ def eased(problem, rho, criterion, slack=0.999):
     output = mfpde.predict(problem, rho)
     part = min(1.0, np.sqrt(slack / max(found.pessimism, 1e-30)))
     targets = output + part * (problem.y - output)
-    return mfpde.Problem(problem.x, targets, block=problem.block, readout=problem.readout)
+    other = mfpde.Problem(problem.x, targets, block=problem.block, readout=problem.readout)
+    return other.under(problem.rates)
 
 
 def check_promises(problem, rho, certified, decades=8.0, max_steps=60):
@@ -85,7 +96,7 @@ def check_promises(problem, rho, certified, decades=8.0, max_steps=60):
     promise = certified.loss * np.exp(-2.0 * certified.rate * sol.s)
     floor = 1e-9 * certified.loss + 1e-13 * (1.0 + sol.loss[0] + certified.least)
     assert np.all(excess <= promise * (1 + 1e-5) + floor)
-    mass = (rho.depth.weights[:, None] * rho.weights)[:, :, None]
+    mass = (rho.depth.weights[:, None] * rho.weights)[:, :, None] * problem.prices
     length, last = 0.0, rho.theta
     for theta in [*sol.states, sol.final.theta]:
         length += np.sqrt(np.sum(mass * np.square(theta - last)))
@@ -98,19 +109,30 @@ def check_promises(problem, rho, certified, decades=8.0, max_steps=60):
 
 
 @settings(max_examples=12, deadline=None)
-@given(seed=st.integers(0, 10**6), criterion=st.sampled_from(["uniform", "integral"]))
-def test_no_shl_run_violates_a_certificate(seed, criterion):
+@given(
+    seed=st.integers(0, 10**6),
+    criterion=st.sampled_from(["uniform", "integral"]),
+    rates=st.booleans(),
+)
+def test_no_shl_run_violates_a_certificate(seed, criterion, rates):
     problem, rho = draw_shl(seed)
+    problem = rated(problem, seed) if rates else problem
     problem = eased(problem, rho, criterion)
     certified = theory.certificate(problem, rho, criterion=criterion)
     assert certified.passed
     check_promises(problem, rho, certified)
 
 
-@settings(max_examples=20, deadline=None)
-@given(seed=st.integers(0, 10**6), criterion=st.sampled_from(["uniform", "integral"]))
-def test_no_linear_run_violates_a_certificate(seed, criterion):
-    problem, rho = draw_linear(seed)
+@settings(max_examples=12, deadline=None)
+@given(
+    seed=st.integers(0, 10**6),
+    criterion=st.sampled_from(["uniform", "integral"]),
+    method=st.sampled_from(METHODS),
+    rates=st.booleans(),
+)
+def test_no_linear_run_violates_a_certificate(seed, criterion, method, rates):
+    problem, rho = draw_linear(seed, method)
+    problem = rated(problem, seed) if rates else problem
     problem = eased(problem, rho, criterion)
     certified = theory.certificate(problem, rho, criterion=criterion)
     assert certified.passed
@@ -121,11 +143,13 @@ def test_no_linear_run_violates_a_certificate(seed, criterion):
 @given(
     seed=st.integers(0, 10**6),
     part=st.floats(0.02, 0.98),
-    method=st.sampled_from(["euler", "rk4", "heun", "midpoint"]),
+    method=st.sampled_from(METHODS),
+    rates=st.booleans(),
 )
-def test_no_measure_on_the_ball_breaks_its_shl_bound(seed, part, method):
+def test_no_measure_on_the_ball_breaks_its_shl_bound(seed, part, method, rates):
     """λ_min(K)/N, the worst m over all residuals, against m(R) at adversarial points."""
     problem, rho = deeper(seed, method)
+    problem = rated(problem, seed) if rates else problem
     found = constants(problem, rho)
     assume(found.rate(0.0) > 0.0)
     radius = part * last_radius(found)
@@ -137,16 +161,23 @@ def test_no_measure_on_the_ball_breaks_its_shl_bound(seed, part, method):
 
 
 @settings(max_examples=30, deadline=None)
-@given(seed=st.integers(0, 10**6), part=st.floats(0.02, 0.98))
-def test_no_measure_on_the_ball_breaks_its_linear_bound(seed, part):
-    problem, rho = draw_linear(seed)
+@given(
+    seed=st.integers(0, 10**6),
+    part=st.floats(0.02, 0.98),
+    method=st.sampled_from(METHODS),
+    rates=st.booleans(),
+)
+def test_no_measure_on_the_ball_breaks_its_linear_bound(seed, part, method, rates):
+    problem, rho = draw_linear(seed, method)
+    problem = rated(problem, seed) if rates else problem
     found, least = constants(problem, rho), theory.gradient_domination(problem)[1]
     assume(found.rate(0.0) > 0.0)
     radius = part * last_radius(found)
     rng = np.random.default_rng(seed + 1)
     for theta in adversaries(problem, rho, radius, rng):
         there = rho.with_state(theta)
-        norm2 = there.integrate(np.square(mfpde.gradient(problem, there)).sum(axis=2))
+        squares = np.square(mfpde.gradient(problem, there)) / problem.prices
+        norm2 = there.integrate(squares.sum(axis=2))
         excess = mfpde.loss(problem, there) - least
         assert norm2 >= 2 * found.rate(radius) * excess * (1 - 1e-9) - 1e-13
 
@@ -162,7 +193,7 @@ def last_radius(found):
 def adversaries(problem, rho, radius, rng):
     """Moves of length R: spread, on one layer, on one light particle, shrinking u, w or all."""
     d, shape = problem.block.dim, rho.theta.shape
-    mass = (rho.depth.weights[:, None] * rho.weights)[:, :, None]
+    mass = (rho.depth.weights[:, None] * rho.weights)[:, :, None] * problem.prices
     moves = [rng.standard_normal(shape) for _ in range(3)]
     layer = np.zeros(shape)
     layer[rng.integers(shape[0])] = rng.standard_normal(shape[1:])
@@ -318,12 +349,65 @@ def test_the_answer_never_advises_what_is_not_finite(law):
     assert "inf" not in str(found)
 
 
+@pytest.mark.parametrize("method", METHODS[1:])
+def test_linear_certificates_of_other_integrators(method):
+    """At ρ_0 they tend to that of Euler; on a ball a light node may move further, and costs."""
+    depths = mfpde.Depth(64, "euler"), mfpde.Depth(4, method), mfpde.Depth(64, method)
+    euler, coarse, fine = (theory.certificate(*white(depth)) for depth in depths)
+    assert fine.constants.rate(0.0) == pytest.approx(euler.constants.rate(0.0), rel=1e-6)
+    assert 0.25 * euler.loss_needed < fine.loss_needed <= 1.001 * euler.loss_needed
+    assert 0.0 < coarse.loss_needed < 1.001 * fine.loss_needed
+    problem, rho = white(mfpde.Depth(4, method))
+    output = mfpde.predict(problem, rho)
+    part = np.sqrt(0.999 / max(coarse.pessimism, 1.0))
+    targets = output + part * (problem.y - output)
+    problem = mfpde.Problem(problem.x, targets, block=problem.block)
+    certified = theory.certificate(problem, rho)
+    assert certified.passed
+    check_promises(problem, rho, certified, max_steps=4000)
+
+
+def white(depth):
+    """Linear blocks of second moment 4 Id and a target near the identity."""
+    x = np.random.default_rng(0).standard_normal((6, 2))
+    y = x @ np.array([[1.02, 0.01], [-0.01, 0.99]])
+    corners = np.array(np.meshgrid(*[[-1.0, 1.0]] * 4)).reshape(4, -1).T
+    theta = np.repeat(2.0 * corners[None], len(depth.nodes), axis=0)
+    return mfpde.Problem(x, y, block=mfpde.Linear(2)), mfpde.ParticleMeasure(theta, depth)
+
+
+@pytest.mark.parametrize("kind", ["shl", "linear"])
+@pytest.mark.parametrize("method", METHODS)
+def test_rates_are_a_change_of_variables(kind, method):
+    """η_u = 1/r, η_w = r is the plain flow of states √r X; one η for all another time."""
+    r = 3.0
+    problem, rho = deeper(5, method) if kind == "shl" else draw_linear(5, method)
+    d, root, size = problem.block.dim, np.sqrt(r), problem.block.size
+    problem = mfpde.Problem(problem.x, problem.y, block=problem.block, readout=problem.readout)
+    first, second = (1 / r, r) if kind == "shl" else (r, 1 / r)  # of u; of w, or v
+    eta = np.concatenate([np.full(d, first), np.full(d, second), np.ones(size - 2 * d)])
+    other = mfpde.Problem(
+        problem.x, problem.y, block=problem.block, embed=root * problem.embed,
+        readout=problem.readout / root,
+    )  # fmt: skip
+    known = theory.certificate(other, rho.with_state(rho.theta / np.sqrt(eta)))
+    found = theory.certificate(problem.under(eta), rho)
+    for name in ("loss_needed", "measured", "pessimism"):
+        assert getattr(found, name) == pytest.approx(getattr(known, name), rel=1e-9)
+    radius = 0.5 * last_radius(known.constants)
+    assert found.constants.rate(radius) == pytest.approx(known.constants.rate(radius), rel=1e-9)
+    plain, quick = (constants(problem.under(np.full(size, one)), rho) for one in (1.0, r))
+    assert quick.rate(radius) == pytest.approx(r * plain.rate(root * radius), rel=1e-9)
+
+
 def test_other_obstacles_have_names_of_their_own():
     problem, rho = barboni(1.0)
     linear = mfpde.Problem(np.eye(2), np.eye(2), block=mfpde.Linear(2))
     theta = 3.0 * np.tile(np.eye(2), (3, 1, 2))  # v = u: h Λ = 1.5
     far = mfpde.ParticleMeasure(theta, mfpde.Depth(3, "euler"))
     assert "more layers" in str(theory.certificate(linear, far))
+    assert "rates of 0" in str(theory.certificate(problem.under((0.0, 1.0, 1.0)), rho))
+    assert theory.certificate(problem.under((1.0, 0.0, 0.0)), rho).loss_needed > 0.0
     wild = mfpde.ParticleMeasure(8.0 * rho.theta + 5.0, rho.depth)
     assert "smaller norm" in str(theory.certificate(problem, wild))
     twice = mfpde.Problem(
@@ -342,9 +426,6 @@ def test_the_true_flow_may_converge_where_nothing_is_certified():
 
 def test_outside_its_range_it_refuses():
     problem, rho = barboni(1.0)
-    deep = mfpde.ParticleMeasure(np.ones((3, 2, 4)), mfpde.Depth(1, "rk4"))
-    with pytest.raises(ValueError, match="Euler"):
-        theory.certificate(mfpde.Problem(np.eye(2), np.eye(2), block=mfpde.Linear(2)), deep)
     relu = mfpde.Problem(problem.x, problem.y, block=mfpde.SHL(2, "relu"))
     with pytest.raises(ValueError, match="smooth"):
         theory.certificate(relu, rho)

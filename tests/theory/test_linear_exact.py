@@ -71,6 +71,26 @@ def test_closure_is_the_flow_of_any_particles(method):
     assert np.abs(flow.sigma[-1] - rho.second_moment()).max() < 1e-9
 
 
+def test_rates_are_a_change_of_variables():
+    """Against the particles' own flow, and its invariants, spectra and bound in θ/√η."""
+    problem, depth = matrix_problem(), mfpde.Depth(3, "rk4")
+    eta = np.array([0.5, 2.0, 1.5, 0.7])
+    theta = 0.8 * np.random.default_rng(4).standard_normal((len(depth.nodes), 7, 4))
+    rho, s = mfpde.ParticleMeasure(theta, depth), [0.0, 0.1, 1.0]
+    flow = exact.linear_closure(problem.under(eta), rho.second_moment(), depth, s)
+    how = {"method": "rk45", "rtol": 1e-10, "atol": 1e-12, "save": s[1:]}
+    run = mfpde.solve(problem, rho, s_end=1.0, rates=eta, **how)
+    assert np.abs(flow.sigma[2] - run.final.second_moment()).max() < 1e-8
+    plain = exact.linear_closure(problem, rho.second_moment(), depth, s)
+    assert np.abs(flow.loss - plain.loss).max() > 1e-4
+    spectra = exact.conserved_spectra(flow.sigma / np.sqrt(eta[:, None] * eta))
+    assert np.abs(spectra - spectra[0]).max() < 1e-8 * np.abs(spectra).max()
+    assert np.abs(np.diff(exact.conserved_spectra(flow.sigma), axis=0)).max() > 1e-3
+    assert np.all(flow.loss <= exact.linear_bound(problem.under(eta), flow) + 1e-12)
+    with pytest.raises(ValueError, match="rates > 0"):
+        exact.linear_bound(problem.under((0.0, 1.0)), flow)
+
+
 def test_spectra_and_margin_are_conserved_and_margin_bounds_the_blocks():
     problem, depth = matrix_problem(), mfpde.Depth(4, "euler")
     flow = exact.linear_closure(problem, random_sigma(depth, 2), depth, [0.0, 0.1, 1.0])

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from problems import sine
 
-from mfpde import laws
+from mfpde import laws, resnet
 from mfpde.theory import fit_loss_law, required_size
 
 C, A, Q, B = -2.0, 0.3, 0.5, 0.6
@@ -75,7 +75,7 @@ HOW = {"s_end": 3.0, "step": 0.25, "particles": 256}
 
 @pytest.fixture(scope="module", params=["independent", "tied"])
 def size(request):
-    how = HOW | {"coupling": request.param, "pilots": 400}
+    how = HOW | {"particles": 1024, "coupling": request.param, "pilots": 400}
     return required_size(sine(8), GAUSSIAN, 0.1535, 0.1, **how)
 
 
@@ -95,6 +95,44 @@ def test_pilots_reach_the_probability_asked_for(size):
     assert high - low < 0.1
 
 
+def test_no_network_is_trained_where_the_prediction_tells():
+    alone = required_size(sine(8), GAUSSIAN, 0.1535, 0.1, **HOW | {"particles": 512})
+    assert (alone.bound, alone.pilots, alone.checked) == ("loss", 0, None)
+    low, high = alone.width_interval
+    assert 1 < low < alone.width < high <= 4 * low
+
+
+def test_an_interval_knows_that_the_expansion_decided():
+    """Beyond what the expansion reaches a width is no answer of ε: the interval says less."""
+    held = required_size(sine(8), GAUSSIAN, 0.17, 0.1, pilots=0, **HOW)
+    assert held.bound == "expansion"
+    assert held.width_interval[0] < 0.5 * held.width
+    assert held.width_interval[1] >= held.width
+    assert f"holds from M = {held.width} on" in repr(held)
+
+
+@pytest.mark.parametrize("epsilon", [0.156, 0.17])
+def test_pilots_find_the_width_that_the_expansion_does_not(epsilon):
+    """Against many fresh networks of the ends of the interval and of the answer."""
+    how = HOW | {"particles": 64}
+    size = required_size(sine(8), GAUSSIAN, epsilon, 0.1, **how)
+    assert size.bound == "pilots"
+    low, high = size.width_interval
+    assert low <= size.width <= high <= 6 * low
+    assert size.checked[0] < 0.9 <= size.checked[1] or size.width == low == 1
+
+    def share(width):
+        run = resnet.train(
+            size.prediction.problem, GAUSSIAN, layers=size.layers, width=int(width), s_end=size.s,
+            step=HOW["step"], seeds=range(10_000, 10_400), progress=False,
+        )  # fmt: skip
+        return np.mean(run.loss[:, -1] <= epsilon)
+
+    assert share(size.width) >= 0.82
+    assert share(high) >= 0.88
+    assert low == 1 or share(low) < 0.92
+
+
 def test_depth_is_no_remedy_for_tied_layers(size):
     deep = size.width_at(4 * size.layers)
     if size.coupling == "tied":
@@ -108,7 +146,7 @@ def test_without_a_training_time_the_limit_gives_one():
     assert size.layers == 8
     assert size.prediction.limit_loss[-1] < 0.2
     assert size.s > 0
-    assert size.checked is None
+    assert (size.bound, size.width) == ("pilots", 1)
 
 
 def test_a_loss_below_the_limits_is_an_error_that_says_so():

@@ -15,7 +15,7 @@ from verbs.measures import problem
 import mfpde
 from mfpde import theory, transport
 
-ETA = np.array([0.6, 2.5])
+ETA = np.array([0.4, 2.5])  # of product 1: then √η_w x turns f(x, √η φ) into an SHL block again
 ROOT = np.sqrt(ETA)
 
 
@@ -116,7 +116,35 @@ def _pl(task, rho, rates):
     return [found.measured, found.kernel, found.paper, found.gradient_norm2]
 
 
+def _as_shl(task: mfpde.Problem, **terms: Any) -> mfpde.Problem:
+    """The problem in the other variables, in units of x in which its block is ``SHL``."""
+    if not isinstance(task.block, Scaled):
+        return mfpde.Problem(
+            task.x, terms.pop("y", task.y), block=task.block, embed=task.embed,
+            readout=terms.pop("readout", task.readout), rates=task.rates, **terms,
+        )  # fmt: skip
+    readout = terms.pop("readout", task.readout) / ROOT[1]
+    return mfpde.Problem(
+        task.x, terms.pop("y", task.y), block=problem().block, embed=ROOT[1] * task.embed,
+        readout=readout, **terms,
+    )  # fmt: skip
+
+
+def _certificate(task, rho, rates):
+    found = theory.certificate(_as_shl(task), rho)
+    return [found.loss_needed, found.measured, found.constants.rate(0.01)]
+
+
+def _sublevel(task, rho, rates):
+    labels = np.where(task.y[:, :1] > 0, 1.0, -1.0)
+    like = _as_shl(task, y=labels, readout=task.readout[:1], loss="logistic")
+    found = theory.sublevel_certificate(like, rho, 0.1)
+    return [found.lowest, found.constants.rate(0.0), found.constants.gain, found.constants.x]
+
+
 NUMBERS: dict[str, Any] = {
+    "theory.certificate": _certificate,
+    "theory.sublevel_certificate": _sublevel,
     "gradient": _gradient,
     "solve": lambda task, rho, _: [_run(task, rho).loss, _run(task, rho).gradient_norm2],
     "resume": lambda task, rho, _: mfpde.loss(task, _run(task, rho).final),

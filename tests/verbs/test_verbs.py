@@ -76,18 +76,17 @@ TABLE: dict[str, dict[str, str]] = {
 }
 
 # How a verb meets a problem's rates: in their metric (✓, checked by verbs.rated), by an argument
-# of its own, not at all, or by a refusal.
+# of its own, or not at all.
 IN_METRIC = {
     "gradient", "solve", "resume", "hessian_product", "theory.tangent_kernel",
     "theory.tangent_operator", "theory.kernel_spectrum", "theory.kernel_evolution",
     "theory.depth_kernel", "theory.polyak_lojasiewicz", "theory.envelope",
-    "theory.shallow_comparison",
+    "theory.shallow_comparison", "theory.certificate", "theory.sublevel_certificate",
 }  # fmt: skip
 BY_ARGUMENT = {
     "cot_distance", "conditional_transport", "transport.uniform_distance",
     "transport.joint_distance", "transport.path_length", "transport.metric_speed",
 }  # fmt: skip
-REFUSING = {"theory.certificate", "theory.sublevel_certificate"}
 UNREAD = {
     *rated.FREE, "stationary", "theory.insert", "theory.escape",  # which asks ``solve``
     "transport.as_measure", "transport.marginal_distance", "transport.barycentre",
@@ -97,7 +96,6 @@ RATES = (
     dict.fromkeys(UNREAD, "–")
     | dict.fromkeys(IN_METRIC, "✓")
     | dict.fromkeys(BY_ARGUMENT, "`rates=`")
-    | dict.fromkeys(REFUSING, "refused")
 )
 
 # Verbs of other things than a measure: blocks, laws, runs, numbers.
@@ -177,9 +175,6 @@ def test_every_verb_says_what_it_makes_of_rates():
     assert set(rated.NUMBERS) == IN_METRIC | BY_ARGUMENT
     signed = {name for name in TABLE if "rates" in inspect.signature(of(name)).parameters}
     assert signed - {"solve"} == BY_ARGUMENT
-    flat_rho = mfpde.ParticleMeasure(MEASURES["particles"]().theta, mfpde.Depth(3, "euler"))
-    with pytest.raises(ValueError, match="certificate needs rates=None"):
-        theory.certificate(problem(rates=rated.ETA), flat_rho)
 
 
 def of(name):
