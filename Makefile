@@ -85,5 +85,5 @@ bench: $(VENV)/test
 	  $(BIN)/python benchmarks/$$script.py $(FULL) || exit 1; done
 
 clean:
-	rm -rf $(VENV) out build dist docs/_build docs/tour_pages docs/reference docs/scripts.md *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) out build dist docs/_build docs/tour_pages docs/reference docs/scripts.md docs/tour/*.gif *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -prune -exec rm -rf {} +

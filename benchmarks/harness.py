@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import csv
 import json
 import os
 import platform
@@ -103,7 +104,10 @@ def options(doc: str | None, rounds: int) -> argparse.Namespace:
 def record(
     name: str, rows: list[dict[str, Any]], value: str, label: str, **more: list[dict[str, Any]]
 ) -> None:
-    """Write the rows, and more, as JSON and draw ``row[value]`` = (min, median, max) as bars."""
+    """Write the rows, and more, as JSON, the rows as a table (CSV), ``row[value]`` as bars.
+
+    ``row[value]`` is (min, median, max).
+    """
     import matplotlib
 
     matplotlib.use("Agg")
@@ -112,6 +116,11 @@ def record(
     OUT.mkdir(parents=True, exist_ok=True)
     report = {"machine": describe(), "rows": rows, **more}
     (OUT / f"{name}.json").write_text(json.dumps(report, indent=1))
+    lines = [_cells(row) for row in rows]
+    with (OUT / f"{name}.csv").open("w", newline="", encoding="utf-8") as file:
+        table = csv.DictWriter(file, list(lines[0]), lineterminator="\n")
+        table.writeheader()
+        table.writerows(lines)
     low, middle, high = np.array([row[value] for row in rows]).T
     figure, axes = plt.subplots(figsize=(6, 0.5 + 0.3 * len(rows)), layout="constrained")
     y = np.arange(len(rows))[::-1]
@@ -122,6 +131,24 @@ def record(
         axes.set_xscale("log")
     axes.axvline(1.0, color="0.3", linewidth=0.8)
     save(figure, name)
+
+
+def _cells(row: dict[str, Any]) -> dict[str, str]:
+    """A row as a table shows it: spreads as "min – median – max", nested rows side by side."""
+    cells: dict[str, str] = {}
+    for key, value in row.items():
+        if isinstance(value, dict):
+            cells |= _cells(value)
+        else:
+            cells[key.replace("_", " ")] = _shown(value)
+    return cells
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, (tuple, list)):
+        texts = [_shown(one) for one in value]
+        return " – ".join(texts if len({*texts}) > 1 else texts[:1])
+    return f"{value:.2g}" if isinstance(value, float) else str(value)
 
 
 def save(figure: Any, name: str) -> None:

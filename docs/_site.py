@@ -9,6 +9,7 @@ import re
 import shutil
 from collections.abc import Callable, Iterator
 from importlib import import_module
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,8 @@ SHOWN = {
     "../CHANGELOG.md": "changelog.md",
     "tour/)": "tour_pages/index.rst)",
 }
+# Pages with a column of functions, and which one it is.
+FUNCTIONS = {"formulas": 3, "statements": 2}
 ROOMS = {
     "mfpde": "Problems, measures, verbs",
     "mfpde.laws": "Laws of parameters",
@@ -53,10 +56,35 @@ def wear_the_style(_conf: Any, _file: str) -> None:
     plt.style.use(str(STYLE))
 
 
-def within_the_site(_app: Any, _name: str, source: list[str]) -> None:
-    """Links that lead to files of the repository lead to the pages that show them."""
+def within_the_site(_app: Any, name: str, source: list[str]) -> None:
+    """Links to files of the repository lead to the pages that show them, functions to theirs."""
     for path, page in SHOWN.items():
         source[0] = source[0].replace(f"]({path}", f"]({page}")
+    if name in FUNCTIONS:
+        lines = source[0].split("\n")
+        source[0] = "\n".join(
+            _led(line, FUNCTIONS[name]) if line[:1] == "|" else line for line in lines
+        )
+
+
+def _led(row: str, column: int) -> str:
+    """A row of a table whose names of functions lead to the reference."""
+    cells = re.split(r"(?<!\\)\|", row)
+    cell = cells[column]
+    rooms = ["mfpde", *(f"mfpde.{room}" for room in re.findall(r"`(\w+)\.", cell))]
+
+    def link(found: re.Match[str]) -> str:
+        name, rest = found.groups()
+        for room in rooms:
+            try:
+                attrgetter(f"{room}.{name}".removeprefix("mfpde."))(mfpde)
+            except AttributeError:
+                continue
+            return f"{{py:obj}}`{name}{rest} <{room}.{name}>`"
+        return found[0]
+
+    cells[column] = re.sub(r"`([\w.]+)([^`<]*)`", link, cell)
+    return "|".join(cells)
 
 
 def copy_mathjax(folder: Path) -> Callable[[Any, Exception | None], None]:

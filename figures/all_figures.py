@@ -1,12 +1,14 @@
-"""All figures as one command: every validation script in its default size, every figure, one sheet.
+"""All figures as one command: every validation script, every figure, one sheet.
 
     python figures/all_figures.py             what is not there yet, as many at a time as cores
+    python figures/all_figures.py --all       the three longest at their default sizes, too
     python figures/all_figures.py --quick     small versions, a few seconds each
-    python figures/all_figures.py --publish   and the page of results, docs/validation.md
+    python figures/all_figures.py --publish   all, and the page of results, docs/validation.md
 
-A script that fails, or whose claims do not hold, is named at the end, and its output is in
-out/NAME/log.txt. The sheet of all figures is out/contact_sheet.png; out/times.csv has the wall time
-of each.
+Scripts run at their default sizes; the three that take five minutes and more (LONGEST: thousands of
+networks, dozens of limits) in their small versions, unless --all is given. A script that fails, or
+whose claims do not hold, is named at the end, and its output is in out/NAME/log.txt. The sheet of
+all figures is out/contact_sheet.png; out/times.csv has the wall time of each.
 """
 
 from __future__ import annotations
@@ -29,8 +31,9 @@ from tqdm import tqdm
 HERE = Path(__file__).resolve().parent
 NO_FIGURES = {"drawing", "all_figures", "published"}
 ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS"), "1")
-# The longest first, so that no core waits for one of them at the end.
-LONG = ("zero_loss", "predicted_networks", "size_for_loss", "transformer_limit", "real_data")
+LONGEST = ("predicted_networks", "size_for_loss", "limit_calibration")
+# Long ones first, so that no core waits for one of them at the end.
+LONG = (*LONGEST, "zero_loss", "hidden_width", "optimisers", "phase_diagram", "joint_flow")
 COLUMNS = 5  # of the sheet
 
 
@@ -41,7 +44,7 @@ class Outcome(NamedTuple):
 
 
 def names() -> list[str]:
-    """Figure scripts, the longest first."""
+    """Figure scripts, long ones first."""
     found = {path.stem for path in HERE.glob("*.py")} - NO_FIGURES
     return [*(name for name in LONG if name in found), *sorted(found.difference(LONG))]
 
@@ -81,13 +84,20 @@ def main(argv: list[str] | None = None) -> int:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--quick", action="store_true", help="small versions")
-    parser.add_argument("--publish", action="store_true", help="write docs/validation.md")
+    parser.add_argument("--all", action="store_true", help=f"{', '.join(LONGEST)} at full size")
+    parser.add_argument(
+        "--publish", action="store_true", help="as --all, and write docs/validation.md"
+    )
     parser.add_argument("--only", nargs="+", choices=names(), default=names(), help="some of them")
     parser.add_argument("--workers", type=int, default=os.cpu_count(), help="scripts at a time")
     parser.add_argument("--out", type=Path, default=ROOT / "out", help="folder of all data")
     chosen = parser.parse_args(argv)
+    small = () if chosen.all or chosen.publish else LONGEST
     with ThreadPoolExecutor(chosen.workers) as pool:
-        jobs = [pool.submit(run, name, chosen.out, chosen.quick) for name in chosen.only]
+        jobs = [
+            pool.submit(run, name, chosen.out, chosen.quick or name in small)
+            for name in chosen.only
+        ]
         done = [
             job.result() for job in tqdm(as_completed(jobs), "figures", len(jobs), disable=None)
         ]

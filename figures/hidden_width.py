@@ -11,11 +11,8 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-import numpy as np
-from drawing import PAGE, columns, script, style
+from drawing import PAGE, by, columns, pick, script, style
 from matplotlib.figure import Figure
-
-MARKS = "os^"
 
 
 def draw(data: Path) -> Figure:
@@ -23,14 +20,13 @@ def draw(data: Path) -> Figure:
     found, losses = columns(data / "scales.csv"), columns(data / "losses.csv")
     with style() as plt:
         page, ((a, b), (c, d)) = plt.subplots(2, 2, figsize=(PAGE, 4.8))
-        for number, dim in enumerate(np.unique(found["D"])):
-            of = found["D"] == dim
-            _scales(a, found, of, "deviation", "published", number, f"$D={dim:g}$")
-            _scales(b, found, of, "moved", "line", number, f"$D={dim:g}$")
-            for alpha in found["alpha"][of & (found["bound"] == 1)]:
-                one = (losses["D"] == dim) & (losses["alpha"] == alpha)
-                how = {"lw": 1.4 if alpha == 1 else 0.5, "color": f"C{number}"}
-                c.semilogy(losses["step"][one], losses["loss"][one], **how)
+        for number, (dim, of) in enumerate(by(found, "D")):
+            how = {"color": f"C{number}", "label": f"$D={dim:g}$"}
+            _scales(a, of, "deviation", "published", "os^"[number], **how)
+            _scales(b, of, "moved", "line", "os^"[number], **how)
+            for alpha in pick(of, bound=1)["alpha"]:
+                one, lw = pick(losses, D=dim, alpha=alpha), 1.4 if alpha == 1 else 0.5
+                c.semilogy(one["step"], one["loss"], lw=lw, color=f"C{number}")
         a.set(xlabel=r"scale $\alpha$", ylabel="deviation of outputs")
         b.set(xlabel=r"scale $\alpha$", ylabel="RMS change of $U$")
         c.set(xlabel="step", ylabel="loss", ylim=(None, 5.0))
@@ -39,21 +35,19 @@ def draw(data: Path) -> Figure:
     return page
 
 
-def _scales(axes, found, of, name, line, number, label) -> None:
-    alpha, inside = found["alpha"][of], found["bound"][of] == 1
-    how = {"color": f"C{number}", "ls": "none", "marker": MARKS[number], "ms": 4}
-    axes.loglog(alpha[inside], found[name][of][inside], label=label, **how)
-    axes.loglog(alpha[~inside], found[name][of][~inside], mfc="none", **how)
-    axes.loglog(alpha[inside], found[line][of][inside], color=f"C{number}", lw=0.8)
+def _scales(axes, of, name: str, line: str, mark: str, color: str, label: str) -> None:
+    inside, beyond = pick(of, bound=1), pick(of, bound=0)
+    axes.loglog(inside["alpha"], inside[name], mark, ms=4, color=color, label=label)
+    axes.loglog(beyond["alpha"], beyond[name], mark, ms=4, color=color, mfc="none")
+    axes.loglog(inside["alpha"], inside[line], color=color, lw=0.8)
 
 
 def _tracks(axes, tracks) -> None:
     from matplotlib import cm
 
     last = tracks["layer"].max()
-    for layer in np.unique(tracks["layer"])[:: max(1, int(last) // 32)]:
-        of = tracks["layer"] == layer
-        axes.plot(tracks["d"][of], tracks["e"][of], lw=0.6, color=cm.viridis(layer / last))
+    for layer, of in by(tracks, "layer")[:: max(1, int(last) // 32)]:
+        axes.plot(of["d"], of["e"], lw=0.6, color=cm.viridis(layer / last))
     axes.plot(tracks["d"][0], tracks["e"][0], "ko", ms=4)
     axes.set(xlabel="fourth coordinate of a column of $U$", ylabel="fifth coordinate")
 

@@ -24,10 +24,10 @@ INTRODUCTION = """# Validation
 
 One script for each claim. `python validation/NAME.py` prints a table and a verdict and writes
 its data into `out/NAME/`; `--quick` takes under a minute; `figures/NAME.py` draws from what was
-written, and `make figures` makes all of them. This page is made from what the scripts wrote at
-their default sizes (`python figures/all_figures.py --publish`); *open* is what a run of that size
-does not resolve. What a script says of itself, its theorem, setting and prediction, is at its
-head, and on the site's page of validation scripts.
+written, and `make figures` makes all of them, the three longest from their small versions. This
+page is made from what all wrote at their default sizes (`python figures/all_figures.py --publish`);
+*open* is what a run of that size does not resolve. What a script says of itself, its theorem,
+setting and prediction, is at its head, and on the site's page of validation scripts.
 """
 
 

@@ -50,7 +50,29 @@ def test_every_python_block_runs_alone(page, number, tmp_path):
 def test_links_lead_somewhere(page):
     text = (ROOT / page).read_text(encoding="utf-8")
     for target in re.findall(r"\]\(([^)#]+)\)", text):
-        assert ((ROOT / page).parent / target).exists(), target
+        if not target.startswith("https://arxiv.org/abs/"):
+            assert ((ROOT / page).parent / target).exists(), target
+
+
+def test_every_paper_named_by_its_number_is_on_the_page_that_links_them():
+    """No other page or docstring leads outside: a wrong number shows on one page alone."""
+    cited = (ROOT / "docs/citing.md").read_text(encoding="utf-8")
+    links = re.findall(r"\[arXiv:([0-9.]+)\]\(https://arxiv\.org/abs/([0-9.]+)\)", cited)
+    assert len(links) >= 10
+    assert all(shown == target for shown, target in links)
+    known = {shown for shown, _ in links}
+    files = [
+        "README.md",
+        "CITATION.cff",
+        *(f"docs/{page.name}" for page in (ROOT / "docs").glob("*.md")),
+    ]
+    for folder in ("mfpde", "validation", "docs/tour"):
+        files += [str(path.relative_to(ROOT)) for path in (ROOT / folder).rglob("*.py")]
+    for name in files:
+        text = (ROOT / name).read_text(encoding="utf-8")
+        assert set(re.findall(r"arXiv[:\s]+(\d{4}\.\d{5})", text)) <= known, name
+        outside = set(re.findall(r"https?://[\w./-]+", text))
+        assert all(url.startswith("https://arxiv.org/abs/") for url in outside), (name, outside)
 
 
 TOUR = sorted((ROOT / "docs" / "tour").glob("plot_*.py"))

@@ -369,5 +369,7 @@ def test_a_concave_loss_is_followed(way, monkeypatch):
     for rtol in (1e-2, 1e-4):
         run = mfpde.solve(problem, rho0, s_end=6.0, method="implicit", rtol=rtol)
         errors.append(abs(run.loss[-1] / exact.loss[-1] - 1.0))
+        assert f"At {run.stats['concave']} points the loss was concave" in run.message
     assert errors[0] < 1e-2
     assert errors[1] < 1e-4
+    assert "concave" not in exact.message

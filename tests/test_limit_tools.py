@@ -90,7 +90,7 @@ def test_bars_at_new_points(problem, rough, sharp):
 def test_the_plot_shows_bands(rough):
     left, right = rough.plot().axes
     assert len(left.collections) == 1
-    assert {text.get_text() for text in right.get_legend().get_texts()} == set(rough.errors)
+    assert {text.get_text() for text in right.get_legend().get_texts()} == {*rough.errors, "rtol"}
 
 
 def test_the_repr_says_what_errors_are_relative_to(rough):

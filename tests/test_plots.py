@@ -40,6 +40,16 @@ def test_a_short_run_is_linear_in_s():
     assert axes.get_xlim() == (0.0, 5.0)
 
 
+@pytest.mark.parametrize(("last", "plain"), [(0.5, True), (0.01, False)])
+def test_less_than_a_decade_has_a_few_plain_numbers(last, plain):
+    _, axes = plt.subplots()
+    plots.curve(axes, np.linspace(0.0, 1.0, 9), np.geomspace(1.0, last, 9))
+    axes.figure.canvas.draw()
+    labels = [text.get_text() for text in axes.get_yticklabels(which="both") if text.get_text()]
+    assert len(labels) >= 2
+    assert ("times" in "".join(labels) or "10^" in "".join(labels)) != plain
+
+
 def test_the_style_is_kept_when_the_caller_saves(tmp_path):
     problem = sine(4)
     rho = gaussian_measure(problem, mfpde.Depth(1), count=4)
@@ -253,9 +263,23 @@ def test_a_run_moves(run, tmp_path, kind):
         small = mfpde.measures.Axis.uniform(-7.0, 7.0, 8)
         grid = mfpde.GridMeasure.from_law(THREE_D, mfpde.Depth(2, "euler"), axes=[small] * 3)
         found = mfpde.solve(run.problem, grid, s_end=0.2, progress=False)
-    path = found.animate(tmp_path / "run.gif", (0, 1), frames=3, fps=5)
+    path = found.animate(tmp_path / "run.gif", (0, 1), t=(0.0, 0.5), frames=3, fps=5)
     with Image.open(path) as picture:
         assert (picture.n_frames, picture.info["duration"]) == (3, 200)
         assert picture.size[0] > 600
     with pytest.raises(ValueError, match="path must be one of"):
         found.animate(tmp_path / "run.txt")
+    with pytest.raises(ValueError, match="t must be in"):
+        found.animate(tmp_path / "run.gif", t=1.5)
+
+
+def test_ways_lead_from_hollow_to_full_marks():
+    places = np.arange(12.0).reshape(2, 3, 2)
+    lines, start, end = plots.ways(places, masses=[1.0, 4.0], size=8.0)
+    np.testing.assert_array_equal(lines.get_segments(), places)
+    np.testing.assert_array_equal(start.get_offsets(), places[:, 0])
+    np.testing.assert_array_equal(end.get_offsets(), places[:, -1])
+    np.testing.assert_array_equal(end.get_sizes(), [2.0, 8.0])
+    assert plots.ways(places, color="C2")[1].get_facecolor().tolist() == [[1.0, 1.0, 1.0, 1.0]]
+    with pytest.raises(ValueError, match="masses"):
+        plots.ways(places, masses=[1.0])

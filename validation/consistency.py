@@ -12,7 +12,7 @@ samples, an upper bound of COT between them, beside its exact value; and the gro
 e^{int Lambda ds}, Lambda the fastest linear expansion along the limit, and e^{Cs}, C its maximum.
 
 Prediction: |(a) - (b)| <= (c) = sqrt(a^2/L^2 + b^2/(LM)); growth below both exponentials.
-Takes 3 minutes on one core, --quick 10 seconds.
+Takes a minute on one core, --quick 10 seconds.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from mfpde.runs.progress import track
 from mfpde.theory import fit_finite_size
 
 LAW, STEP = laws.Gaussian(1.0, dim=5), 0.25
-FULL = {"layers": (4, 8, 16, 32), "widths": (8, 32, 128), "seeds": 4, "particles": 1024}
+FULL = {"layers": (4, 8, 16, 32), "widths": (8, 32, 128), "seeds": 4, "particles": 512}
 FULL |= {"times": (0.0, 1.0, 2.0, 4.0, 6.0, 10.0, 15.0, 20.0)}
 QUICK = {"layers": (4, 8), "widths": (4, 16, 64), "seeds": 3, "particles": 256}
 QUICK |= {"times": (0.0, 1.0, 2.0, 4.0)}

@@ -8,9 +8,9 @@ Here, with the published settings: d = 16, V = 0, one Gaussian W repeated over t
 Gaussian, full-batch gradient descent on the mean square over all entries; M = 32, n = 100, 50 steps
 of rate .01 L.
  (a) L = 2..1024: the largest jump in depth and time;
- (b) the same networks' distance to the deep reference, L = 16384, and to the limit in depth by rk4.
+ (b) the same networks' distance to the deep reference, L = 4096, and to the limit in depth by rk4.
 
-Prediction: all distances fall like 1/L. Takes 4 minutes on one core, --quick 5 seconds.
+Prediction: all distances fall like 1/L. Takes half a minute on one core, --quick 5 seconds.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ import mfpde
 from mfpde.runs.progress import track
 
 STEP = 2 * 0.01 / study.WIDE
-FULL = {"count": 100, "width": 32, "steps": 50, "reference": 16384, "limit_steps": 512}
+FULL = {"count": 100, "width": 32, "steps": 50, "reference": 4096, "limit_steps": 512}
 FULL |= {"layers": (2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)}
 QUICK = {"count": 20, "steps": 20, "reference": 512, "limit_steps": 16, "layers": (2, 4, 8, 16, 32)}
 HEADER = ("layers", "jump_V", "jump_W", "deep_V", "deep_W", "limit_V", "limit_W")

@@ -11,7 +11,7 @@ error is seen (published_draws.py has the others). Width scatters outputs with m
 shift that depth causes, so in an RMS squares add: sqrt(a^2 D/(LM) + b^2/L^2) is fitted.
 
 Prediction: a = .22 and b = .15 within 25 %; exponents -1/2 of LM and -1 of L where their term
-rules; width 1 the same limit at the same rate. Takes 4 minutes on one core, --quick 15 seconds.
+rules; width 1 the same limit at the same rate. Takes 70 seconds on one core, --quick 15 seconds.
 """
 
 from __future__ import annotations

@@ -15,7 +15,7 @@ steps, for alpha from .01 to 100 with L = 1000, M = 10; published: ((.05 + .3 al
 /sqrt(LM) where alpha < sqrt(LM/D), and min(3, 3/alpha). (d) a unit that starts alike in all layers.
 
 Prediction: a and b as published, slopes 1 and -1 where lazy; alpha = 1 learns fastest; neighbouring
-layers of (d) stay O(1/L) apart in root mean square. Takes 8 minutes on one core, --quick half a
+layers of (d) stay O(1/L) apart in root mean square. Takes 75 seconds on one core, --quick half a
 minute.
 """
 

@@ -3,13 +3,13 @@
 Theorem (Marion, Wu, Sander, Biau 2024, Thm 6). With enough width the loss goes to zero, jumps
 between neighbouring layers stay O(1/L), and the limit is an ODE that interpolates the data.
 
-Here, with the settings of depth_limit.py and M = 64, n = 50: L = 64, 10,000 steps of rate .005 L
+Here, with the settings of depth_limit.py and M = 64, n = 50: L = 64, 4,000 steps of rate .005 L
 (at .01 L the step leaves the stability interval, 2 over the largest eigenvalue, after some 6,000),
 and the implicit scheme on the same flow until the loss is below 1e-7 (descent itself took 89,600
 steps to get there), for L = 32..256: jumps after training to the end.
 
 Prediction: the loss falls below 1e-7, descent follows the flow there; jumps at the end fall like
-1/L. Takes 2 minutes on one core, --quick 5 seconds.
+1/L. Takes 70 seconds on one core, --quick 5 seconds.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from mfpde.runs.progress import track
 
 D = study.WIDE
 STEP = 2 * 0.005 / D
-FULL = {"count": 50, "width": 64, "layers": 64, "steps": 10_000, "ends": (32, 64, 128, 256)}
+FULL = {"count": 50, "width": 64, "layers": 64, "steps": 4_000, "ends": (32, 64, 128, 256)}
 FULL |= {"goal": 1e-7}
 QUICK = {"count": 8, "layers": 16, "steps": 1000, "ends": (16, 32, 64)}
 

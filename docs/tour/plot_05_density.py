@@ -25,3 +25,12 @@ for ax, s in zip(axes, times, strict=True):
     ax.set(title=f"$s = {s:g}$", xlabel="$u$", ylabel="$w$")
     ax.label_outer()
 print(f"E = {sol.loss[-1]:.2e}, mass lost {sol.stats['mass_drift']:.0e}")
+
+# %%
+# The same run as a moving picture, beside its loss.
+#
+# .. image:: ../tour/density.gif
+#    :alt: the density of (u, w) as it splits, and the loss falling
+#    :width: 100%
+
+sol.animate("density.gif", frames=24)

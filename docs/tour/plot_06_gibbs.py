@@ -35,3 +35,10 @@ for ax, (eps, state) in zip(axes, found.items(), strict=False):
 axes[3].plot(x, y, "k.", ms=2, label="targets")
 axes[3].set(xlabel="$x$", title="outputs")
 axes[3].legend(fontsize=5)
+
+# %%
+# The coldest law over depth: the density of u, one ridge for each t.
+
+_, ax = plt.subplots(figsize=(plots.COLUMN, 2.6))
+plots.ridges(found[0.01].final, 0, ax=ax)
+ax.set(xlabel="$u$")

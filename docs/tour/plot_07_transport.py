@@ -23,11 +23,13 @@ print(plan)
 print(f"distance {plan.distance:.4f}, length of the path {length:.4f}")
 
 # %%
-# Left: the paths of the particles in training. Right: the geodesic between the same two laws.
+# Left: the paths of the particles in training. Middle: the optimal plan between the same two laws.
+# Right: the geodesic, along which mass goes straight.
 
-figure, (left, right) = plt.subplots(1, 2, figsize=(plots.PAGE, 3.0), sharex=True, sharey=True)
-plots.particles(sol, (0, 1), t=0.5, ax=left)
-way = np.stack([transport.geodesic(plan, r).atoms[4][:, :2] for r in np.linspace(0, 1, 11)])
-right.plot(*way.transpose(2, 0, 1), color="0.6", lw=0.5)
-right.plot(*way[-1].T, "o", ms=3, color="C1")
-right.set(xlabel="$u$", title="geodesic, t = 0.5")
+figure, axes = plt.subplots(1, 3, figsize=(plots.PAGE, 2.4), sharex=True, sharey=True)
+plots.particles(sol, (0, 1), t=0.5, ax=axes[0])
+plots.transport_plan(plan, (0, 1), t=0.5, ax=axes[1])
+way = np.stack([transport.geodesic(plan, r).atoms[4][:, :2] for r in np.linspace(0, 1, 11)], axis=1)
+plots.ways(way, labels=("$r = 0$", "$r = 1$"), ax=axes[2])
+axes[1].set(xlabel="$u$", ylabel="", title="plan, $t = 0.5$")
+axes[2].set(xlabel="$u$", title="geodesic, $t = 0.5$")

@@ -23,7 +23,7 @@ free = mfpde.solve(problem, rho0, s_end=3.0, method="rk45", rtol=1e-3)
 fixed = mfpde.JointMeasure(rho0.theta, rho0.t, beta=np.inf)
 fixed = mfpde.solve(problem, fixed, s_end=3.0, method="rk45", rtol=1e-3)
 
-figure, (left, right) = plt.subplots(1, 2, figsize=(plots.PAGE, 2.6))
+figure, (left, right) = plt.subplots(1, 2, figsize=(plots.PAGE, 2.4))
 plots.curve(left, free.s, free.loss, label="free depth")
 plots.curve(left, fixed.s, fixed.loss, label="fixed depth")
 left.set(xlabel="training time $s$", ylabel="loss")
@@ -32,3 +32,13 @@ points = right.scatter(rho0.t, free.final.t, c=rho0.theta[:, 1], s=5, cmap="civi
 figure.colorbar(points, label="$w$ at the start")
 right.set(xlabel="depth at the start", ylabel="depth at the end")
 print(f"{fixed.loss[-1] / free.loss[-1]:.0f} times lower where blocks may move")
+
+# %%
+# The density of w at every depth: steep blocks stand before flat ones at the start, and behind them
+# at the end.
+
+figure, axes = plt.subplots(1, 2, figsize=(plots.PAGE, 2.4), sharey=True)
+for ax, rho, title in zip(axes, (rho0, free.final), ("start", "end"), strict=True):
+    mesh = plots.marginals(rho, 1, bins=12, ax=ax)
+    ax.set(ylabel="$w$", title=title)
+figure.colorbar(mesh, ax=axes, label="density")

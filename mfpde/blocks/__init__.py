@@ -8,6 +8,7 @@ from mfpde.blocks.check import check_block
 from mfpde.blocks.inheritance import computes
 from mfpde.blocks.linear import Linear
 from mfpde.blocks.meshed import Meshed
+from mfpde.blocks.normalised import Normalised
 from mfpde.blocks.own import is_own
 from mfpde.blocks.populations import Populations
 from mfpde.blocks.registry import BLOCKS, from_spec, register, spec_of
@@ -23,6 +24,7 @@ __all__ = [
     "JaxBlock",
     "Linear",
     "Meshed",
+    "Normalised",
     "Populations",
     "ScalarAttention",
     "TokenMLP",

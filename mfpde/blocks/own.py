@@ -9,6 +9,7 @@ from mfpde.blocks.base import Block
 from mfpde.blocks.inheritance import computes
 from mfpde.blocks.linear import Linear
 from mfpde.blocks.meshed import Meshed
+from mfpde.blocks.normalised import Normalised
 from mfpde.blocks.populations import Populations
 from mfpde.blocks.registry import register
 from mfpde.blocks.scalar_attention import ScalarAttention
@@ -22,6 +23,7 @@ KINDS: dict[str, type[Block]] = {
     "attention": Attention,
     "scalar_attention": ScalarAttention,
     "token_mlp": TokenMLP,
+    "normalised": Normalised,
     "populations": Populations,
     "torch": TorchBlock,
     "jax": JaxBlock,
@@ -34,7 +36,7 @@ _FORMULAS = (SHL, Linear, Meshed, Attention, ScalarAttention)
 
 def is_own(block: Block) -> bool:
     """Whether the package itself answers for the block's formula and derivatives."""
-    if computes(block, TokenMLP):
+    if computes(block, TokenMLP) or computes(block, Normalised):
         return is_own(block.block)
     if computes(block, Populations):
         return all(is_own(one) for one in block.blocks)

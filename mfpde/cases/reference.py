@@ -128,6 +128,7 @@ WORDS = {
     "str | Sequence[str]": "text or a list of texts",
     "int | Sequence[int]": "a whole number or a list of such",
     "Sequence[str]": "a list of texts",
+    "Sequence[int]": "a list of whole numbers",
     "Sequence[Block]": "a list of tables",
     "Sequence[Law]": "a list of tables",
     "Sequence[Any]": "numbers",

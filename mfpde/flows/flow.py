@@ -233,7 +233,12 @@ class Point(ABC):
     @cached_property
     def _curvature(self) -> tuple[Array, Array] | None:
         whole = self.carried.hessian
-        return None if whole is None else losses.convex_part(whole)
+        if whole is None:
+            return None
+        found = losses.convex_part(whole)
+        if found[0] is not whole:
+            self.flow.clock.counts["concave"] += 1
+        return found
 
     @cached_property
     def variation(self) -> Array:

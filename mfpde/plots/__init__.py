@@ -12,6 +12,7 @@ from mfpde.plots.law import density, particles
 from mfpde.plots.marginals import marginals, ridges
 from mfpde.plots.plan import transport_plan
 from mfpde.plots.style import COLUMN, PAGE, axes_for, curve, save, style
+from mfpde.plots.ways import ways
 
 __all__ = [
     "COLUMN",
@@ -36,4 +37,5 @@ __all__ = [
     "training",
     "trajectories",
     "transport_plan",
+    "ways",
 ]

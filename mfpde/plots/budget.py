@@ -42,7 +42,8 @@ def error_budget(found: Budget, *, ax: Axes | None = None) -> list[FillBetweenPo
     low, bands = np.zeros(found.s.size), []
     for number, (name, part) in enumerate(found.parts.items()):
         high = low + part.gap.outputs / found.yardstick.outputs
-        look: dict[str, Any] = {"color": f"C{number}", "lw": 0, "label": name}
+        shade = ("0.35", "0.6", "0.82")[number % 3]  # greys: parts stand in the order of the legend
+        look: dict[str, Any] = {"color": shade, "lw": 0, "label": name}
         bands.append(ax.fill_between(found.s, low, high, **look))
         low = high
     ax.axhline(found.rtol, color="0.3", lw=0.8, ls="--", label="rtol")

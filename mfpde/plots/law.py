@@ -14,6 +14,7 @@ from mfpde.measures.joint import PlacedBlocks
 from mfpde.measures.joint_grid import JointGrid
 from mfpde.measures.particles import ParticleMeasure
 from mfpde.plots.style import axes_for
+from mfpde.plots.ways import ways
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -41,8 +42,6 @@ def particles(
     Raises TypeError for measures without particles at depth nodes, ValueError for coordinates that
     θ does not have.
     """
-    from matplotlib.collections import LineCollection
-
     rho = run.final
     if not isinstance(rho, ParticleMeasure):
         raise TypeError(
@@ -53,14 +52,9 @@ def particles(
     kept = np.unique(np.linspace(0, rho.count - 1, min(most, rho.count)).astype(int))
     times = np.unique(np.append(run.saved_s, run.s[-1]))
     paths = np.stack([run.at(float(s)).theta[k, kept][:, pair] for s in times], axis=1)
+    labels = f"$s = {times[0]:g}$", f"$s = {times[-1]:.4g}$"
     ax = axes_for(ax)
-    lines = LineCollection(list(paths), colors="0.6", linewidths=0.5, zorder=1)
-    ax.add_collection(lines)
-    size = 12.0 * rho.weights[k, kept] / rho.weights[k, kept].max()
-    hollow: dict[str, Any] = {"facecolors": "none", "edgecolors": "C0", "linewidths": 0.6}
-    (x, y), (u, v) = paths[:, 0].T, paths[:, -1].T
-    start = ax.scatter(x, y, s=size, zorder=2, label=f"$s = {times[0]:g}$", **hollow)
-    end = ax.scatter(u, v, s=size, c="C1", zorder=3, label=f"$s = {times[-1]:.4g}$")
+    lines, start, end = ways(paths, masses=rho.weights[k, kept], labels=labels, ax=ax)
     names = run.problem.block.coordinates
     ax.set(xlabel=names[i], ylabel=names[j], title=f"$t = {rho.depth.nodes[k]:.3g}$")
     ax.legend()
@@ -86,10 +80,7 @@ def density(
     where a joint grid has no mass at t.
     """
     i, j = pair = pair_of(coordinates, checks.instance("rho", rho, *MEASURES.values()).dim)
-    if isinstance(rho, GridMeasure | JointGrid):
-        x, y, values = _of_cells(rho, pair, t)
-    else:
-        x, y, values = _of_atoms(rho, pair, t, checks.count("bins", bins))
+    x, y, values = values_of(rho, pair, t, bins)
     ax = axes_for(ax)
     look: dict[str, Any] = {"cmap": "Blues", "vmin": 0.0, "rasterized": True} | how
     mesh = ax.pcolormesh(x, y, values.T, **look)
@@ -97,8 +88,14 @@ def density(
     return mesh
 
 
-def _of_cells(rho: Any, pair: list[int], t: float | None) -> tuple[Array, Array, Array]:
+def values_of(rho: Any, pair: list[int], t: float | None, bins: int) -> tuple[Array, Array, Array]:
     """Edges of both axes, and the density (n_i, n_j)."""
+    if isinstance(rho, GridMeasure | JointGrid):
+        return _of_cells(rho, pair, t)
+    return _of_atoms(rho, pair, t, checks.count("bins", bins))
+
+
+def _of_cells(rho: Any, pair: list[int], t: float | None) -> tuple[Array, Array, Array]:
     masses = rho.masses
     share = rho.depth.weights if t is None else np.eye(len(masses))[level_at(rho.depth.nodes, t)]
     level = np.tensordot(share, masses, axes=1)

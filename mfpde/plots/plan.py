@@ -69,7 +69,7 @@ def transport_plan(
     hollow: dict[str, Any] = {"facecolors": "none", "edgecolors": "C0", "linewidths": 0.6}
     (x, y), (u, v) = start.T, end.T
     first = ax.scatter(x, y, s=_sizes(found.mu.weights[k]), label=r"$\rho_t$", **hollow)
-    second = ax.scatter(u, v, s=_sizes(found.nu.weights[j]), c="C1", label=r"$\rho'_t$")
+    second = ax.scatter(u, v, s=_sizes(found.nu.weights[j]), c="C1", lw=0, label=r"$\rho'_t$")
     ax.set(xlabel=rf"$\theta_{{{coordinates[0]}}}$", title=f"depth cell of $t = {t:g}$")
     if found.mu.dim > 1:
         ax.set_ylabel(rf"$\theta_{{{coordinates[1]}}}$")

@@ -98,8 +98,20 @@ def curve(axes: Axes, s: np.ndarray, values: np.ndarray, **how: Any) -> Line2D:
     keep = values > 0
     (line,) = axes.plot(s[keep], values[keep], **how)
     axes.set_yscale("log")
+    _plain_within_a_decade(axes)
     time_axis(axes, s)
     return line
+
+
+def _plain_within_a_decade(axes: Axes) -> None:
+    """A few plain numbers on a logarithmic axis that spans less than a power of ten."""
+    from matplotlib.ticker import MaxNLocator, NullLocator, ScalarFormatter
+
+    low, high = axes.dataLim.intervaly
+    if 0.0 < low < high < 10.0 * low:
+        axes.yaxis.set_major_locator(MaxNLocator(4))
+        axes.yaxis.set_major_formatter(ScalarFormatter())
+        axes.yaxis.set_minor_locator(NullLocator())
 
 
 def time_axis(axes: Axes, s: np.ndarray) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from mfpde import checks, plots, tables
 from mfpde.measures import Measure
@@ -38,6 +38,13 @@ EXCHANGED = (
     "{} pairs of blocks changed order, where velocities jump: rtol does not bound that error; "
     "compare with a run at a tighter one."
 )
+
+CONCAVE = (
+    "At {} points the loss was concave in some outputs: implicit steps take its convex part, and "
+    "follow the rest explicitly, which costs steps and no order."
+)
+
+SYSTEMS = ("factorisations", "products")  # counts of those of implicit steps
 
 # Growth of |grad E| beyond which a run says so. Errors of E in runs by "auto" at rtol 1e-3 to 1e-6
 # were at most 7 rtol where it had grown up to 16-fold, 18 where it had grown 60-fold.
@@ -217,6 +224,8 @@ class Solution:
         parts = [self.status.text, self.note]
         if self.stats.get("exchanges"):
             parts.append(EXCHANGED.format(self.stats["exchanges"]))
+        if self.stats.get("concave") and any(map(self.stats.get, SYSTEMS)):
+            parts.append(CONCAVE.format(self.stats["concave"]))
         if self.errors is not None:
             at_most = f"{self.errors.loss.max():.1e} of it, of θ at {self.errors.state.max():.1e}"
             parts.append(f"Whole run: error of the loss estimated at most at {at_most}.")
@@ -357,7 +366,7 @@ class Solution:
         path: PathLike,
         coordinates: tuple[int, int] = (0, 1),
         *,
-        t: float = 0.5,
+        t: ArrayLike = 0.5,
         frames: int = plots.FRAMES,
         fps: int = plots.RATE,
     ) -> Path:
