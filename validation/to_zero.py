@@ -145,7 +145,8 @@ def descended(problem: mfpde.Problem, rho: mfpde.ParticleMeasure, size: Sizes) -
 def reference(problem: mfpde.Problem, size: Sizes) -> tuple[np.ndarray, float]:
     """Mean outputs of the limit from many scrambles under descent, and its uncertainty.
 
-    Less what the flow of u alone, whose limit is known, makes of it.
+    Less what the flow of u alone, whose limit is known, makes of it: 8 % of the error at s = 80.
+    72 scrambles of 4,096 points are sure to 1.7e-4 in a minute and a half; 1e-4 would take 200.
     """
     alone = lazy.Lazy(problem, study.silent_law(problem), np.array([0.0, size.s_compare]))
 

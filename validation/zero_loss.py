@@ -18,7 +18,7 @@ readout (d = 24); u = 0 and (w, b) Gaussian at the start.
 
 Prediction: E falls without a plateau, that of networks with more blocks than data (LM > N) as well;
 error = a/L + b/sqrt(LM), at zero loss too; slopes -1 in L and -1/2 in LM.
-Takes about 6 minutes on 2 cores, --quick under one.
+Takes about 3 minutes on 2 cores, --quick under one.
 """
 
 from __future__ import annotations
