@@ -281,6 +281,20 @@ class Block(Honest, ABC):
         """The change of X(1) to first order in one of θ; None: let the package loop."""
         return None
 
+    def forward_tangents_pass(
+        self, depth: Depth, theta: Array, weights: Array, stages: Array, kept: Any,
+        change: Array, mass: Array, start: Array,
+    ) -> tuple[Array, Array] | None:  # fmt: skip
+        """What ``passes.second_order.forward_tangents`` gives; None: let the package loop."""
+        return None
+
+    def adjoint_tangents_pass(
+        self, depth: Depth, theta: Array, weights: Array, stages: Array, cotangents: Array,
+        kept: Any, moved: Array, change: Array, mass: Array, terminal: Array,
+    ) -> tuple[Array, Array, Array] | None:  # fmt: skip
+        """What ``passes.second_order.adjoint_tangents`` gives; None: let the package loop."""
+        return None
+
     def torch_form(self) -> Callable[[Any], TorchField] | None:
         """The block for torch's engines: torch ↦ ((x, θ) ↦ (1/M) Σ_j f(x_i, θ_j)); None: unknown.
 

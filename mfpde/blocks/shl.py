@@ -14,7 +14,7 @@ from mfpde.activations import Activation, get_activation
 from mfpde.blocks import curvature
 from mfpde.blocks.base import LARGEST_DIM, Block, TorchField
 from mfpde.depth import Depth
-from mfpde.kernels import chain, gram, pools, shl, shl_tangent
+from mfpde.kernels import chain, gram, pools, shl, shl_second, shl_tangent
 
 Array = NDArray[Any]
 
@@ -247,6 +247,24 @@ class SHL(Block):
             return None
         code, bias = self.activation.code, int(self.bias)
         return shl_tangent.tangent(code, bias, depth, theta, weights, stages, change, kept)
+
+    def forward_tangents_pass(
+        self, depth: Depth, theta: Array, weights: Array, stages: Array, kept: Any,
+        change: Array, mass: Array, start: Array,
+    ) -> tuple[Array, Array] | None:  # fmt: skip
+        if not self._fused():
+            return None
+        plan = self.activation.code, int(self.bias), depth, theta, weights
+        return shl_second.forward(*plan, stages, kept, change, mass, start)
+
+    def adjoint_tangents_pass(
+        self, depth: Depth, theta: Array, weights: Array, stages: Array, cotangents: Array,
+        kept: Any, moved: Array, change: Array, mass: Array, terminal: Array,
+    ) -> tuple[Array, Array, Array] | None:  # fmt: skip
+        if not self._fused():
+            return None
+        plan = self.activation.code, int(self.bias), depth, theta, weights
+        return shl_second.adjoint(*plan, stages, cotangents, kept, moved, change, mass, terminal)
 
     def kept_bytes(self, depth: Depth, theta: Array, data: int) -> int:
         return shl.kept_bytes(self.activation.code, depth, theta, data) if self._fused() else 0

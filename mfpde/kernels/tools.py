@@ -33,6 +33,12 @@ def scale_by(out, o, ostep, rows, a, c, arow, x, i, istep, count, length, soon):
     multiply(out, o, ostep, rows, a, c, arow, 1, x, i, istep, count, length, soon, 0)
 
 
+@njit(**LEAN)
+def curvature(code, z, s, ds, out):
+    """out ← σ″."""
+    activate.curvature_chunk(code, z, s, ds, out)
+
+
 class Tools(NamedTuple):
     """Addresses: products of ``tiles`` and ``narrow``, and the activation of a block."""
 
@@ -44,6 +50,7 @@ class Tools(NamedTuple):
     sigma: int  # s ← σ(z)
     slope: int  # s ← σ(z), ds ← σ′(z)
     slope_from_value: int  # ds ← σ′ from s = σ; 0 where it does not follow
+    curvature: int  # σ″ from (code, z, σ, σ′)
 
 
 @cache
@@ -60,4 +67,5 @@ def tools(code: int, dtype: np.dtype) -> Tools:
         address_for(activate.VALUES[code], row, row),
         address_for(activate.SLOPES[code], row, row, row),
         0 if after is None else address_for(after, row, row),
+        address_for(curvature, n, row, row, row, row),
     )

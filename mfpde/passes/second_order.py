@@ -29,6 +29,12 @@ class Directions(NamedTuple):
     mass: Array | None = None
     start: Array | None = None
 
+    def whole(self) -> tuple[Array, Array]:
+        """All changes of θ and of the weights, contiguous."""
+        theta = np.ascontiguousarray(self.theta)
+        mass = np.zeros(theta.shape[:-1]) if self.mass is None else self.mass
+        return theta, np.ascontiguousarray(mass)
+
     def at(self, k: int) -> tuple[Array, Array | None]:
         """What changes at depth node k."""
         return self.theta[:, k], None if self.mass is None else self.mass[:, k]
@@ -49,8 +55,13 @@ def forward_tangents(
     block, depth, theta, weights = layers
     h, tableau, nodes = depth.step, depth.tableau, depth.stage_nodes
     shape = (len(directions.theta), *passed.end.shape)
-    stages = np.empty((*nodes.shape, *shape))
     dx = np.zeros(shape) if directions.start is None else directions.start
+    whole = block.forward_tangents_pass(
+        depth, theta, weights, passed.stages, passed.kept, *directions.whole(), dx
+    )
+    if whole is not None:
+        return whole
+    stages = np.empty((*nodes.shape, *shape))
     for step in range(depth.steps):
         slopes: list[Array] = []
         for i in range(tableau.stages):
@@ -76,6 +87,12 @@ def adjoint_tangents(
     """
     block, depth, theta, weights = layers
     h, tableau, nodes = depth.step, depth.tableau, depth.stage_nodes
+    whole = block.adjoint_tangents_pass(
+        depth, theta, weights, passed.stages, cotangents, passed.kept, stages,
+        *directions.whole(), terminal,
+    )  # fmt: skip
+    if whole is not None:
+        return Moved(*whole)
     gradient = np.zeros((len(directions.theta), *theta.shape))
     potential = np.zeros(gradient.shape[:-1])
     later = terminal

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from mfpde.evaluate import predict
 from mfpde.measures.particles import ParticleMeasure
+from mfpde.paths import Path
 from mfpde.problem import Problem
 from mfpde.response import trajectory
 from mfpde.response.linearised import Linearised
@@ -31,6 +32,10 @@ Array = NDArray[np.float64]
 SWEEP = 1 << 27
 # Networks that are Euler in depth and infinitely wide, from which the terms in 1/L are read.
 DEPTHS = (4, 16)
+# Layers whose fluctuations are computed too. One is no expansion in depth: its mean is a run's.
+FEW = (1, 4)
+# Of the rows' variance, what the directions that are pulled back may leave to the probes.
+MISSED = 0.08
 # Of the largest change of a weight that keeps it positive.
 AMPLITUDE = 0.5
 # Parts of the points whose differences estimate the error of a covariance.
@@ -80,13 +85,13 @@ class Rows:
 class Fluctuations(NamedTuple):
     """√n times the fluctuations of the rows at one time: C_∞ = lift · core · liftᵀ.
 
-    ``lift`` (rows, q), ``core`` (q, q), and ``shallow`` (q, q) the core of DEPTHS[0] Euler layers;
-    ``error`` is the relative error of the root mean square deviation.
+    ``lift`` (rows, q), ``core`` (q, q), and ``few`` (2, q, q) those of FEW Euler layers; ``error``
+    is the relative error of the root mean square deviation.
     """
 
     lift: Array
     core: Array
-    shallow: Array
+    few: Array
     error: float
 
 
@@ -124,15 +129,16 @@ def influences(
     return [np.concatenate(parts) for parts in found]
 
 
-def covariance(g: Array, rho0: ParticleMeasure, shared: bool) -> Core:
+def covariance(g: Array, rho0: ParticleMeasure, coupling: str | Path) -> Core:
     """The covariance of √n times the fluctuations, from influence functions g (r, K, M).
 
-    Independent layers: ∫ Cov_{ρ_0,t}(G(t, ·)) dt; ``shared`` weights over depth (tied layers, or
-    paths): Cov ∫ G dt. The error is that of the mean of eighths of the points: runs of a sequence
-    are spread as evenly as the whole, so the whole is no worse.
+    Independent layers: ∫ Cov_{ρ_0,t}(G(t, ·)) dt; tied ones and paths: Cov ∫ G dt. The error is
+    that of the mean of eighths of the points: runs of a sequence are spread as evenly as the whole,
+    so the whole is no worse.
     """
     omega, a = rho0.depth.weights, rho0.weights
-    if shared:
+    kink = _kink(g, rho0, coupling) if isinstance(coupling, Path) else 0.0
+    if coupling != "independent":
         g, a, omega = np.einsum("rkm,k->rm", g, omega)[:, None], a[:1], np.ones(1)
     mean = np.einsum("rkm,km->rk", g, a)
     centred = (g - mean[:, :, None]) * np.sqrt(omega[:, None] * a)
@@ -141,32 +147,59 @@ def covariance(g: Array, rho0: ParticleMeasure, shared: bool) -> Core:
     parts = np.array([part.sum() for part in np.array_split(each, PARTS)])
     total = max(float(parts.sum()), np.finfo(float).tiny)
     error = 0.5 * float(parts.std(ddof=1)) * np.sqrt(PARTS) / total
-    return Core(flat @ flat.T, error)
+    return Core(flat @ flat.T + kink, error)
+
+
+def _kink(g: Array, rho0: ParticleMeasure, path: Path) -> Array:
+    """What a quadrature in depth misses of ∬ Cov(G_t, G_t′) dt dt′ of paths, (r, r).
+
+    Their covariance may have a kink at t = t′, which second differences across the diagonal show:
+    as much of them as makes the path's own correlation exact. Euler layers are sums, and exact.
+    """
+    t, omega, a = rho0.depth.nodes, rho0.depth.weights, rho0.weights
+    if rho0.depth.method != "rk4" or len(t) < 3:
+        return np.zeros((len(g), len(g)))
+    inner, correlation = omega[1:-1], path.correlation(np.abs(t[:, None] - t))
+    tau, w = np.polynomial.legendre.leggauss(64)
+    exact = float(w @ ((0.5 - 0.5 * tau) * path.correlation(0.5 + 0.5 * tau)))
+    beside = np.diag(correlation, 1)
+    own = float(inner @ (np.diag(correlation)[1:-1] - 0.5 * (beside[1:] + beside[:-1])))
+    missed = (exact - omega @ correlation @ omega) / max(own, np.finfo(float).tiny)
+    centred = (g - np.einsum("rkm,km->rk", g, a)[:, :, None]) * np.sqrt(a)
+    second = centred[:, 1:-1] - 0.5 * (centred[:, 2:] + centred[:, :-2])
+    found = np.einsum("rkm,qkm,k->rq", centred[:, 1:-1], second, inner)
+    symmetric: Array = 0.5 * missed * (found + found.T)
+    return symmetric
 
 
 # -- random perturbations ---------------------------------------------------------------------
 
 
-def leading(first: Array, slope: Array, count: int) -> Array:
+def leading(first: Array, slope: Array, count: int, missed: float) -> Array:
     """Orthonormal combinations (r, rows), r <= ``count``, that hold most of the fluctuations.
 
     That of the loss to first order, ``slope`` (rows,), and the largest principal directions of
-    ⟨g, ζ⟩ (R, rows); all rows where they are that few.
+    ⟨g, ζ⟩ (R, rows), until no more than the share ``missed`` of their squares is left; all rows
+    where they are that few and nothing may be missed.
     """
-    if first.shape[1] <= count:
+    if missed == 0.0 and first.shape[1] <= count:
         return np.eye(first.shape[1])
     directions = np.linalg.svd(first, full_matrices=False)[2][: count - 1]
     size = max(float(np.linalg.norm(slope)), np.finfo(float).tiny)
     q, r = np.linalg.qr(np.concatenate([slope[None] / size, directions]).T)
     found: Array = q[:, np.abs(np.diag(r)) > 1e-8].T
-    return found
+    held = np.cumsum(np.square(first @ found.T).sum(axis=0))
+    enough = int(np.sum(held < (1.0 - missed) * np.square(first).sum())) + 1
+    return found[:enough]
 
 
-def fluctuations(first: Array, combinations: Array, core: Core, shallow: Core) -> Fluctuations:
+def fluctuations(
+    first: Array, combinations: Array, core: Core, few: Sequence[Core]
+) -> Fluctuations:
     """All rows from R probes (R, rows) and from the covariance of r combinations (r, rows).
 
     What the combinations y = Uf do not hold of the rows is Ay + e: A by regression on the probes,
-    Cov(e) from what it leaves, of which ``shallow`` layers are taken to have as much beside.
+    Cov(e) from what it leaves, of which few layers are taken to have as much beside.
     """
     count, r = len(first), len(combinations)
     y = first @ combinations.T
@@ -178,9 +211,9 @@ def fluctuations(first: Array, combinations: Array, core: Core, shallow: Core) -
     held = float(np.einsum("ab,bc,ac->", lift[:, :r], core.matrix, lift[:, :r]))
     part = missed / max(held + missed, np.finfo(float).tiny)
     error = float(np.hypot((1 - part) * core.error, part * _scatter(left, count - r)))
-    ratio = np.trace(shallow.matrix) / max(np.trace(core.matrix), np.finfo(float).tiny)
-    cores = [_beside(c.matrix, scale, count) for c, scale in ((core, 1.0), (shallow, ratio))]
-    return Fluctuations(lift, cores[0], cores[1], error)
+    whole = max(float(np.trace(core.matrix)), np.finfo(float).tiny)
+    deep, *low = (_beside(c.matrix, np.trace(c.matrix) / whole, count) for c in (core, *few))
+    return Fluctuations(lift, deep, np.stack(low), error)
 
 
 def _scatter(rows: Array, count: int) -> float:
@@ -198,12 +231,12 @@ def _beside(core: Array, scale: float, count: int) -> Array:
     return found
 
 
-def from_probes(first: Array, shallow: Array) -> Fluctuations:
-    """From ⟨g, ζ⟩ along R probes (R, rows) alone, and along the same probes of shallow layers."""
-    count = len(first)
-    ratio = np.square(shallow).sum() / max(float(np.square(first).sum()), np.finfo(float).tiny)
-    core = np.eye(count)
-    return Fluctuations(first.T / np.sqrt(count), core, ratio * core, _scatter(first, count))
+def from_probes(first: Array, few: Sequence[Array]) -> Fluctuations:
+    """From ⟨g, ζ⟩ along R probes (R, rows) alone, and along the same probes of few layers."""
+    count, core = len(first), np.eye(len(first))
+    whole = max(float(np.square(first).sum()), np.finfo(float).tiny)
+    low = np.stack([np.square(each).sum() / whole * core for each in few])
+    return Fluctuations(first.T / np.sqrt(count), core, low, _scatter(first, count))
 
 
 def perturbations(
@@ -239,6 +272,14 @@ def probe(
         second.append(0.5 * (plus - 2 * base + minus) / e**2)
         tick()
     return Probes(np.stack(first, axis=1), np.stack(second, axis=1))
+
+
+def bend(second: Array) -> Array:
+    """B (T, rows, R) with B Bᵀ/n² the scatter of ½ D²F[ζ, ζ]/n and the error of its mean."""
+    count = second.shape[1]
+    centred = second - second.mean(axis=1, keepdims=True)
+    found: Array = np.moveaxis(centred, 1, 2) * np.sqrt((1 + 1 / count) / (count - 1))
+    return found
 
 
 def along(run: Trajectory, rows: Rows, marks: Sequence[int]) -> Array:

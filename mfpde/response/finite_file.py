@@ -20,9 +20,9 @@ from mfpde.runs.run_file import Record
 Arrays = dict[str, NDArray[Any]]
 
 FORMAT = "mfpde finite size"
-PLAIN = ("s", "limit", "limit_error", "second", "spread")
+PLAIN = ("s", "limit", "limit_error", "of_one", "second", "bend", "spread")
 VALUES = ("errors", "cost", "seconds", "seed", "interrupted")
-PARTS = ("lift", "core", "shallow")
+PARTS = ("lift", "core", "few")
 PATHS = {kind.__name__: kind for kind in (paths.Exponential, paths.Smooth, paths.Shared)}
 
 

@@ -11,7 +11,7 @@ from mfpde import checks
 from mfpde.laws import DepthLaw, Law
 from mfpde.paths import Path, Smooth
 from mfpde.problem import Problem
-from mfpde.response.expansion import Rows
+from mfpde.response.expansion import MISSED, Rows
 from mfpde.response.finite_result import FiniteSize
 from mfpde.response.stages import Sizes, Stages
 from mfpde.runs.progress import Stagewise
@@ -51,20 +51,21 @@ def finite_size(
     without it training time is continuous (rk45, ``rtol``). ``x_new`` (n, d_in): further points
     whose outputs are wanted.
 
-    Two runs with 4·``particles`` points each, rk4 in depth, give the limit; they, and twice the
-    ``depth_steps``, its error; runs of 4 and 16 Euler layers the bias of depth. The covariance of
-    the *rows* (outputs at data and new points, and the penalty) needs fewer points. Symmetric
+    Two runs with 2·``particles`` points each, rk4 in depth, give the limit; they, and twice the
+    ``depth_steps``, its error; runs of 1, 4 and 16 Euler layers the bias of depth. The covariance
+    of the *rows* (outputs at data and new points, and the penalty) needs fewer points. Symmetric
     differences along ``probes`` random perturbations of the weights (twice the directions, 16 at
-    least) give the bias of width and the ``directions`` (6, to 16 for many rows) in which the rows
-    fluctuate most; the adjoint of a run, linearised, gives in one sweep their influence functions
-    G_s(t, θ_0), how they move at time s with mass added to ρ_0 at (t, θ_0); and Var F = (1/LM) ∫
-    Var G(t, ·) dt, or (1/M) Var ∫ G dt. What the directions leave of the rows is taken from the
-    probes; with ``directions`` >= rows nothing is left. For relu, which has no second derivative,
-    96 probes tell all.
+    least) give the bias of width and the ``directions`` (as many as leave 8 % of their squares, at
+    most 6, or 16 for many rows) in which the rows fluctuate most; the adjoint of a run, linearised,
+    gives in one sweep their influence functions G_s(t, θ_0), how they move at time s with mass
+    added to ρ_0 at (t, θ_0); and Var F = (1/LM) ∫ Var G(t, ·) dt, or (1/M) Var ∫ G dt. What the
+    directions leave of the rows is taken from the probes; with ``directions`` >= rows nothing is
+    left. For relu, which has no second derivative, 96 probes tell all.
 
-    It is an expansion in 1/L and 1/√n: where it is strained ``trusted(L, M)`` is False, and numbers
-    asked for come with a warning. Ctrl-C ends the work: the result then rests on the probes alone
-    (status INTERRUPTED), or KeyboardInterrupt is raised where there are none yet.
+    It is an expansion in 1/L, but for one layer, and in 1/√n: where it is strained
+    ``trusted(L, M)`` is False, and numbers asked for come with a warning. Ctrl-C ends the work: the
+    result then rests on the probes alone (status INTERRUPTED), or KeyboardInterrupt is raised where
+    there are none yet.
 
     Raises ValueError for bad arguments; SolveError where a run fails.
     Source: the fluctuations of an empirical measure, to first order through influence functions
@@ -84,6 +85,7 @@ def finite_size(
         _path_steps(coupling),
         wanted if problem.block.smooth else 0,
         _probes(probes, wanted, rows.count, problem.block.smooth),
+        MISSED if directions is None else 0.0,
     )
     how = {"method": "rk45" if step is None else "gd", "rtol": rtol, "step": step}
     with Stagewise("finite sizes", progress) as display:
@@ -144,10 +146,11 @@ def _coupling(coupling: str | Path) -> str | Path:
 def _path_steps(coupling: str | Path) -> int:
     """Steps of rk4 that integrate the covariance of paths to about a percent.
 
-    A kink where t = t′ (exponential paths: 4 steps at length .4 were 5 % off, 7 steps 1 %) takes
-    twice as many.
+    A kink where t = t′ (``expansion``) takes more: at length .4 four steps, at .2 eight.
     """
     if not isinstance(coupling, Path) or coupling.scale == np.inf:
         return 1
-    finest = 0.5 if isinstance(coupling, Smooth) else 1.0
-    return int(np.ceil(finest / np.sqrt(0.06 * max(coupling.scale, 1e-9))))
+    scale = max(coupling.scale, 1e-9)
+    smooth = 1.0 / np.sqrt(0.06 * scale)
+    finest = 0.5 * smooth if isinstance(coupling, Smooth) else min(1.5 / scale, smooth)
+    return int(np.ceil(finest))

@@ -109,8 +109,7 @@ class Linearised:
         forward = propagate.forward(self.layers, begin, keep=self._keeps(begin))
         slope = problem.loss_gradient(forward.end @ problem.readout.T) / self.problem.size
         back = propagate.adjoint(self.layers, forward, slope @ problem.readout)
-        # The products read the states alone.
-        return Passed(problem, forward._replace(kept=None), back)
+        return Passed(problem, forward, back)
 
     def _keeps(self, begin: Array) -> bool:
         return keeps(self._memory, self.layers, *begin.shape)

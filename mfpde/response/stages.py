@@ -15,7 +15,7 @@ from mfpde.measures.particles import ParticleMeasure
 from mfpde.paths import Path
 from mfpde.problem import Problem
 from mfpde.response import expansion, trajectory
-from mfpde.response.expansion import DEPTHS, Core, Fluctuations, Probes, Rows
+from mfpde.response.expansion import DEPTHS, FEW, Core, Fluctuations, Probes, Rows
 from mfpde.response.finite_result import FiniteSize
 from mfpde.response.trajectory import Trajectory
 from mfpde.runs.interrupt import Interruptible
@@ -24,13 +24,16 @@ from mfpde.runs.status import Status
 
 Array = NDArray[np.float64]
 
-# Points beside ``particles``: of the two runs that give the limit, of the bias of depth, of the
-# adjoint (where depths have points of their own, and where they share them) and of the probes.
-OF_LIMIT, OF_DEPTH, OF_OWN, OF_SHARED, OF_PROBES = 4.0, 0.5, 0.25, 0.5, 0.25
-# A run whose drift from the limit changes deviations by more is not pulled back: more points.
-ENOUGH = 0.1
+# Points beside ``particles``: of the limit, in two halves, of the bias of depth, and of the probes
+# and adjoints, of the latter where these are too few.
+OF_LIMIT, OF_DEPTH, OF_RESPONSE, MOST = 4.0, 0.25, 0.25, 1.0
+# A run whose drift from the limit changes deviations by more is not pulled back: of so many draws
+# the nearest, or more points.
+ENOUGH, DRAWS = 0.08, 3
+# Steps of a run whose derivatives are wanted may be as much less accurate: deviations err more.
+LOOSER, LOOSEST = 10.0, 1e-2
 # A product with the Hessian, of which each stage of an adjoint takes one, beside a gradient.
-PRODUCT = 3.0
+PRODUCT = 2.0
 
 
 class Sizes(NamedTuple):
@@ -41,6 +44,7 @@ class Sizes(NamedTuple):
     path_steps: int
     directions: int
     probes: int
+    missed: float
 
 
 class _Stopped(Exception):
@@ -67,19 +71,20 @@ class Stages:
         with self._interrupt:
             try:
                 both = self._limit()
-                of_depth, change = self._depth_terms()
-                probes, shallow = self._probes()
+                of_depth, of_one, change = self._depth_terms()
+                run, probes = self._probed(self._deep)
+                few = [] if self.sizes.directions else [self._probed(d)[1] for d in self._few]
             except _Stopped:
                 raise KeyboardInterrupt from None
             limit = both.mean(axis=0)
             status, combinations, influence, rho0 = Status.PREDICTED, None, None, None
             try:
-                if shallow is not None:
-                    found = self._from_probes(probes, shallow)
+                if few:
+                    found = self._from_probes(probes, few)
                 else:
-                    found, combinations, influence, rho0 = self._by_adjoints(limit, probes)
+                    found, combinations, influence, rho0 = self._by_adjoints(limit, run, probes)
             except _Stopped:
-                found, status = self._from_probes(probes, probes), Status.INTERRUPTED
+                found, status = self._from_probes(probes, [probes, probes]), Status.INTERRUPTED
         data = probes.second[:, :, : self.rows.data]
         deviation = float(max(each.error for each in found))
         return FiniteSize(
@@ -89,7 +94,9 @@ class Stages:
             limit=limit,
             limit_error=self._root_mean_square(0.5 * (both[0] - both[1]), change),
             of_depth=of_depth,
+            of_one=of_one,
             second=probes.second.mean(axis=1),
+            bend=expansion.bend(probes.second),
             spread=np.sqrt(np.mean(np.square(data), axis=(1, 2))),
             fluctuations=tuple(found),
             combinations=combinations,
@@ -106,64 +113,67 @@ class Stages:
 
     def _limit(self) -> Array:
         """The rows of the limit by two draws, (2, T, rows)."""
-        both = [self._rows_of(self._rk4, OF_LIMIT, "independent", key) for key in (1, 2)]
-        self._unit = 0.5 * self._work["runs"]
+        both = [self._rows_of(self._rk4, 0.5 * OF_LIMIT, "independent", key) for key in (1, 2)]
+        self._unit = self._work["runs"]
         return np.stack(both)
 
-    def _depth_terms(self) -> tuple[tuple[Array, Array], Array]:
-        """a and b, from differences at one set of points, and what twice the depth steps change."""
-        steps = self.sizes.depth_steps
-        depths = (self._rk4, Depth(2 * steps, "rk4"), *(Depth(n, "euler") for n in DEPTHS))
-        deep, fine, *euler = (self._rows_of(depth, OF_DEPTH, "tied") for depth in depths)
-        return expansion.depth_terms(fine, euler), deep - fine
+    def _depth_terms(self) -> tuple[tuple[Array, Array], Array, Array]:
+        """a and b, the shift of a single layer, and what twice the depth steps change.
 
-    def _probes(self) -> tuple[Probes, Probes | None]:
-        """Those of the limit, and of few layers where no adjoint compares the two."""
-        deep = self._probed(self._deep)
-        return deep, None if self.sizes.directions else self._probed(self._few)
+        All from differences at one set of points.
+        """
+        fine = Depth(2 * self.sizes.depth_steps, "rk4")
+        depths = (self._rk4, fine, *(Depth(n, "euler") for n in (1, *DEPTHS)))
+        deep, best, one, *euler = (self._rows_of(depth, OF_DEPTH, "tied") for depth in depths)
+        return expansion.depth_terms(best, euler), one - best, deep - best
 
-    def _probed(self, depth: Depth) -> Probes:
-        run = self._run(depth, OF_PROBES)
+    def _probed(self, depth: Depth) -> tuple[Trajectory, Probes]:
+        run = self._run(depth, OF_RESPONSE)
         each, count = self._work_of(run, 2.0), self.sizes.probes
         at = [run.index(s) for s in self.marks]
 
         def tick() -> None:
             self._count("probes", each)
 
-        return expansion.probe(run, self.rows, at, self.shared, count, self.seed, tick)
+        return run, expansion.probe(run, self.rows, at, self.shared, count, self.seed, tick)
 
-    def _from_probes(self, deep: Probes, few: Probes) -> list[Fluctuations]:
-        pairs = zip(deep.first, few.first, strict=True)
-        return [expansion.from_probes(*pair) for pair in pairs]
+    def _from_probes(self, deep: Probes, few: list[Probes]) -> list[Fluctuations]:
+        groups = zip(deep.first, *(each.first for each in few), strict=True)
+        return [expansion.from_probes(first, low) for first, *low in groups]
 
     def _by_adjoints(
-        self, limit: Array, probes: Probes
+        self, limit: Array, probed: Trajectory, probes: Probes
     ) -> tuple[list[Fluctuations], tuple[Array, ...], tuple[Array, ...], ParticleMeasure]:
         """Covariances, the combinations that were pulled back, and their influence functions."""
         pairs = zip(probes.first, limit, strict=True)
         wanted = tuple(
-            expansion.leading(first, self.rows.slope(z), self.sizes.directions)
+            expansion.leading(first, self.rows.slope(z), self.sizes.directions, self.sizes.missed)
             for first, z in pairs
         )
-        run, part, drift = self._near(limit, probes)
+        run, part, drift = self._near(limit, probed, probes)
         g, cores = self._pulled(run, wanted)
-        _, shallow = self._pulled(self._run(self._few, part), wanted)
+        few = [self._pulled(self._run(depth, part), wanted)[1] for depth in self._few]
         laws = []
-        for each in zip(probes.first, wanted, cores, shallow, drift, strict=True):
-            law = expansion.fluctuations(*each[:-1])
-            laws.append(law._replace(error=float(np.hypot(law.error, each[-1]))))
+        for first, v, core, low, off in zip(
+            probes.first, wanted, cores, zip(*few, strict=True), drift, strict=True
+        ):
+            law = expansion.fluctuations(first, v, core, low)
+            laws.append(law._replace(error=float(np.hypot(law.error, off))))
         return laws, wanted, tuple(g), run.rho0
 
-    def _near(self, limit: Array, probes: Probes) -> tuple[Trajectory, float, Array]:
+    def _near(
+        self, limit: Array, probed: Trajectory, probes: Probes
+    ) -> tuple[Trajectory, float, Array]:
         """A run that is near enough to the limit to take its derivatives, its points, its drift."""
-        part = OF_SHARED if self.shared else OF_OWN
-        while True:
-            run = self._run(self._deep, part)
-            at = [run.index(s) for s in self.marks]
-            drift = self._drift(expansion.along(run, self.rows, at), limit, probes)
-            if drift.max() <= ENOUGH or part >= OF_LIMIT:
-                return run, part, drift
-            part *= 2
+        run, part, key = probed, OF_RESPONSE, 0
+        best = run, part, self._drift(run, limit, probes)
+        while best[2].max() > ENOUGH and (part < MOST or key + 1 < DRAWS):
+            part, key = (part, key + 1) if key + 1 < DRAWS else (2 * part, 0)
+            run = self._run(self._deep, part, key)
+            drift = self._drift(run, limit, probes)
+            if drift.max() < best[2].max():
+                best = run, part, drift
+        return best
 
     def _pulled(
         self, run: Trajectory, combinations: tuple[Array, ...]
@@ -172,16 +182,18 @@ class Stages:
         at = [run.index(s) for s in self.marks]
         found = expansion.influences(run, self.rows, at, combinations)
         sweeps = sum(len(v) * s for v, s in zip(combinations, self.marks, strict=True))
-        self._count("adjoints", self._work_of(run, PRODUCT * sweeps / self.marks[-1]))
-        return found, [expansion.covariance(each, run.rho0, self.shared) for each in found]
+        each = run.repeated + PRODUCT * sweeps / self.marks[-1]
+        self._count("adjoints", self._work_of(run, each))
+        return found, [expansion.covariance(each, run.rho0, self.coupling) for each in found]
 
-    def _drift(self, rows: Array, limit: Array, probes: Probes) -> Array:
+    def _drift(self, run: Trajectory, limit: Array, probes: Probes) -> Array:
         """Relative errors of deviations (T,) that come of a run beside the limit's.
 
         Few points err like a network of n blocks whose deviation is √(C/n) = |F − limit|; to first
         order influence functions change by twice the second-order term over the first at that n.
         """
         data = slice(0, self.rows.data)
+        rows = expansion.along(run, self.rows, [run.index(s) for s in self.marks])
         off = self._root_mean_square(rows - limit)
         squares = np.mean(np.square(probes.first[:, :, data]), axis=(1, 2))
         spread = np.sqrt(np.mean(np.square(probes.second[:, :, data]), axis=(1, 2)))
@@ -205,8 +217,8 @@ class Stages:
         return Depth(max(self.sizes.depth_steps, self.sizes.path_steps), "rk4")
 
     @property
-    def _few(self) -> Depth:
-        return Depth(DEPTHS[0], "euler")
+    def _few(self) -> list[Depth]:
+        return [Depth(layers, "euler") for layers in FEW]
 
     def _measure(self, depth: Depth, part: float, coupling: str | Path, key: int) -> Any:
         return ParticleMeasure.from_law(
@@ -219,7 +231,10 @@ class Stages:
 
     def _rows_of(self, depth: Depth, part: float, coupling: str, key: int = 0) -> Array:
         """The rows of a run at the marks, (T, rows)."""
-        rho0 = self._measure(depth, part, coupling, key)
+        rho0, step = self._measure(depth, part, coupling, key), self.how["step"]
+        if step is not None:
+            run = self._descended(rho0, step)
+            return expansion.along(run, self.rows, [run.index(s) for s in self.marks])
         sol = solve(
             self.problem, rho0, s_end=self.marks[-1], save=self.marks, progress=False, **self.how
         )
@@ -228,7 +243,15 @@ class Stages:
         self._count("runs", sol.stats["gradients"] * _size(rho0))
         return np.stack([self.rows.values(sol.at(s)) for s in self.marks])
 
-    def _run(self, depth: Depth, part: float) -> Trajectory:
+    def _descended(self, rho0: ParticleMeasure, step: float) -> Trajectory:
+        """Gradient steps as networks take them. Raises ValueError where they diverge."""
+        run = trajectory.descended(self.problem, rho0, self.marks, step)
+        if not np.all(np.isfinite(run.final)):
+            raise ValueError(f"step = {step:g} makes gradient descent diverge: take a smaller one")
+        self._count("runs", self._work_of(run, 1.0))
+        return run
+
+    def _run(self, depth: Depth, part: float, key: int = 0) -> Trajectory:
         """A run whose derivatives are wanted.
 
         Where depths have points of their own, each averages over its own errors; perturbations that
@@ -237,14 +260,12 @@ class Stages:
         coupling = self.coupling if isinstance(self.coupling, Path) else "tied"
         if not self.shared:
             coupling = "independent"
-        rho0 = self._measure(depth, part, coupling, 0)
-        step = self.how["step"]
+        rho0, step = self._measure(depth, part, coupling, key), self.how["step"]
         if step is not None:
-            run = trajectory.descended(self.problem, rho0, self.marks, step)
-            self._count("runs", self._work_of(run, 1.0))
-            return run
+            return self._descended(rho0, step)
+        rtol = max(self.how["rtol"], min(LOOSER * self.how["rtol"], LOOSEST))
         try:
-            run = trajectory.record(self.problem, rho0, self.marks, **self.how)
+            run = trajectory.record(self.problem, rho0, self.marks, **self.how | {"rtol": rtol})
         except KeyboardInterrupt:
             raise _Stopped from None
         self._count("runs", self._work_of(run, 2.0))  # once to choose the steps

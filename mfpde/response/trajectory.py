@@ -3,8 +3,8 @@
 The run is one of ``solve``; its steps (``steps``, ``implicit_steps``) are taken again, cut where a
 mark lies inside one, so that what is differentiated is one discrete map.
 
-States are kept at every √n-th of the n steps, and those in between are computed again on the way
-back: memory is 2√n states beside the C displacements.
+States that are large are kept at every √n-th of the n steps, and those in between are computed
+again on the way back: memory is 2√n states beside the C displacements.
 """
 
 from __future__ import annotations
@@ -30,6 +30,8 @@ from mfpde.runs.status import Status
 Array = NDArray[np.float64]
 
 METHODS = (*EXPLICIT, "implicit", "auto")
+# Bytes of a run's states that are all kept.
+KEPT = 1 << 24
 
 
 class Seeds(NamedTuple):
@@ -64,7 +66,8 @@ class Trajectory:
         stack = operator_of(problem, rho0).layers(rho0.theta)
         self._layers = stack._replace(weights=stack.weights.astype(np.float64))
         self._start = problem.start()
-        self.every = max(int(np.ceil(np.sqrt(len(s) - 1))), 1)
+        all_kept = rho0.theta.size * 8 * len(s) <= KEPT
+        self.every = 1 if all_kept else int(np.ceil(np.sqrt(len(s) - 1)))
         self._marked: dict[int, Array] = dict.fromkeys(map(self.index, marks), rho0.theta)
         self._kept = list(self._checkpoints())
 
@@ -77,6 +80,11 @@ class Trajectory:
     def gradients(self) -> int:
         """Gradients that all steps take."""
         return sum(step.gradients for step in self.taken)
+
+    @property
+    def repeated(self) -> int:
+        """How often an adjoint takes these gradients again, beside its products."""
+        return 1 if self.every == 1 else 2
 
     def index(self, time: float) -> int:
         """The step after which the run is at a mark."""

@@ -119,7 +119,7 @@ def test_directions_and_probes_stand_for_all_rows(coupling):
     assert some.combinations[0].shape == (6, 121)
     assert len(every.influence[0]) == 121
     got, want = (one.outputs_std(64, 64) for one in (some, every))
-    assert np.sqrt(np.mean(np.square(got / want - 1))) <= 0.08
+    assert np.sqrt(np.mean(np.square(got / want - 1))) <= 0.1
     assert np.sqrt(np.square(got).mean() / np.square(want).mean()) == pytest.approx(1.0, abs=0.06)
     widths = [np.diff(one.loss_band(64, 64), axis=1)[-1, 0] for one in (some, every)]
     assert widths[0] == pytest.approx(widths[1], rel=0.06)
@@ -186,12 +186,40 @@ def test_what_is_strained_is_said(found):
     assert one.plot().axes
 
 
-def test_three_runs_of_the_limit_are_enough(found):
-    """And twice as many for probes and adjoints, at most."""
-    for name in ("independent", "tied"):
-        cost = found[name].cost
-        assert cost["runs"] <= 3.0
-        assert cost["probes"] + cost["adjoints"] <= 6.0
+@pytest.mark.parametrize("coupling", ["independent", "tied"])
+def test_three_runs_of_the_limit_are_enough(coupling):
+    """Adjoints among them, beside 32 probes on a sixteenth of the limit's points."""
+    cost = mfpde.finite_size(problem(), LAW, coupling=coupling, **HOW).cost
+    assert cost["runs"] + cost["adjoints"] <= 3.0
+    assert cost["probes"] <= 2.0 + 1e-12
+
+
+@pytest.mark.parametrize("name", ["independent", "tied"])
+def test_a_single_layer_is_the_mean_field_two_layer_network(found, name):
+    """Where couplings do not differ: each has M draws."""
+    one = found[name]
+    outputs, losses = trained(problem(), 1, 64, name, 500)
+    assert np.all(one.trusted(1, 64))
+    measured = np.sqrt(outputs.var(axis=0, ddof=1).mean())
+    assert np.sqrt(np.square(one.outputs_std(1, 64)[-1]).mean()) == pytest.approx(measured, rel=0.1)
+    assert np.abs(outputs.mean(axis=0) - one.mean(1, 64)[-1]).max() <= 0.25 * measured
+    low, high = one.loss_band(1, 64)[-1]
+    assert np.mean((losses >= low) & (losses <= high)) == pytest.approx(0.95, abs=0.03)
+
+
+def test_paths_with_a_kink_need_no_more_depth():
+    """Four steps of rk4 give ∬ Cov(G_t, G_t′) as sixteen do, which their quadrature does not."""
+    path, rows = paths.Exponential(0.4), expansion.Rows(problem(), None)
+    found = []
+    for steps in (4, 16):
+        depth = mfpde.Depth(steps, "rk4")
+        rho0 = mfpde.ParticleMeasure.from_law(LAW, depth, count=512, coupling=path)
+        run = mfpde.response.trajectory.descended(problem(), rho0, [1.0], 0.25)
+        g = expansion.influences(run, rows, [4], [np.eye(6)])[0]
+        found += [np.trace(expansion.covariance(g, rho0, c).matrix) for c in (path, "tied")]
+    coarse, plain, fine, _ = np.sqrt(found)
+    assert coarse == pytest.approx(fine, rel=0.04)
+    assert abs(coarse / fine - 1) <= 0.6 * abs(plain / fine - 1)
 
 
 @pytest.mark.parametrize("kind", ["paths", "independent"])

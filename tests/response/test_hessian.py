@@ -204,3 +204,25 @@ def test_a_response_stays_within_its_memory():
         tracemalloc.stop()
     assert peaks[0] > 4_000 * 25 * 2 * 4 * 8
     assert peaks[1] < memory + 8 * x.nbytes
+
+
+@pytest.mark.parametrize(("dim", "name"), [(1, "tanh"), (6, "silu"), (20, "sigmoid")])
+def test_fused_tangents_are_those_of_single_evaluations(dim, name, monkeypatch):
+    """More directions and data than one sweep takes, narrow and wide, with and without a bias."""
+    rng = np.random.default_rng(dim)
+    block, depth = mfpde.SHL(dim, name, bias=dim != 6), mfpde.Depth(2, "heun")
+    x, y = rng.standard_normal((2, 270, dim))
+    problem = mfpde.Problem(x, y, block=block)
+    rho = mfpde.ParticleMeasure(rng.standard_normal((3, 11, block.size)), depth)
+    layers = operator_of(problem, rho).layers(rho.theta)
+    directions = Directions(*(rng.standard_normal((9, *s)) for s in ((3, 11, block.size), (3, 11))))
+
+    def found():
+        point = Linearised(problem, layers, problem.start(), problem.penalty)
+        return [*point.along(directions), point.push(directions)]
+
+    fused = found()
+    for one in ("forward_tangents_pass", "adjoint_tangents_pass"):
+        monkeypatch.setattr(mfpde.SHL, one, getattr(mfpde.Block, one))
+    for got, want in zip(fused, found(), strict=True):
+        np.testing.assert_allclose(got, want, rtol=1e-11, atol=1e-12 * np.abs(want).max())
