@@ -23,13 +23,21 @@ def draw(data: Path) -> Figure:
             found = {key: values[found["measured"] > 0] for key, values in found.items()}
             left.plot(found["s"], found["measured"], label=f"{name}, $|D|$", **how)
             left.plot(found["s"], found["bound"], "--", label=f"{name}, bound", **how)
-            left.plot(found["s"][::4], found["transport"][::4], "o", mfc="none", ms=4, **how)
+            label = f"{name}, $W_2$ quotient"
+            how |= {"mfc": "none", "ms": 4, "ls": "none", "label": label}
+            left.plot(found["s"][::4], found["transport"][::4], "o", **how)
         left.set(xlabel="training time $s$", ylabel="rate of change with depth", yscale="log")
         outside(left)
-        for name, colour, width in (("independent", "0.75", 0.7), ("tied", "C0", 1.2)):
+        draws = (("independent", "0.75", 0.7, "fresh draws"), ("tied", "C0", 1.2, "one draw"))
+        for name, colour, width, label in draws:
             weights = columns(data / f"weights_{name}.csv")
-            for key in (key for key in weights if key != "t"):
-                right.plot(weights["t"], weights[key], color=colour, lw=width)
+            lines = [
+                right.plot(weights["t"], weights[key], color=colour, lw=width)[0]
+                for key in weights
+                if key != "t"
+            ]
+            lines[0].set_label(label)
+        right.legend(loc="upper center", ncols=2, bbox_to_anchor=(0.5, 1.12), frameon=False)
         right.set(xlabel="depth $t$", ylabel="trained $w$")
     return page
 

@@ -30,7 +30,12 @@ def draw(data: Path) -> Figure:
         a.set(xlabel=r"scale $\alpha$", ylabel="deviation of outputs")
         b.set(xlabel=r"scale $\alpha$", ylabel="RMS change of $U$")
         c.set(xlabel="step", ylabel="loss", ylim=(None, 5.0))
+        a.plot([], [], "k-", lw=0.8, label="published")
+        a.plot([], [], "ko", mfc="none", ms=4, label=r"$\alpha > \sqrt{LM/D}$")
+        c.plot([], [], "k-", lw=1.4, label=r"$\alpha = 1$")
+        c.plot([], [], "k-", lw=0.5, label=r"other $\alpha$")
         a.legend()
+        c.legend()
         _tracks(d, columns(data / "tracker.csv"))
     return page
 
@@ -49,6 +54,7 @@ def _tracks(axes, tracks) -> None:
     for layer, of in by(tracks, "layer")[:: max(1, int(last) // 32)]:
         axes.plot(of["d"], of["e"], lw=0.6, color=cm.viridis(layer / last))
     axes.plot(tracks["d"][0], tracks["e"][0], "ko", ms=4)
+    axes.text(0.05, 0.93, "dark: first layer, light: last", transform=axes.transAxes, va="top")
     axes.set(xlabel="fourth coordinate of a column of $U$", ylabel="fifth coordinate")
 
 

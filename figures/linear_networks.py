@@ -33,6 +33,8 @@ def draw(data: Path) -> Figure:
                 bound = loss[0] * np.exp(-2.0 * found["gap"][of] * s)
                 if not family:
                     axes.semilogy(s, bound, "--", color=colour, lw=0.8)
+            if not family:
+                axes.plot([], [], "k--", lw=0.8, label="certified")
             axes.legend(fontsize=6)
         widths = np.unique(runs["n"])
         for number, n in enumerate(widths):

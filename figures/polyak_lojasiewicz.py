@@ -26,12 +26,12 @@ def draw(data: Path) -> Figure:
             left.plot(s, series[f"bound_{name}"], dash, label=name)
             middle.plot(s[1:], series[f"m_{name}"][1:], dash, label=name)
         left.set(yscale="log", xlabel="training time $s$", ylabel="loss and envelopes")
-        left.set_ylim(0.3 * series["loss"].min(), 3 * series["loss"].max())
+        left.set_ylim(0.3 * series["loss"].min(), 1e4 * series["loss"].max())
         middle.set(xscale="log", yscale="log", xlabel="training time $s$", ylabel="$m$")
         keep = spectrum["s"] > 0
         right.loglog(spectrum["s"][keep], eigenvalues[:, keep].T, color="k", lw=0.8)
         right.set(xlabel="training time $s$", ylabel="eigenvalues of $K/N$")
-        left.legend()
+        left.legend(ncols=2)
         middle.legend()
     return figure
 

@@ -25,9 +25,12 @@ def draw(data: Path) -> Figure:
             of = paths["unit"] == unit
             x, y = paths["x"][of], paths["y"][of]
             left.plot(x, y, color="0.6", lw=0.7)
-            left.plot(x[0], y[0], "o", color="0.6", mfc="none", ms=3)
-            left.plot(x[-1], y[-1], "o", color="C0", ms=4)
+            named = unit == paths["unit"][0]
+            how = {"color": "0.6", "mfc": "none", "ms": 3, "label": "start" if named else None}
+            left.plot(x[0], y[0], "o", **how)
+            left.plot(x[-1], y[-1], "o", color="C0", ms=4, label="end" if named else None)
         left.plot(0.0, 0.0, "k+")
+        left.legend(loc="lower right")
         left.set(xlabel="$b\\,a_1$", ylabel="$b\\,a_2$", aspect="equal")
         for seed in np.unique(found["seed"]):
             of = found["seed"] == seed

@@ -1,4 +1,4 @@
-"""Import a script of ``validation/`` or ``figures/`` by its path, as its own module."""
+"""Scripts of ``validation/`` and ``figures/``: imported by path, run small, drawn, looked at."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import importlib.util
 import sys
 from pathlib import Path
 from types import ModuleType
+
+import numpy as np
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -16,3 +18,18 @@ def script(folder: str, name: str) -> ModuleType:
     sys.modules[spec.name] = module  # dataclasses look their module up
     spec.loader.exec_module(module)
     return module
+
+
+def held_and_drawn(name: str, out: Path) -> tuple[ModuleType, list]:
+    """The figure's module and axes, after the script held its claims in its small version."""
+    assert script("validation", name).main(["--quick", "--out", str(out)]) == 0
+    module = script("figures", name)
+    assert module.main(["--data", str(out)]) == 0
+    assert {path.suffix for path in out.glob(f"{name}.*")} == {".pdf", ".png"}
+    axes = module.draw(out).axes
+    for one in axes:
+        assert one.get_xlabel() or one.get_ylabel()
+        for line in one.lines:
+            values = np.asarray(line.get_ydata(), float)
+            assert values.size < 2 or np.isfinite(values).all()
+    return module, axes

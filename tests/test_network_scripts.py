@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import study
-from scripts import script
+from scripts import held_and_drawn, script
 
 import mfpde
 
@@ -27,15 +27,8 @@ FIGURES = {
 def test_claims_hold_and_the_figure_shows_the_data(name, tmp_path):
     if name in ("real_data", "minibatch_noise", "predicted_networks"):
         pytest.importorskip("sklearn")
-    assert script("validation", name).main(["--quick", "--out", str(tmp_path)]) == 0
-    module = script("figures", name)
-    assert module.main(["--data", str(tmp_path)]) == 0
-    assert {path.suffix for path in tmp_path.glob(f"{name}.*")} == {".pdf", ".png"}
-    axes = module.draw(tmp_path).axes
+    module, axes = held_and_drawn(name, tmp_path)
     assert len(axes) == FIGURES[name]
-    for one in axes:
-        drawn = [np.asarray(line.get_ydata(), float) for line in one.lines]
-        assert all(np.isfinite(values).all() for values in drawn)
     check = globals().get(f"check_{name}")
     if check is not None:
         check(module, tmp_path)

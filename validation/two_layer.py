@@ -11,7 +11,8 @@ mean of residual times relu(w.x). Five draws of students, and one with b > |a| f
 the sign of b cannot change and nothing separates.
 
 Prediction: sup |q| reaches 2 decay, one loss for all draws, on few directions; with b > |a| both
-stay above. Takes a minute on one core, --quick 10 seconds.
+stay above, as this teacher needs the other sign (where one sign is enough they need not). Takes a
+minute on one core, --quick 10 seconds.
 """
 
 from __future__ import annotations

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import product
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mfpde import checks
 from mfpde.laws import DepthLaw, Law, at_depth
+from mfpde.laws.coupled import CorrelatedLaw, EmpiricalLaw, GroupsLaw, MixtureLaw
 from mfpde.measures import Measure
 from mfpde.measures.particles import ParticleMeasure
 from mfpde.problem import Problem
@@ -55,12 +58,13 @@ class Separation:
 def separation(rho: Law | DepthLaw | Measure, problem: Problem) -> Separation:
     """Does the support of ρ_{0,t} separate the spheres or the cylinder, at some t?
 
-    Laws have independent coordinates, so that the support is a box, and the answer is exact: it
-    separates spheres iff 0 is inside it, the ends of the cylinder iff it is all of R^{p−1} in θ².
-    A law that depends on t is tried at 17 depths: True is a proof, else nothing is said. Finitely
-    many particles never separate (p > 1): they get False when at no depth 0 is inside their convex
-    hull (spheres) or θ² spans R^{p−1} (cylinder), else None, and ``gap`` says how densely they
-    surround 0.
+    Where coordinates are independent the support is a box, and the answer is exact: it separates
+    spheres iff 0 is inside it, the ends of the cylinder iff it is all of R^{p−1} in θ². Of laws
+    whose coordinates hang together, boxes in the support prove True, a box around it False;
+    between the two nothing is said. A law that depends on t is tried at 17 depths: True is a proof.
+    Finitely many particles never separate (p > 1): they get False when at no depth 0 is inside
+    their convex hull (spheres) or θ² spans R^{p−1} (cylinder), else None, and ``gap`` says how
+    densely they surround 0.
 
     Raises TypeError for a law on another R^p or a measure that is not one of particles.
     Source: Ding et al. 2022, Theorems 6.1 and 6.2; Chizat, Bach 2018.
@@ -89,30 +93,73 @@ def _of_laws(
 ) -> Separation:
     outer, spheres, cylinders = _outer(problem, known), [], []
     for law in laws.values():
-        low, high = support(law, problem.block.size)
-        full = np.isinf(low) & np.isinf(high)
-        spheres.append(bool(np.all((low < 0.0) & (high > 0.0))))
-        cylinders.append(any(np.delete(full, c).all() for c in outer))
+        boxes, (low, high) = supports(law, problem.block.size)
+        spheres.append(_sided([_around_zero(*one) for one in boxes], _around_zero(low, high)))
+        cylinders.append(
+            _sided([_spanned(*one, outer) for one in boxes], _spanned(low, high, outer))
+        )
     sphere = _decided(spheres, known.two, every)
     cylinder = _decided(cylinders, bool(outer), every)
-    found = [t for t, a, b in zip(laws, spheres, cylinders, strict=True) if (a, b) > (False, False)]
-    reason = "the support is a box" if every else f"{DEPTHS} depths were tried"
+    found = [t for t, a, b in zip(laws, spheres, cylinders, strict=True) if a or b]
+    reason = "by boxes in and around the support" if every else f"{DEPTHS} depths were tried"
     t, names = found[0] if found else 0.0, _names(problem, outer)
     return Separation(sphere, cylinder, t, 0.0, known, names, reason)
 
 
-def _decided(found: list[bool], fits: bool, every: bool) -> bool | None:
+def _around_zero(low: Array, high: Array) -> bool:
+    return bool(np.all((low < 0.0) & (high > 0.0)))
+
+
+def _spanned(low: Array, high: Array, outer: list[int]) -> bool:
+    full = np.isinf(low) & np.isinf(high)
+    return any(bool(np.delete(full, c).all()) for c in outer)
+
+
+def _sided(inside: list[bool], around: bool) -> bool | None:
+    """True where a box in the support has it, False where a box around it has not."""
+    return True if any(inside) else (None if around else False)
+
+
+def _decided(found: list[bool | None], fits: bool, every: bool) -> bool | None:
     if not fits:
         return None
-    return True if any(found) else (False if every else None)
+    if any(found):
+        return True
+    return None if None in found or not every else False
 
 
-def support(law: Law, size: int) -> tuple[Array, Array]:
-    """Ends of the support of every coordinate, (p,) and (p,); infinite where it has none."""
+Box = tuple[Array, Array]
+
+
+def supports(law: Law, size: int) -> tuple[list[Box], Box]:
+    """Boxes within the support of a law on R^p, and the smallest box around it: ends (p,), (p,)."""
     if law.dim != size:
         raise TypeError(f"law must be on R^{size}, the block's parameters; given R^{law.dim}")
-    ends = [m.ppf(np.array([0.0, 1.0])) for m in law.marginals]
-    low, high = np.array(ends).T
+    return _boxes(law)
+
+
+def _boxes(law: Law) -> tuple[list[Box], Box]:
+    if isinstance(law, MixtureLaw):
+        parts = [_boxes(part) for share, part in law.parts if share > 0.0]
+        ends = np.array([around for _, around in parts])
+        return [box for boxes, _ in parts for box in boxes], (ends[:, 0].min(0), ends[:, 1].max(0))
+    if isinstance(law, GroupsLaw):
+        groups = [_boxes(part) for part, _ in law.groups]
+        inside = [_product(choice) for choice in product(*(boxes for boxes, _ in groups))]
+        return inside, _product([around for _, around in groups])
+    if isinstance(law, EmpiricalLaw):
+        points = law.points[0][law.points[1] > 0.0]
+        return [(one, one) for one in points], (points.min(axis=0), points.max(axis=0))
+    if isinstance(law, CorrelatedLaw):
+        wide = np.where(law.std > 0.0, np.inf, 0.0)
+        box = law.mean - wide, law.mean + wide
+        return [box] if np.all(law.conditional_std[law.std > 0.0] > 0.0) else [], box
+    low, high = np.array([m.ppf(np.array([0.0, 1.0])) for m in law.marginals]).T
+    return [(low, high)], (low, high)
+
+
+def _product(boxes: Sequence[Box]) -> Box:
+    low, high = (np.concatenate([box[end] for box in boxes]) for end in (0, 1))
     return low, high
 
 

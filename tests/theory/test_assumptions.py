@@ -1,7 +1,10 @@
 """The assumptions of the theorems against values by hand, brute force and rasters."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
+from scipy.linalg import sqrtm
 from scipy.ndimage import label
 
 import mfpde
@@ -147,6 +150,41 @@ def test_laws_that_move_in_depth():
     assert turning["depth"].value == pytest.approx(0.5, rel=1e-9)
     jump = found(mfpde.SHL(1), lambda t: laws.Gaussian(1.0, mean=[float(t > 0.5), 0.0, 0.0]))
     assert jump["depth"].holds is False
+
+
+def test_laws_whose_coordinates_hang_together():
+    block = mfpde.SHL(1, "relu", bias=False)
+
+    def turning(t):
+        c = 0.9 * np.sin(6.0 * t)
+        return laws.Correlated([[1.0, c], [c, 1.0]])
+
+    def bures(a, b):
+        root = sqrtm(a.covariance)
+        cross = sqrtm(root @ b.covariance @ root).real
+        return np.sqrt(np.trace(a.covariance + b.covariance - 2.0 * cross).real)
+
+    t = np.linspace(0.0, 1.0, 65)
+    steps = [64 * bures(turning(a), turning(b)) for a, b in pairwise(t)]
+    here = found(block, turning)
+    assert here["depth"].value == pytest.approx(max(steps), rel=1e-6)
+    assert here["depth"].holds is None
+    assert here["full support"].holds
+    assert here["separates spheres"].holds
+    assert "W₂ from below" in here["depth"].reason
+    line = found(block, laws.Correlated([[1.0, 1.0], [1.0, 1.0]]))
+    assert line["full support"].holds is None
+    assert line["separates spheres"].holds is None
+    around = laws.Mixture([laws.Uniform(-0.1, 0.1, dim=2), laws.Uniform(2.0, 3.0, dim=2)])
+    apart = laws.Mixture([laws.Uniform(-3.0, -2.0, dim=2), laws.Uniform(2.0, 3.0, dim=2)])
+    above = laws.Product(laws.Correlated([[2.0, 1.0], [1.0, 2.0]]), laws.Uniform(0.5, 1.0, dim=1))
+    separates = [theory.separation(law, task(block)).sphere for law in (around, apart)]
+    assert separates == [True, None]
+    assert theory.separation(above, task(mfpde.SHL(1, "relu"))).sphere is False
+    points = laws.Empirical([[0.0, 1.0], [0.0, -2.0]])
+    still = found(block, points)
+    assert [still[name].holds for name in ("silent start", "full support")] == [True, False]
+    assert still["bounded support"].value == 2.0
 
 
 def test_degrees_are_those_of_the_formula():

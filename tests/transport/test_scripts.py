@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from scripts import script
+from scripts import held_and_drawn, script
 
 
 def test_every_claim_on_conditional_transport_holds(tmp_path):
@@ -38,10 +38,6 @@ def test_every_claim_on_the_proximal_step_holds(tmp_path):
 
 @pytest.mark.parametrize("name", ["stability", "depth_regularity", "depth_growth"])
 def test_every_claim_on_the_flow_holds_and_is_drawn(name, tmp_path):
-    assert script("validation", name).main(["--quick", "--out", str(tmp_path)]) == 0
-    figure = script("figures", name)
-    assert figure.main(["--data", str(tmp_path)]) == 0
-    assert {path.suffix for path in tmp_path.glob(f"{name}.*")} == {".pdf", ".png"}
-    bound, *grown = (line.get_ydata() for line in figure.draw(tmp_path).axes[0].lines)
+    bound, *grown = (line.get_ydata() for line in held_and_drawn(name, tmp_path)[1][0].lines)
     if name == "stability":
         assert all(np.all(one <= 1.01 * bound) for one in grown)
