@@ -24,6 +24,7 @@ from mfpde.runs.atomic import check_writable
 
 # Verbs that write a run file as they go; the others write their result when they end.
 WRITTEN = ("solve", "train")
+SHARED = ("solve", "limit", "train")  # that run on several processes
 # The verbs of case files, and what the help says of them.
 VERBS = {
     "solve": "train the law of parameters",
@@ -49,8 +50,8 @@ def main(argv: list[str] | None = None) -> int:
 
 def _shared(options: argparse.Namespace) -> int:
     """The command on several processes, of which the first one speaks."""
-    if getattr(options, "verb", None) != "solve" and options.run is not _resume:
-        raise ValueError("only solve and resume run on several processes: start one")
+    if getattr(options, "verb", None) not in SHARED and options.run is not _resume:
+        raise ValueError(f"only {', '.join(SHARED)} and resume run on several processes: start one")
     if options.comm.Get_rank() == 0:
         return options.run(options)
     with contextlib.redirect_stdout(io.StringIO()):
@@ -138,7 +139,7 @@ def _run(options: argparse.Namespace) -> int:
         how["raise_on_failure"] = False
     if verb in WRITTEN:
         how["checkpoint"] = out
-    if verb == "solve":
+    if verb in SHARED:
         how["comm"] = options.comm
     call = cases.verbs()[verb]
     if case.observe and "observe" in inspect.signature(call).parameters:
@@ -149,7 +150,7 @@ def _run(options: argparse.Namespace) -> int:
         found = call(case.problem, start, **how)
     except (TypeError, ValueError) as error:
         raise ValueError(f"{case.name}: [{verb}]: {error}") from None
-    if verb not in WRITTEN:
+    if verb not in WRITTEN and (options.comm is None or options.comm.Get_rank() == 0):
         found.save(out)
     return _report(found, out, how.get("loss_below"))
 
@@ -194,12 +195,12 @@ def _new(options: argparse.Namespace) -> int:
 
 
 def _resume(options: argparse.Namespace) -> int:
-    how: dict[str, Any] = {"s_end": options.s_end, "raise_on_failure": False}
+    how: dict[str, Any] = {"s_end": options.s_end, "comm": options.comm, "raise_on_failure": False}
     if run_file.format_of(options.file) == "mfpde training":
         if options.loss_below is not None:
             raise ValueError("--loss-below is for runs of solve; networks are trained to --s-end")
         return _report(mfpde.resnet.resume(options.file, **how), options.file, None)
-    how |= {"loss_below": options.loss_below, "comm": options.comm}
+    how |= {"loss_below": options.loss_below}
     found = mfpde.resume(options.file, **how)
     return _report(found, options.file, found.options.loss_below)
 

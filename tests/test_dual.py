@@ -89,6 +89,37 @@ def agree(problem, rho0, factored, iterated, rtol):
     assert iterated.loss[-1] == pytest.approx(factored.loss[-1], rel=rtol)
 
 
+@pytest.mark.parametrize("case", ["one datum", "fewer data than outputs", "next to no weight"])
+@pytest.mark.parametrize("loss", ["squared", "cross_entropy"])
+def test_few_data_and_data_that_hardly_count(case, loss, monkeypatch):
+    """All ways agree; data of weight 1e-14, all of the preconditioner's sample, are as if left out.
+
+    Weights of 0 are refused.
+    """
+    rng, count = np.random.default_rng(2), {"one datum": 1, "next to no weight": 20}.get(case, 3)
+    x, outputs = rng.standard_normal((count, 3)), 2 if count == 20 else 5
+    y = np.arange(count) % outputs if loss == "cross_entropy" else rng.random((count, outputs))
+    y = np.eye(outputs)[y] if loss == "cross_entropy" else y
+    kept, weights = np.ones(count, bool), None
+    if count == 20:
+        kept[sample(count)] = False
+        weights = np.where(kept, 1.0, 1e-14)
+        with pytest.raises(ValueError, match="weights must be positive"):
+            mfpde.Problem(x, y, block=mfpde.SHL(8), loss=loss, weights=1.0 * kept)
+    block = mfpde.SHL(8)
+    terms = {"block": block, "embed": "pad", "readout": "last", "loss": loss}
+    problem = mfpde.Problem(x, y, weights=weights, **terms)
+    rho0 = gaussian_measure(problem, DEPTH, count=24)
+    how = {"s_end": 20.0, "method": "implicit", "rtol": 1e-3, "progress": False}
+    runs = [mfpde.solve(mfpde.Problem(x[kept], y[kept], **terms), rho0, **how)]
+    for way in (dual.FACTORISED, dual.PRODUCTS, dual.KRONECKER):
+        monkeypatch.setattr(dual, "costs", lambda *a, way=way, **how: {way: 1.0})
+        runs.append(mfpde.solve(problem, rho0, **how))
+    for run in runs[1:]:
+        assert run.success
+        assert run.loss[-1] == pytest.approx(runs[0].loss[-1], rel=1e-3, abs=1e-9)
+
+
 def test_zero_loss_and_resume_without_a_kernel(monkeypatch, tmp_path):
     monkeypatch.setattr(dual, "DENSE_ROWS", 0)
     problem, path = sine(10), tmp_path / "run.h5"

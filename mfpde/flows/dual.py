@@ -93,7 +93,7 @@ def costs(
     found = {PRODUCTS: solves * (each * seen.products + 1.0)}
     if point.carried.mixes and holds(flow.problem.size):
         found[KRONECKER] = prices.kronecker(flow) + solves * (each * seen.kronecker + 1.0)
-    if fits(flow.rows):
+    if point.carried.forms and fits(flow.rows):
         factorised = (factors or solves) * prices.factorisation(flow) + solves
         found[FACTORISED] = kernels * prices.kernel(flow) + factorised
     return found

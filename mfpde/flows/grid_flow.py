@@ -67,9 +67,10 @@ class GridFlow(Cells):
     @cached_property
     def _mass(self) -> Array:
         """Mass of every node at the start of the run, summed as ever after."""
-        rest = np.zeros(self.rho.masses.shape)
+        masses = self.part(self.rho.masses)
+        rest = np.zeros(masses.shape)
         v = Potential.of(rest.reshape(-1, self.transport.rows, self.transport.plane))
-        return self.transport.survey(v, self.rho.masses).mass
+        return self.transport.survey(v, masses).mass
 
     def at(self, masses: Array, s: float = 0.0) -> GridPoint:
         """The flow at masses (K, n1, ..., np) and time s."""
@@ -86,8 +87,20 @@ class GridFlow(Cells):
 
     def observe(self, before: GridPoint, after: GridPoint) -> None:
         """Note the worst violation of what the schemes guarantee."""
-        self.clock.worst("mass_drift", float(np.abs(after.survey.mass - self._mass).max()))
+        drift = float(np.abs(after.survey.mass - self._mass).max())
+        self.clock.worst("mass_drift", self.largest(drift))
         self.clock.worst("negative_mass", max(-after.survey.smallest, 0.0))
+
+    def largest(self, value: float) -> float:
+        """The largest of a number, where depth nodes are dealt to several processes."""
+        return value
+
+    def survey(self, v: Potential, masses: Array) -> Survey:
+        """Dissipation, masses and speeds: what a step is judged by."""
+        with self.clock.part("kernels"):
+            found = self.transport.survey(v, masses)
+        fastest, smallest = self.largest(found.fastest), -self.largest(-found.smallest)
+        return found._replace(fastest=fastest, smallest=smallest)
 
     def curvature(self, point: GridPoint) -> float:
         """A bound of the eigenvalues of √η D²r √η over the grid."""
@@ -127,7 +140,7 @@ class GridFlow(Cells):
     def substeps(self, v: Potential, h: float) -> float:
         """How many MUSCL steps transport down a frozen potential takes over h."""
         everywhere = np.ones((len(v.slope), *self.rho.grid.shape))
-        fastest = self.transport.survey(v, everywhere).fastest
+        fastest = self.survey(v, everywhere).fastest
         return max(float(np.ceil(h * fastest / muscl.CFL)), 1.0)
 
     def speed(self, point: GridPoint, g: Array) -> float:
@@ -185,8 +198,7 @@ class GridPoint(CellsPoint):
     @cached_property
     def survey(self) -> Survey:
         """Dissipation, masses and speeds: what a step is judged by."""
-        with self.flow.clock.part("kernels"):
-            return self.flow.transport.survey(self.potential, self.state)
+        return self.flow.survey(self.potential, self.state)
 
     @cached_property
     def confined(self) -> Array:

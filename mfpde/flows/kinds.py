@@ -6,13 +6,14 @@ from collections.abc import Mapping
 from typing import Any
 
 from mfpde.flows.birth_death import ReactionFlow
-from mfpde.flows.distributed import DistributedFlow
+from mfpde.flows.distributed import DistributedFlow, DistributedGridFlow
 from mfpde.flows.flow import Flow
 from mfpde.flows.grid_flow import GridFlow, JointGridFlow
 from mfpde.flows.optimised import OptimisedFlow
 from mfpde.flows.particle_flow import ParticleFlow
 from mfpde.flows.placed import PlacedFlow
 from mfpde.measures import Measure
+from mfpde.measures.grid import GridMeasure
 from mfpde.measures.particles import ParticleMeasure
 from mfpde.passes.ranks import Ranks
 from mfpde.problem import Problem
@@ -63,9 +64,11 @@ def build(problem: Problem, rho: Measure, options: Options, clock: Clock, comm: 
         return ReactionFlow.of(problem, rho, options, clock)
     if (ranks := Ranks.of(comm)) is None:
         return flow_class(rho)(problem, rho, clock, vanishing_decay=options.vanishing_decay)
-    if not isinstance(rho, ParticleMeasure):
+    if isinstance(rho, ParticleMeasure):
+        return DistributedFlow(problem, rho, clock, ranks, vanishing_decay=options.vanishing_decay)
+    if not isinstance(rho, GridMeasure) or rho.kind != "grid":
         raise TypeError(
-            f"comm needs a ParticleMeasure, whose particles are dealt to ranks; given "
-            f"{type(rho).__name__}: start one process"
+            "comm needs a ParticleMeasure, whose particles are dealt to ranks, or a GridMeasure; "
+            f"given {type(rho).__name__}: start one process"
         )
-    return DistributedFlow(problem, rho, clock, ranks, vanishing_decay=options.vanishing_decay)
+    return DistributedGridFlow(problem, rho, clock, ranks, vanishing_decay=options.vanishing_decay)

@@ -52,8 +52,11 @@ class GridSums(Block):
     """Sums of ``block`` over ``grid`` as a block whose parameter is a vector of coefficients μ.
 
     ``coefficients`` is R, ``expand`` is Rᵀ; ``layers`` is what ``mfpde.passes.propagate`` reads.
-    A subclass writes ``_field``, ``_pull`` and ``_features`` for one vector μ (C,).
+    A subclass writes ``_field``, ``_pull`` and ``_features`` for one vector μ (C,). Cells may be
+    dealt to ranks along the axis ``dealt``, of which μ has the cells ``repeats`` times.
     """
+
+    dealt, repeats = 0, 1
 
     def __init__(self, block: Block, grid: Grid) -> None:
         self.block, self.grid, self.dim = block, grid, block.dim
@@ -173,6 +176,7 @@ class SeparableSums(GridSums):
     def __init__(self, block: SHL, grid: Grid) -> None:
         super().__init__(block, grid)
         d, shape = block.dim, grid.shape
+        self.dealt = self.repeats = d
         self._code, self._bias = block.activation.code, block.bias
         self._values = np.concatenate([axis.centres for axis in grid.axes[d:]])
         self._ends = np.cumsum([0, *shape[d:]])

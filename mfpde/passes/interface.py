@@ -99,6 +99,7 @@ class Carried(ABC):
     operator: Operator
     state: Array
     mixes: ClassVar[bool] = False  # whether ``mixed_kernel`` is cheaper than ``kernel``
+    forms: ClassVar[bool] = True  # whether ``kernel`` is cheaper than its columns one by one
 
     @property
     @abstractmethod

@@ -22,6 +22,8 @@ def factors(carried: Carried, root: Array | None) -> tuple[Array, Array]:
     """
     data, outputs = carried.outputs.shape
     rows = sample(data)
+    if root is not None and len(heavy := np.flatnonzero(_large(root))):
+        rows = heavy[sample(len(heavy))]
     over_data = carried.mixed_kernel(mixtures(outputs), root)
     part = carried.operator.carry(carried.state, carried.operator.start[rows])
     some, n = part.kernel.astype(np.float64), len(rows)
@@ -30,6 +32,12 @@ def factors(carried: Carried, root: Array | None) -> tuple[Array, Array]:
     over_outputs = np.mean(roots @ blocks @ roots, axis=0)
     size = float(np.mean(np.diag(over_data)[rows]))
     return over_data / size if size > 0.0 else over_data, over_outputs
+
+
+def _large(root: Array) -> Array:
+    """Which S_i (N, k, k) count, beside their mean."""
+    sizes = np.abs(root).sum(axis=(1, 2))
+    return np.asarray(sizes > 1e-3 * sizes.mean())
 
 
 def mixtures(outputs: int) -> Array:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import nullcontext
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from mfpde import checks, optimizers
 from mfpde.depth import Depth
 from mfpde.laws import DepthLaw, Law
 from mfpde.measures.particles import ParticleMeasure
+from mfpde.passes.ranks import Ranks
 from mfpde.paths import Path
 from mfpde.problem import Problem
 from mfpde.resnet import engines, observables, run_file
@@ -23,7 +25,7 @@ from mfpde.resnet.run import Run
 from mfpde.runs.atomic import PathLike
 from mfpde.runs.checkpoint import Checkpoint
 from mfpde.runs.progress import Progress, track
-from mfpde.runs.run_file import format_of
+from mfpde.runs.run_file import Record, format_of
 
 Array = NDArray[Any]
 
@@ -64,6 +66,7 @@ def train(
     device: str = "auto",
     progress: bool | str = "auto",
     raise_on_failure: bool = True,
+    comm: Any = None,
 ) -> Training:
     """Train ResNets X^{l+1} = X^l + (1/(LM)) Σ_j f(X^l, θ_lj), S of them at once.
 
@@ -98,12 +101,18 @@ def train(
     ``dtype``: "float64", "float32", and on torch "tf32" or "bfloat16", which round the factors of
     matrix products. Where a GPU's memory runs out, the batch is split.
 
+    ``comm``, a communicator of mpi4py: every rank makes the same call, trains some of the networks
+    (backend "particles") and gets all of them, the numbers of one process to the last bit; the
+    first rank writes files and shows progress. One network is not split: ``solve`` with method
+    "gd" deals its neurons to ranks (docs/mpi.md).
+
     Raises ValueError for bad sizes or names or a start without a finite loss, ImportError for
     backend "torch" without torch, TrainingError (a FloatingPointError) when a loss becomes
     non-finite later (the step is too large), unless ``raise_on_failure=False``.
     Source: Lu et al. 2020 (1); Chizat 2025 for the scaling.
     """
-    problem = problem.under(rates)
+    problem, ranks = problem.under(rates), Ranks.of(comm)
+    backend, checkpoint, progress = _on_ranks(ranks, backend, checkpoint, progress)
     count = step_count(s_end, step)
     if isinstance(optimizer, optimizers.Optimizer | Mapping):
         optimizer = steps_of(optimizers.named(optimizer), s_end / count)
@@ -124,16 +133,21 @@ def train(
         fitting = [other for other in fitting if other != "compiled"]  # its compilation never pays
         seconds = engines.race(problem, fitting, dtype, device, theta)
         name = min(seconds, key=seconds.__getitem__)
+        name = name if ranks is None else ranks.gathered(name)[0]
 
     watched = observables.expanded(problem, observe)
 
     def part(which: slice) -> Training:
-        engines.check_memory(problem, name, dtype, theta[which].shape, chosen.batch)
+        shape = theta[which].shape if ranks is None else _share(ranks, theta.shape)
+        engines.check_memory(problem, name, dtype, shape, chosen.batch)
         made = engines.make(problem, name, dtype, device)
-        run = Run(problem, made, plan, names[which], theta[which], watched)
+        run = Run(problem, made, plan, names[which], theta[which], watched, ranks)
         return _finish(run, dtype, checkpoint, checkpoint_every, progress)
 
-    found = part(slice(None)) if checkpoint is not None else _in_parts(part, len(names))
+    if ranks is not None:
+        found = part(_dealt(ranks, len(names)))
+    else:
+        found = part(slice(None)) if checkpoint is not None else _in_parts(part, len(names))
     return _checked(found, raise_on_failure)
 
 
@@ -150,24 +164,30 @@ def resume(
     device: str = "auto",
     progress: bool | str = "auto",
     raise_on_failure: bool = True,
+    comm: Any = None,
 ) -> Training:
     """Go on from a run file of ``train``, to its own end or to a later ``s_end``.
 
     An interrupted run that is resumed equals the uninterrupted one bit for bit, on the same
     machine and engine. ``observe`` must be handed over again, code is not in the file;
     so must a ``block`` that the package does not know. ``checkpoint`` defaults to ``path``.
+    ``comm`` as in ``train``, of any number of ranks.
 
     Raises FileNotFoundError or ValueError for a missing, torn or foreign file, ValueError for
     other names in ``observe`` or an ``s_end`` that is not a whole number of steps.
     """
     stored = run_file.Stored(path, block)
-    name = engines.choose(stored.problem, "auto", engine or stored.engine, stored.dtype, device)
+    ranks = Ranks.of(comm)
+    target: PathLike | None = path if checkpoint is None else checkpoint
+    backend, target, progress = _on_ranks(ranks, "auto", target, progress)
+    name = engines.choose(stored.problem, backend, engine or stored.engine, stored.dtype, device)
+    which = slice(None) if ranks is None else _dealt(ranks, len(stored.seeds))
     shape, batch = stored.theta.shape, stored.plan.optimizer.batch
+    shape = shape if ranks is None else _share(ranks, shape)
     engines.check_memory(stored.problem, name, stored.dtype, shape, batch)
     made = engines.make(stored.problem, name, stored.dtype, device)
     watched = observables.expanded(stored.problem, observe)
-    run = stored.run(made, extended(stored.plan, s_end, stored.n), watched)
-    target = path if checkpoint is None else checkpoint
+    run = stored.run(made, extended(stored.plan, s_end, stored.n), watched, which, ranks)
     return _checked(
         _finish(run, stored.dtype, target, checkpoint_every, progress), raise_on_failure
     )
@@ -236,10 +256,44 @@ def _finish(
     run: Run, dtype: str, checkpoint: PathLike | None, every: float, progress: bool | str
 ) -> Training:
     """Train to the end, writing the run file where there is one."""
-    writer = Checkpoint(checkpoint, every)
-    with Progress(progress, run.plan.s_end, None) as bar:
-        run.advance(bar, writer, lambda: run_file.record(run, dtype))
-    return run.result()
+    writer, ranks = Checkpoint(checkpoint, every), run.ranks
+    with nullcontext() if ranks is None else ranks.together():
+        with Progress(progress, run.plan.s_end, None) as bar:
+            run.advance(bar, writer, lambda: _record(run, dtype))
+        found = run.result()
+        return found if ranks is None else join(ranks.gathered(found))
+
+
+def _record(run: Run, dtype: str) -> Record:
+    """The run as it stands, with the networks of all processes."""
+    found = run_file.record(run, dtype)
+    return found if run.ranks is None else run_file.joined(run.ranks.gathered(found))
+
+
+def _on_ranks(
+    ranks: Ranks | None, backend: str, checkpoint: PathLike | None, progress: bool | str
+) -> tuple[str, PathLike | None, bool | str]:
+    """What one of several processes computes with, writes and shows."""
+    if ranks is None:
+        return backend, checkpoint, progress
+    if backend == "torch":
+        raise ValueError("comm needs backend='particles', not 'torch': start one process")
+    return "particles", *((checkpoint, progress) if ranks.rank == 0 else (None, False))
+
+
+def _share(ranks: Ranks, shape: tuple[int, ...]) -> tuple[int, ...]:
+    """Of parameters (S, L, M, p), the most that a process has."""
+    return -(-shape[0] // ranks.size), *shape[1:]
+
+
+def _dealt(ranks: Ranks, count: int) -> slice:
+    """The networks of this process."""
+    if count < ranks.size:
+        raise ValueError(
+            f"comm: {count} networks cannot be dealt to {ranks.size} ranks; start fewer (the "
+            "neurons of one are, by solve with method='gd' on its ParticleMeasure)"
+        )
+    return ranks.share(count)
 
 
 def _in_parts(part: Callable[[slice], Training], count: int) -> Training:

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
+from mfpde.passes.ranks import Ranks
 from mfpde.penalty import Penalty
 from mfpde.problem import Problem
 from mfpde.resnet import randomness
@@ -63,7 +64,9 @@ class Run:
         seeds: tuple[int, ...],
         initial: Array,
         observables: Observables,
+        ranks: Ranks | None = None,
     ) -> None:
+        self.ranks = ranks
         self.problem, self.engine, self.plan, self.seeds = problem, engine, plan, seeds
         self.initial, self.observables = initial, observables
         theta = engine.load(initial)
@@ -89,12 +92,27 @@ class Run:
         self.status = Status.RUNNING
         with quiet, guard, self.interrupt:
             while (status := self._step(bar)) is None:
-                if checkpoint.due and not checkpoint.write(record):
+                if self._any(checkpoint.due) and not self._written(checkpoint, record):
                     break
         self.status = status or Status.NOT_WRITTEN
-        if not checkpoint.write(record, whole=True):
+        if not self._written(checkpoint, record, whole=True):
             self.status = Status.NOT_WRITTEN
         return self.status
+
+    def _any(self, wish: bool) -> bool:
+        """Whether it is so for the networks of any process."""
+        return wish if self.ranks is None else self.ranks.agreed(wish)
+
+    def _written(
+        self, checkpoint: Checkpoint, record: Callable[[], Record], *, whole: bool = False
+    ) -> bool:
+        """Write what all processes have, if there is a file; False where the system refuses."""
+        if self.ranks is None:
+            return checkpoint.write(record, whole=whole)
+        if not self.ranks.agreed(checkpoint.kept):
+            return True
+        found = record()
+        return not self.ranks.agreed(not checkpoint.write(lambda: found, whole=whole))
 
     def _step(self, bar: Progress) -> Status | None:
         """Record where the run stands, then go one step; or the status that forbids it."""
@@ -110,7 +128,7 @@ class Run:
             bar.update(plan.time(state.n), float(self.records.loss[-1].mean()))
         if last:
             return Status.DIVERGED if self._diverged() else Status.END_REACHED
-        if self.interrupt.asked:
+        if self._any(self.interrupt.asked):
             return Status.INTERRUPTED
         if passed is None:
             passed = self._pass(self._rows())
@@ -126,7 +144,7 @@ class Run:
             return False
         loss, problem = self.records.loss, self.problem
         silent = problem.fit(np.zeros_like(problem.y))
-        return bool(np.any(loss[-1] > DIVERGED * np.maximum(loss[0], silent)))
+        return self._any(bool(np.any(loss[-1] > DIVERGED * np.maximum(loss[0], silent))))
 
     def _pass(self, rows: NDArray[np.int64] | None) -> Pass | Descent:
         """Loss, outputs and the gradient here, or at once what gradient descent makes of it."""
@@ -187,7 +205,7 @@ class Run:
         if self.problem.penalty:
             mean = self.problem.penalty.value(self._swap(state.theta)).mean((1, 2))
             value = value + np.asarray(engine.numpy(mean), np.float64)
-        if not np.all(np.isfinite(value)):
+        if self._any(not np.all(np.isfinite(value))):
             return False
         records.last, s = state.n, plan.time(state.n)
         if due:

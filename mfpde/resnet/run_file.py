@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from mfpde.passes.ranks import Ranks
 from mfpde.problem import Problem
 from mfpde.resnet.engines import Engine
 from mfpde.resnet.observables import Observables
@@ -21,6 +23,7 @@ from mfpde.runs.status import Status
 
 FORMAT = "mfpde training"
 SERIES = ("s", "loss", "saved_s", "saved")
+TIMES = ("s", "saved_s")  # the same for all networks
 
 
 def record(run: Run, dtype: str) -> Record:
@@ -43,6 +46,29 @@ def record(run: Run, dtype: str) -> Record:
         {**arrays, "initial": run.initial},
         {"theta": unload(run.state.theta), **slots},
         {**series, **observed},
+    )
+
+
+def joined(parts: Sequence[Record]) -> Record:
+    """The run of networks that were trained apart, as far as all of them are."""
+    first = parts[0]
+    if len(parts) == 1:
+        return first
+    seeds = [seed for part in parts for seed in part.fixed["seeds"]]
+    initial = np.concatenate([part.fixed_arrays["initial"] for part in parts])
+    arrays = {name: np.concatenate([part.arrays[name] for part in parts]) for name in first.arrays}
+    rows = {}
+    for name, values in first.rows.items():
+        together = zip(*(part.rows[name] for part in parts), strict=False)  # the shortest counts
+        alike = name.removeprefix("records/") in TIMES
+        rows[name] = values if alike else [np.concatenate(some) for some in together]
+    return Record(
+        FORMAT,
+        {**first.fixed, "seeds": tuple(seeds)},
+        first.config,
+        {**first.fixed_arrays, "initial": initial},
+        arrays,
+        rows,
     )
 
 
@@ -90,8 +116,15 @@ class Stored:
         if len(lengths) > 1 or len(series["saved_s"]) != len(series["saved"]):
             raise ValueError("its series are not of one length")
 
-    def run(self, engine: Engine, plan: Plan, observables: Observables) -> Run:
-        """The run as it stood, on an engine of the same precision.
+    def run(
+        self,
+        engine: Engine,
+        plan: Plan,
+        observables: Observables,
+        which: slice = slice(None),
+        ranks: Ranks | None = None,
+    ) -> Run:
+        """The run as it stood, on an engine of the same precision, or ``which`` of its networks.
 
         Raises ValueError where ``observables`` are not those the run began with.
         """
@@ -100,10 +133,16 @@ class Stored:
                 f"observe must name what the run observes, {sorted(self.observed)}, whose code is "
                 f"not in the file; given {sorted(observables)}"
             )
-        run = Run(self.problem, engine, plan, self.seeds, self.initial, observables)
-        slots = tuple(engine.load(slot) for slot in self.slots)
-        run.state = run.good = State(engine.load(self.theta), slots, self.n)
-        run.records = Records(**self.series, observed=self.observed, last=self.last)
+        seeds, initial = self.seeds[which], self.initial[which]
+        run = Run(self.problem, engine, plan, seeds, initial, observables, ranks)
+        slots = tuple(engine.load(slot[which]) for slot in self.slots)
+        run.state = run.good = State(engine.load(self.theta[which]), slots, self.n)
+        series = {
+            name: values if name in TIMES else [value[which] for value in values]
+            for name, values in self.series.items()
+        }
+        observed = {name: [v[which] for v in values] for name, values in self.observed.items()}
+        run.records = Records(**series, observed=observed, last=self.last)
         return run
 
 

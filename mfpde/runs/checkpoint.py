@@ -23,6 +23,11 @@ class Checkpoint:
         self.error: OSError | None = None
 
     @property
+    def kept(self) -> bool:
+        """Whether there is a file."""
+        return self._file is not None
+
+    @property
     def due(self) -> bool:
         """Whether it is time to write."""
         return self._file is not None and time.monotonic() - self._written_at >= self._every

@@ -16,8 +16,10 @@ from mfpde.passes import ranks
 from mfpde.runs.solution import Solution
 
 pytest.importorskip("mpi4py", exc_type=ImportError)
+import cells
 import job
 import limits
+import trainings
 
 HERE = Path(__file__).parent
 MPIEXEC = Path(sys.executable).with_name("mpiexec")
@@ -136,6 +138,46 @@ def test_a_limit_whose_rank_is_killed_goes_on_with_another_number_of_ranks(tmp_p
     assert_same_limit(tmp_path / "scrambles.h5", "scrambles")
 
 
+@pytest.mark.parametrize("count", [2, 3])
+def test_grids_on_ranks_are_those_of_one_process(count, tmp_path):
+    run(count, HERE / "cells.py", tmp_path)
+    for kind, methods in cells.CASES.items():
+        for method in methods:
+            problem, rho = cells.case(kind)
+            alone = mfpde.solve(problem, rho, s_end=1.0, method=method, save=3)
+            assert_same(Solution.load(tmp_path / f"{kind}_{method}.h5"), alone, 1e-9)
+
+
+def assert_same_networks(path, alone):
+    together = mfpde.resnet.load(path)
+    for field in ("s", "loss", "outputs", "theta", "saved_s", "saved"):
+        np.testing.assert_array_equal(getattr(together, field), getattr(alone, field))
+    np.testing.assert_array_equal(together.observed["size"], alone.observed["size"])
+    assert (together.seeds, together.status) == (alone.seeds, alone.status)
+
+
+def test_networks_on_ranks_are_those_of_one_process_to_the_last_bit(tmp_path):
+    run(3, HERE / "trainings.py", tmp_path, "whole", *trainings.CASES)
+    for name in trainings.CASES:
+        alone = trainings.found(name)
+        assert_same_networks(tmp_path / f"{name}.h5", alone)
+        assert_same_networks(tmp_path / f"{name}.run.h5", alone)  # the run file, of all networks
+
+
+def test_networks_whose_rank_is_killed_go_on_with_another_number_of_ranks(tmp_path):
+    path = tmp_path / "adam.run.h5"
+    process = start(2, HERE / "trainings.py", tmp_path, "slow", "adam")
+    deadline = time.monotonic() + 100
+    while not path.exists() and time.monotonic() < deadline:
+        time.sleep(0.02)
+    os.kill(int(path.with_suffix(".1.pid").read_text()), signal.SIGKILL)
+    process.communicate(timeout=100)
+    assert process.returncode != 0
+    assert not (tmp_path / "adam.h5").exists()
+    run(3, HERE / "trainings.py", tmp_path, "resume", "adam")
+    assert_same_networks(tmp_path / "adam.h5", trainings.found("adam"))
+
+
 CASE = """
 [data]
 source = "points.csv"
@@ -170,7 +212,7 @@ def test_the_command_line_runs_a_case_on_two_processes(tmp_path):
 def test_commands_for_one_process_say_so(monkeypatch, capsys):
     monkeypatch.setattr(ranks, "world", lambda: job.COMM)
     assert cli.main(["env"]) == 2
-    assert "only solve and resume run on several processes" in capsys.readouterr().err
+    assert "only solve, limit, train and resume run on several processes" in capsys.readouterr().err
 
 
 def test_processes_without_mpi4py_are_told_what_to_install(monkeypatch):
@@ -196,9 +238,20 @@ def test_what_cannot_run_on_ranks_is_refused(monkeypatch):
     np.testing.assert_array_equal(alone.loss, mfpde.solve(problem, rho, s_end=1.0).loss)
     two = ranks.Ranks(job.COMM)
     two.size = 100
-    monkeypatch.setattr("mfpde.flows.kinds.Ranks", lambda comm: two)
+    monkeypatch.setattr(ranks.Ranks, "of", classmethod(lambda cls, comm: two))
     with pytest.raises(ValueError, match=r"comm: 17 particles at a depth cannot be dealt to 100"):
         mfpde.solve(problem, rho, s_end=1.0, comm=job.COMM)
-    joint = mfpde.JointMeasure(np.ones((5, 9)), np.linspace(0, 1, 5))
+    problem_on_grid, rho_on_grid = cells.case("linear")
+    with pytest.raises(ValueError, match=r"5 depth nodes and 10 cells of axis 0 cannot be dealt"):
+        mfpde.solve(problem_on_grid, rho_on_grid, s_end=1.0, comm=job.COMM)
+    warm, rho = cells.case("linear", temperature=0.1)
+    with pytest.raises(ValueError, match=r"comm needs temperature=0 on a grid"):
+        mfpde.solve(warm, rho, s_end=1.0, comm=job.COMM)
+    two.size = 2
+    with pytest.raises(ValueError, match=r"comm: 1 networks cannot be dealt to 2 ranks"):
+        trainings.found("plain", comm=job.COMM, seeds=1)
+    with pytest.raises(ValueError, match=r"comm needs backend='particles'"):
+        trainings.found("plain", comm=job.COMM, backend="torch")
+    joint, problem = mfpde.JointMeasure(np.ones((5, 9)), np.linspace(0, 1, 5)), job.problem()
     with pytest.raises(TypeError, match=r"comm needs a ParticleMeasure"):
         mfpde.solve(problem, joint, s_end=1.0, comm=job.COMM)

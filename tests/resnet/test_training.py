@@ -6,7 +6,7 @@ from networks import random_problem, random_start
 from problems import Cubic, sine
 
 import mfpde
-from mfpde import laws
+from mfpde import checks, laws
 from mfpde.resnet import SGD, Adam, Langevin, Momentum, observables, train
 
 SHAPE = {"layers": 5, "width": 7, "s_end": 2.0, "step": 0.1}
@@ -344,6 +344,17 @@ def test_bad_starts():
     ):
         with pytest.raises(ValueError, match=message):
             train(sine(6), **given, **how)
+
+
+def test_a_step_larger_than_the_machine_is_refused(monkeypatch):
+    monkeypatch.setattr(checks, "memory_limit", lambda: 1e6)
+    law, how = mfpde.laws.Gaussian(1.0, dim=5), {"layers": 3, "s_end": 1.0, "step": 0.5, "seeds": 2}
+    remedy = (
+        r"a step on 400 data would take 1\.\d+ MB of memory; this machine has 1 MB: take an opt"
+    )
+    with pytest.raises(ValueError, match=remedy):
+        train(sine(400), law, width=100, engine="layers", **how)
+    assert train(sine(400), law, width=20, engine="layers", **how).success
 
 
 @pytest.mark.parametrize("engine", ["layers", "particles", "adjoint"])

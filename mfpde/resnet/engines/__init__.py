@@ -114,8 +114,12 @@ def check_memory(
 
     States there and back, and σ of every layer, for the data of a step; what is held between
     the networks of a stack is counted for all, except by the engine that takes them in turn.
+    Where no bound is given it is the machine's memory for that engine, which keeps less σ; a GPU
+    has its own, and batches are split there.
     """
     if problem.memory is None:
+        if name == "layers":
+            _check_machine(problem, dtype, shape, batch)
         return
     networks, layers, width, _ = shape
     data, together = batch or problem.size, 1 if name == "layers" else networks
@@ -128,6 +132,19 @@ def check_memory(
             f"{needed} bytes, {problem.memory:g} are allowed: give more, or take an optimizer "
             "with a smaller batch, or fewer layers"
         )
+
+
+def _check_machine(problem: Problem, dtype: str, shape: tuple[int, ...], batch: int | None) -> None:
+    """Raise ValueError where the compiled layers of one network take more than there is."""
+    from mfpde.resnet.engines.layers import KEEP
+
+    _, layers, width, _ = shape
+    data, itemsize = batch or problem.size, 8 if dtype == "float64" else 4
+    each = (layers + 3) * problem.block.dim + 3 * width
+    needed = itemsize * float(max(data, problem.size) * each)
+    kept = min(float(KEEP), float(itemsize * layers * width * data))
+    remedy = "take an optimizer with a smaller batch, or fewer layers"
+    checks.memory(f"a step on {data} data", needed + kept, remedy)
 
 
 def race(
