@@ -81,7 +81,7 @@ bench: $(VENV)/test
 	for threads in 1 2; do for script in particles tangent_kernel; do \
 	  $(BIN)/python benchmarks/$$script.py --threads $$threads $(FULL) || exit 1; done; done
 	for ranks in 1 2; do $(BIN)/mpiexec -n $$ranks $(BIN)/python benchmarks/mpi.py || exit 1; done
-	for script in threads activations limit implicit dual grid particle_mesh resnet_gpu; do \
+	for script in threads activations limit limit_width implicit dual grid particle_mesh resnet_gpu; do \
 	  $(BIN)/python benchmarks/$$script.py $(FULL) || exit 1; done
 
 clean:

@@ -2,7 +2,7 @@
 
 Claims: for separable blocks V costs .4 ns per cell (p = 3, 16 data), since tanh on a tensor grid
 is a product of one-dimensional exponentials; a stage of the transport, fluxes and update of all
-axes, costs two to four. Both are printed in ns per cell and as ratios to array code that does the
+axes, costs two to three. Both are printed in ns per cell and as ratios to array code that does the
 same: a sum over data of u tanh(w x + b), and rolled arrays. d = 1, N = 16, θ = (u, w[, b]). Half a
 minute on one thread.
 """

@@ -1,22 +1,30 @@
 """How much more threads gain, verb by verb, beside what dgemm gains; and what limits each.
 
 Contenders are numbers of threads, 1, 2, 4, … up to the machine's cores: they alternate within one
-run, row by row, by the wall clock. The yardstick is a dgemm with as many BLAS threads, in the same
-rounds. Where a row must move more than caches hold, bytes over the rate of memory (a sum of two
-arrays by as many threads) say which part of its time that is.
+run, row by row, by the wall clock, each called in a row for a few hundredths of a second. The
+yardsticks are a dgemm with as many BLAS threads, and a sum of arrays beyond the caches by as many
+threads, in the same rounds.
 
-Beyond the machine's cores a **model** extrapolates, marked as such in what is printed. It assumes
-that a share of the time on one thread stays serial (Amdahl), as fitted to what is measured here,
-and that the rest is balanced; rows bound by memory gain no more than ``--memory``. One minute on
-two cores.
+A **model** is fitted to each row and, marked as such, read off beyond the machine's cores:
+
+    T(t)/T(1) = s + m/g(t) + (1 − s − m)/min(t, c).
+
+m is the share of T(1) in which the bytes that a row must move come at the rate of the sum of
+arrays, g(t) the gain of that sum, c the most shares that a row is dealt in (eight data each for
+gradients), and s, fitted, the rest that does not shrink. Assumed: moving does not overlap with
+arithmetic, what is left is balanced, waking costs what it costs here however many wake, and beyond
+the cores here memory serves ``--memory`` times what one thread takes, at most. With two numbers of
+threads s has one equation: it says what is missing here, not why. What limits a row is the larger
+of what s and m/g keep from shrinking. Two minutes on two cores.
 """
 
 from __future__ import annotations
 
 import argparse
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, NamedTuple
 
 import harness
 import numba
@@ -37,11 +45,13 @@ SIZES = {  # N, d, L, M
     "gradient D": (1024, 64, 32, 512),
     "gradient (128, 24, 8, 256)": (128, 24, 8, 256),
 }
-STAGE = "grid stage, 256 x 256 x 9"
+STAGE, CELLS = "grid stage, 256 x 256 x 9", 9 * 256**2
+IN_A_ROW = 0.03  # seconds
 COPIED = 1 << 22  # numbers that the yardstick of memory adds up: three times eight bytes each
 # What must move at least: σ written over what was there and read again; masses likewise.
 BYTES = {name: 24 * n * steps * m for name, (n, _, steps, m) in SIZES.items()}
-BYTES[STAGE] = 9 * 256**2 * 24
+BYTES |= {STAGE: 24 * CELLS, "V on the grid, 128 data": 16 * CELLS}
+SHARES = {name: size[0] // 8 for name, size in SIZES.items()}
 
 
 def particles(n: int, d: int, steps: int, count: int, **how: Any) -> tuple[Any, Any]:
@@ -127,32 +137,58 @@ def on(threads: int, blas: ThreadpoolController) -> Iterator[None]:
 
 
 def measure(run: Run, counts: list[int], rounds: int) -> dict[int, list[float]]:
-    blas = ThreadpoolController()
+    """Seconds of a call by number of threads, in each round."""
+    blas, begin = ThreadpoolController(), time.perf_counter()
+    run()
+    calls = max(1, round(IN_A_ROW / (time.perf_counter() - begin)))
 
     def limited(threads: int) -> Run:
         def work() -> None:
             with on(threads, blas):
-                run()
+                for _ in range(calls):
+                    run()
 
         return work
 
     contenders = {str(threads): limited(threads) for threads in counts}
     seconds = harness.alternate(contenders, rounds, max(counts) + 1)
-    return {int(threads): values for threads, values in seconds.items()}
+    return {int(threads): [s / calls for s in values] for threads, values in seconds.items()}
 
 
-def serial_share(gains: dict[int, float]) -> float:
-    """Amdahl's share s in 1/gain = s + (1 − s)/T, by least squares over the counts measured."""
-    found = [(1 / gain - 1 / t) / (1 - 1 / t) for t, gain in gains.items() if t > 1]
-    return float(np.clip(np.mean(found), 0.0, 1.0)) if found else 0.0
+class Model(NamedTuple):
+    """T(t)/T(1) = serial + moved/g(t) + (1 − serial − moved)/min(t, shares)."""
+
+    serial: float
+    moved: float
+    shares: float
+    memory: dict[int, float]  # g
+
+    def losses(self, t: int) -> tuple[float, float]:
+        """What is serial, and what moves, beyond a t-th of it."""
+        return self.serial * (1 - 1 / t), self.moved * (1 / self.memory[t] - 1 / t)
+
+    def gain(self, t: int) -> float:
+        rest = 1 - self.serial - self.moved
+        return 1 / (self.serial + self.moved / self.memory[t] + rest / min(t, self.shares))
 
 
-def limit(name: str, seconds: float, rate: float, gain: float, yardstick: float) -> str:
-    """What holds a row back on all cores, in words; ``rate`` is in bytes a second."""
+def fitted(gains: dict[int, float], moved: float, shares: float, memory: dict[int, float]) -> Model:
+    """The mean over the numbers of threads of the serial share that explains each gain."""
+    found = []
+    for t, gain in gains.items():
+        if t > 1:
+            even = 1 / min(t, shares)
+            found.append((1 / gain - moved / memory[t] - (1 - moved) * even) / (1 - even))
+    serial = float(np.clip(np.mean(found), 0.0, 1.0 - moved)) if found else 0.0
+    return Model(serial, moved, shares, memory)
+
+
+def limit(model: Model, gain: float, yardstick: float, cores: int) -> str:
+    """What holds a row back on all cores, in words."""
     if gain >= 0.95 * yardstick:
         return "the cores"
-    busy = BYTES.get(name, 0) / rate / seconds
-    return f"memory, {busy:.0%} of the time" if busy > 0.5 else "what is serial, and waking threads"
+    serial, moving = model.losses(cores)
+    return "memory" if moving > serial else "what is serial"
 
 
 def main() -> None:
@@ -162,39 +198,51 @@ def main() -> None:
     given = parser.parse_args()
     cores = int(numba.config.NUMBA_NUM_THREADS)
     counts = [2**k for k in range(cores.bit_length()) if 2**k < cores] + [cores]
+    beyond = [t for t in MODEL if t > cores]
     table: list[dict[str, Any]] = []
     gains: dict[str, dict[int, float]] = {}
+    rate, memory = np.inf, dict.fromkeys([*counts, *beyond], 1.0)
     for name, run in rows().items():
         seconds = measure(run, counts, given.rounds)
         median = {t: float(np.median(seconds[t])) for t in counts}
         spread = {t: harness.ratios(seconds[1], seconds[t]) for t in counts}
         gains[name] = {t: spread[t][1] for t in counts}
         if name == "memory":
-            rate = 24 * COPIED / median[cores]
-        share, words = serial_share(gains[name]), "yardstick"
-        if name not in ("dgemm", "memory"):
-            words = limit(name, median[cores], rate, gains[name][cores], gains["dgemm"][cores])
-        model = {t: 1 / (share + (1 - share) / t) for t in MODEL if t > cores}
-        if words.startswith("memory") or name == "memory":
-            model = {t: min(value, given.memory) for t, value in model.items()}
+            rate = 24 * COPIED / median[1]
+            memory = gains[name] | {t: min(t, given.memory) for t in beyond}
+        moved = min(BYTES.get(name, 0) / rate / median[1], 1.0)
+        model = fitted(gains[name], moved, SHARES.get(name, np.inf), memory)
+        yardstick = name in ("dgemm", "memory")
+        words = "yardstick" if yardstick else limit(
+            model, gains[name][cores], gains["dgemm"][cores], cores
+        )  # fmt: skip
         table.append(
             {
                 "case": name,
-                "milliseconds": {t: 1e3 * value for t, value in median.items()},
+                "milliseconds": {f"ms on {t}": 1e3 * value for t, value in median.items()},
                 "gain": spread[cores],
-                "gains": spread,
-                "serial": share,
+                "gains": {f"gain on {t}": spread[t] for t in counts if t > 1},
+                "serial": model.serial,
+                "moved": moved,
                 "limit": words,
-                "model": model,
+                "model": {f"model, {t}": model.gain(t) for t in beyond},
             }
         )
-        times = ", ".join(f"{ms:.2f}" for ms in table[-1]["milliseconds"].values())
-        shown = ", ".join(
-            f"{t}: " + " – ".join(f"{x:.2f}" for x in spread[t]) for t in counts if t > 1
-        )
-        beyond = ", ".join(f"{t}: {value:.1f}" for t, value in model.items())
-        print(f"{name:28s} {times} ms; gain on {shown}; limit: {words}; MODEL {beyond}", flush=True)
+        print(text(table[-1]), flush=True)
     harness.record("threads", table, "gain", f"times as fast on {cores} threads as on one")
+
+
+def text(row: dict[str, Any]) -> str:
+    """A row in one line."""
+    times = ", ".join(f"{ms:.2f}" for ms in row["milliseconds"].values())
+    gains = ", ".join(
+        f"{name}: " + " – ".join(f"{x:.2f}" for x in gain) for name, gain in row["gains"].items()
+    )
+    line = f"{row['case']:28s} {times} ms; {gains}; limit: {row['limit']}"
+    if row["limit"] != "yardstick":
+        model = ", ".join(f"{name}: {value:.1f}" for name, value in row["model"].items())
+        line += f" (s {row['serial']:.2f}, m {row['moved']:.2f}); {model.upper()}"
+    return line
 
 
 if __name__ == "__main__":

@@ -27,13 +27,12 @@ def draw(data: Path) -> Figure:
             for alpha in pick(of, bound=1)["alpha"]:
                 one, lw = pick(losses, D=dim, alpha=alpha), 1.4 if alpha == 1 else 0.5
                 c.semilogy(one["step"], one["loss"], lw=lw, color=f"C{number}")
-        a.set(xlabel=r"scale $\alpha$", ylabel="deviation of outputs")
-        b.set(xlabel=r"scale $\alpha$", ylabel="RMS change of $U$")
+        for axes, label in ((a, "deviation of outputs"), (b, "RMS change of $U$")):
+            axes.set(xlabel=r"scale $\alpha$", ylabel=label)
         c.set(xlabel="step", ylabel="loss", ylim=(None, 5.0))
         a.plot([], [], "k-", lw=0.8, label="published")
         a.plot([], [], "ko", mfc="none", ms=4, label=r"$\alpha > \sqrt{LM/D}$")
-        for width, label in ((1.4, r"$\alpha = 1$"), (0.5, r"other $\alpha$")):
-            c.plot([], [], "k-", lw=width, label=label)
+        c.plot([], [], "k-", lw=1.4, label=r"$\alpha = 1$; thin: others")
         [axes.legend() for axes in (a, c)]
         _tracks(d, columns(data / "tracker.csv"))
     return page

@@ -3,7 +3,7 @@
 a: loss of the limit over training time with its error (two sizes of width and depth), and its loss
 on fresh sequences. b: its answers to fresh sequences against the marked value. c: output error of
 finite transformers against LM, with the fit a/L + b/sqrt(LM) (squares added, thin). d: output
-error of L layers without end of width against L: RMS and range over seeds, and slope -1.
+distance of L layers from the limit of the same particles against L: RMS, range, and slope -1.
 Data: validation/transformer_limit.py.
 """
 
@@ -35,7 +35,9 @@ def draw(data: Path) -> Figure:
         shapes, found = by_shape(columns(data / "depths.csv"), "error")
         rms = np.sqrt(np.mean(found**2, axis=1))
         ends = np.abs(np.stack([found.min(axis=1), found.max(axis=1)]) - rms)
-        depth.errorbar(shapes[:, 0], rms, ends, fmt="o", mfc="none", label=r"$M=\infty$", **how)
+        depth.errorbar(
+            shapes[:, 0], rms, ends, fmt="o", mfc="none", label="shared particles", **how
+        )
         guide(depth, shapes[:, 0], rms[0], -1.0, "slope $-1$")
         depth.set(xscale="log", yscale="log", xlabel="layers $L$", ylabel="output error")
         powers(depth.xaxis, shapes[:, 0], 2)

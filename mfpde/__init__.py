@@ -18,7 +18,7 @@ from mfpde.blocks import (
 )
 from mfpde.depth import Depth
 from mfpde.entropic.solve import stationary
-from mfpde.evaluate import first_variation, gradient, loss, predict, scores, trajectories
+from mfpde.evaluate import evaluate, first_variation, gradient, loss, predict, trajectories
 from mfpde.flows.solve import resume, solve
 from mfpde.limits import Limit, limit
 from mfpde.measures import (
@@ -80,6 +80,7 @@ __all__ = [
     "cot_distance",
     "data",
     "entropic",
+    "evaluate",
     "finite_size",
     "first_variation",
     "gradient",
@@ -95,7 +96,6 @@ __all__ = [
     "predict",
     "resnet",
     "resume",
-    "scores",
     "sensitivity",
     "solve",
     "stationary",

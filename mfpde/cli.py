@@ -25,7 +25,13 @@ from mfpde.runs.atomic import check_writable
 # Verbs that write a run file as they go; the others write their result when they end.
 WRITTEN = ("solve", "train")
 SHARED = ("solve", "limit", "train")  # that run on several processes
-VERBS = ("solve", "stationary", "limit", "train")
+# The verbs of case files, and what the help says of them.
+VERBS = {
+    "solve": "train the law of parameters",
+    "stationary": "the entropic optimum on a grid",
+    "limit": "the limit, with error bars",
+    "train": "train finite networks",
+}
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -64,8 +70,8 @@ def _parser() -> argparse.ArgumentParser:
         sub.set_defaults(run=run)
         return sub
 
-    for verb in VERBS:
-        sub = command(verb, _run, f"{verb} a case file (TOML)")
+    for verb, does in VERBS.items():
+        sub = command(verb, _run, f"{does}, from a case file (TOML)")
         _case(sub)
         ending = _out(Path("CASE.toml"), verb)
         sub.add_argument("--out", type=Path, help=f"where the result goes; default: {ending}")

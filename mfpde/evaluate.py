@@ -1,4 +1,4 @@
-"""The verbs on one measure: predict, loss, scores, gradient, first variation, trajectories."""
+"""The verbs on one measure: predict, loss, evaluate, gradient, first variation, trajectories."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def loss(problem: Problem, rho: Measure) -> float:
 
 
 @checks.typed
-def scores(
+def evaluate(
     problem: Problem,
     rho: Measure,
     x: ArrayLike | None = None,
@@ -61,7 +61,7 @@ def scores(
 
 
 def scores_of(problem: Problem, rho: Measure) -> dict[str, float]:
-    """``scores`` on the problem's own data, numbers that overflow included."""
+    """``evaluate`` on the problem's own data, numbers that overflow included."""
     carried = operator_of(problem, rho).carry(rho.state, keep=False)
     name, value = mark_of(problem, carried.outputs)
     return {"loss": float(carried.loss), name: value}

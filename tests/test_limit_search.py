@@ -2,6 +2,7 @@
 
 from contextlib import suppress
 
+import numba
 import numpy as np
 import pytest
 
@@ -51,7 +52,7 @@ def silent():
 
 def test_what_is_observed_is_that_of_the_measure(problem, tmp_path):
     found = mfpde.limit(problem, LAW, s_end=1.0, rtol=1e-3, times=3, observe=OBSERVE)
-    scores = mfpde.scores(problem, found.final, X, Y)
+    scores = mfpde.evaluate(problem, found.final, X, Y)
     for name in ("loss", "rmse"):
         assert found.observed[f"test_{name}"][-1] == pytest.approx(scores[name], rel=1e-12)
     assert found.observed["size"][-1] == pytest.approx(size(problem, found.final), rel=1e-12)
@@ -183,7 +184,8 @@ def test_the_flow_of_u_alone_is_exact(silent):
     slower = lazy.Lazy(task.under([0.5, 1.0, 1.0]), law, np.array([0.0, 1e-3]))
     np.testing.assert_allclose(_flow(slower, kernel)[1], 0.5 * found[1], atol=1e-8)
     assert lazy.of(task, laws.Gaussian(1.0, dim=9), s).alone(many) is None
-    assert lazy.of(mfpde.Problem(X, Y, block=mfpde.Linear(1)), LAW, s) is None
+    for block in (mfpde.Linear(1), mfpde.SHL(1, "relu")):
+        assert lazy.of(mfpde.Problem(X, Y, block=block), LAW, s) is None
 
 
 def test_scrambles_of_silent_laws_take_both_and_are_true(silent, monkeypatch):
@@ -274,3 +276,21 @@ def test_bars_of_laws_that_are_not_smooth_in_depth(problem, kind):
     exact = mfpde.predict(problem, mfpde.solve(problem, rho, s_end=1.0, rtol=1e-4).final)
     off = np.sqrt(np.mean((found.outputs[-1] - exact) ** 2))
     assert off <= found.outputs_error[-1]
+
+
+def test_scrambles_on_threads_of_their_own(silent, tmp_path):
+    """The same to the last bit on two threads, and a budget ends all that is under way."""
+    task, law = silent
+    how = {"s_end": 1.0, "rtol": 2e-2, "times": 2}
+    before = numba.get_num_threads()
+    found = []
+    for threads in (1, min(2, numba.config.NUMBA_NUM_THREADS)):
+        numba.set_num_threads(threads)
+        found.append(mfpde.limit(task, law, **how, checkpoint=tmp_path / f"{threads}.h5"))
+        with pytest.raises(ValueError, match="max_seconds"):
+            mfpde.limit(task, law, **how, max_seconds=1e-3)
+    numba.set_num_threads(before)
+    one, two = found
+    np.testing.assert_array_equal(one.outputs, two.outputs)
+    np.testing.assert_array_equal(one.outputs_error, two.outputs_error)
+    assert one.work == two.work

@@ -38,13 +38,13 @@ def test_accuracy_counts_classes_also_where_the_data_lack_one():
     problem = mfpde.Problem(x, labels, block=mfpde.SHL(3), loss="cross_entropy")
     rho = gaussian_measure(problem, mfpde.Depth(2, "euler"))
     largest = mfpde.predict(problem, rho).argmax(axis=1)
-    assert mfpde.scores(problem, rho)["accuracy"] == pytest.approx((largest == labels).mean())
+    assert mfpde.evaluate(problem, rho)["accuracy"] == pytest.approx((largest == labels).mean())
     some = labels != 1
-    found = mfpde.scores(problem, rho, x[some], labels[some])
+    found = mfpde.evaluate(problem, rho, x[some], labels[some])
     assert found["accuracy"] == pytest.approx((largest == labels)[some].mean())
     assert found["loss"] == mfpde.loss(problem.on(x[some], labels[some]), rho)
     weights = np.arange(1.0, some.sum() + 1)
-    found = mfpde.scores(problem, rho, x[some], labels[some], weights)
+    found = mfpde.evaluate(problem, rho, x[some], labels[some], weights)
     right = (largest == labels)[some]
     assert found["accuracy"] == pytest.approx((weights @ right) / weights.sum())
 
@@ -55,7 +55,7 @@ def test_two_classes_by_sign():
     problem = mfpde.Problem(x, y, block=mfpde.SHL(1), loss="logistic")
     rho = gaussian_measure(problem, mfpde.Depth(2, "euler"))
     right = np.sign(mfpde.predict(problem, rho)[:, 0]) == y
-    assert mfpde.scores(problem, rho)["accuracy"] == pytest.approx(right.mean())
+    assert mfpde.evaluate(problem, rho)["accuracy"] == pytest.approx(right.mean())
 
 
 def test_one_of_x_and_y_is_refused():
@@ -63,7 +63,7 @@ def test_one_of_x_and_y_is_refused():
     rho = gaussian_measure(problem, mfpde.Depth(2, "euler"))
     for given in ({"x": X}, {"y": Y}, {"weights": np.ones(8)}):
         with pytest.raises(ValueError, match="x and y must be given together"):
-            mfpde.scores(problem, rho, **given)
+            mfpde.evaluate(problem, rho, **given)
 
 
 # -- along a run ----------------------------------------------------------------------------------
@@ -73,7 +73,7 @@ def test_series_are_the_scores_of_the_states_and_change_nothing():
     sol = run(save="steps")
     assert set(sol.observed) == {"test_loss", "test_rmse", "spread"}
     for k, s in enumerate(sol.s):
-        found = mfpde.scores(sol.problem, sol.at(s), X, Y)
+        found = mfpde.evaluate(sol.problem, sol.at(s), X, Y)
         assert sol.observed["test_loss"][k] == found["loss"]
         assert sol.observed["test_rmse"][k] == found["rmse"]
         np.testing.assert_array_equal(sol.observed["spread"][k], spread(None, sol.at(s)))
@@ -108,7 +108,7 @@ def test_other_measures_are_observed_as_well(kind):
     else:
         rho = mfpde.JointMeasure.from_law(laws.Gaussian(1.0, dim=5), count=6)
     sol = mfpde.solve(problem, rho, s_end=0.2, observe={"test": (X, Y)}, progress=False)
-    assert sol.observed["test_loss"][-1] == mfpde.scores(problem, sol.final, X, Y)["loss"]
+    assert sol.observed["test_loss"][-1] == mfpde.evaluate(problem, sol.final, X, Y)["loss"]
     assert sol.observed["test_loss"].shape == sol.s.shape
 
 
@@ -156,7 +156,7 @@ def test_networks_record_scores_on_other_data(tmp_path):
     assert found.observed["test_rmse"].shape == (2, 3)
     for k, s in enumerate(found.saved_s):
         for index in (0, 1):
-            scores = mfpde.scores(problem, found.at(s, index), X, Y)
+            scores = mfpde.evaluate(problem, found.at(s, index), X, Y)
             assert found.observed["test_loss"][index, k] == pytest.approx(scores["loss"], rel=1e-14)
             assert found.observed["test_rmse"][index, k] == pytest.approx(scores["rmse"], rel=1e-14)
     again = mfpde.resnet.resume(path, observe=observe)

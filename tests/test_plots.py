@@ -1,5 +1,7 @@
 """Pictures of a run: what the axes show, and the style it is saved in."""
 
+import re
+from pathlib import Path
 from types import SimpleNamespace
 
 import matplotlib.image
@@ -50,16 +52,38 @@ def test_less_than_a_decade_has_a_few_plain_numbers(last, plain):
     assert ("times" in "".join(labels) or "10^" in "".join(labels)) != plain
 
 
-def test_the_style_is_kept_when_the_caller_saves(tmp_path):
-    problem = sine(4)
-    rho = gaussian_measure(problem, mfpde.Depth(1), count=4)
-    figure = mfpde.solve(problem, rho, s_end=1.0, progress=False).plot()
+LAW = mfpde.laws.Gaussian(1.0, dim=5)
+
+
+@pytest.mark.parametrize(
+    "verb",
+    [
+        lambda problem: mfpde.solve(
+            problem, gaussian_measure(problem, mfpde.Depth(1), count=4), s_end=1.0, progress=False
+        ),
+        lambda problem: mfpde.limit(problem, LAW, s_end=0.3, rtol=0.1, progress=False),
+        lambda problem: mfpde.finite_size(problem, LAW, s_end=0.3, particles=32, progress=False),
+    ],
+    ids=["solve", "limit", "finite_size"],
+)
+def test_the_style_is_kept_when_the_caller_saves(verb, tmp_path):
+    figure = verb(sine(4)).plot()
     figure.savefig(tmp_path / "own.png")
     with plots.style():
         figure.savefig(tmp_path / "styled.png")
     pictures = [matplotlib.image.imread(tmp_path / f"{name}.png") for name in ("own", "styled")]
     np.testing.assert_array_equal(*pictures)
     assert pictures[0].shape[1] > 1900  # 6.8 in at the style's 300 dpi, not pyplot's 100
+
+
+def test_only_the_style_makes_figures():
+    package = Path(mfpde.__file__).parent
+    made = {
+        path.relative_to(package).as_posix()
+        for path in package.rglob("*.py")
+        if re.search(r"\b(subplots|plt\.figure|Figure)\(", path.read_text(encoding="utf-8"))
+    }
+    assert made == {"plots/style.py", "plots/animation.py"}  # the second saves what it draws
 
 
 SIDE = mfpde.measures.Axis.uniform(-6.0, 6.0, 24)

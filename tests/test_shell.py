@@ -250,7 +250,7 @@ def test_other_data_are_watched(verb, folder, capsys):
     x = np.linspace(-0.9, 0.8, 4)[:, None]
     problem = cases.read("case.toml").problem
     final = found.final[0] if verb == "train" else found.final
-    expected = mfpde.scores(problem, final, x, np.sin(x))
+    expected = mfpde.evaluate(problem, final, x, np.sin(x))
     last = [found.observed[f"test_{key}"][..., -1] for key in ("loss", "rmse")]
     if verb == "train":
         last = [values[0] for values in last]

@@ -18,7 +18,7 @@ readout (d = 24); u = 0 and (w, b) Gaussian at the start.
 
 Prediction: E falls without a plateau, that of networks with more blocks than data (LM > N) as well;
 error = a/L + b/sqrt(LM), at zero loss too; slopes -1 in L and -1/2 in LM.
-Takes about 6 minutes on 2 cores, --quick under one.
+Takes about 3 minutes on 2 cores, --quick under one.
 """
 
 from __future__ import annotations
@@ -37,11 +37,11 @@ from mfpde.runs.progress import track
 from mfpde.theory import fit_finite_size
 
 FULL = {"count": 128, "components": 14, "particles": 256, "depth_steps": 4, "goal": 1e-10}
-FULL |= {"late": 1e8, "early": 1e3, "scrambles": 6, "reference": 4096, "tied": 256}
+FULL |= {"late": 1e8, "early": 1e3, "scrambles": 72, "reference": 4096, "tied": 256}
 FULL |= {"descent": (8, 16), "to_zero": ((4, 4), (8, 4), (8, 16), (16, 16), (8, 64), (16, 64))}
 FULL |= {"layers": (4, 8, 16, 32, 64), "widths": (4, 16, 64, 256), "s_compare": 80.0, "step": 1.0}
 QUICK = {"count": 24, "components": 6, "particles": 64, "depth_steps": 2, "tied": 64}
-QUICK |= {"early": 100.0, "descent": (4, 64), "reference": 1024}
+QUICK |= {"early": 100.0, "descent": (4, 64), "reference": 1024, "scrambles": 6}
 QUICK |= {"to_zero": ((4, 4), (4, 16), (8, 16), (4, 64))}
 QUICK |= {"layers": (4, 8, 16), "widths": (4, 16, 64), "s_compare": 10.0, "step": 0.5}
 

@@ -90,7 +90,7 @@ def solve(
 
     ``observe`` names what else is recorded at every step, in ``sol.observed``: other data
     ``{"test": (x, y)}``, whose series "test_loss" and "test_accuracy" or "test_rmse" are those of
-    ``mfpde.scores``, or functions of (problem, measure), which return
+    ``mfpde.evaluate``, or functions of (problem, measure), which return
     a number or an array; a run file holds series and data, not functions.
     ``callback(solution)`` runs after each accepted step and stops the run by returning True.
     ``checkpoint`` is a run file brought up to date every

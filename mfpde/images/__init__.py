@@ -1,5 +1,10 @@
 """Image ResNets whose blocks can change order in depth (needs torch)."""
 
+try:
+    import torch  # noqa: F401
+except ImportError:
+    raise ImportError("mfpde.images needs torch: pip install 'mfpde[torch]'") from None
+
 from mfpde.images.augment import Augmentation
 from mfpde.images.data import ImageData, load_images
 from mfpde.images.mean_field import MeanFieldTraining

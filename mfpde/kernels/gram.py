@@ -21,6 +21,8 @@ from mfpde.kernels.native import INNER
 from mfpde.kernels.pools import deal, shared, threads_for
 
 ROWS, WIDEST = 192, 512  # of a tile: it stays in cache between BLAS and the Hadamard sum
+LEAST, TILES = 32, 4  # rows of a tile, tiles below each other: no less
+CHEAP = 8  # products that cost as much as one of the operations that ``threads_for`` counts
 COLUMNS = 1 << 22  # entries of a slice of J
 
 
@@ -98,8 +100,9 @@ def hadamard(factors, bias, weights, out):
                     x, y = np.repeat(x, c, axis=1), np.repeat(y, c, axis=1)
                 _add_products(out[r, m], t @ right.t[m].T, x, left.q[r] @ right.q[m].T, y)
 
-    size = max(1, ROWS // c), max(1, WIDEST // c)
-    deal(add, _tiles(n, *size), threads_for(rows * n * c * factors[0].t.shape[1]))
+    high = min(ROWS, max(LEAST, rows // TILES))
+    size = max(1, high // c), max(1, WIDEST // c)
+    deal(add, _tiles(n, *size), threads_for(rows * n * c * factors[0].t.shape[1] // CHEAP))
 
 
 @njit(cache=True, nogil=True, fastmath=FASTMATH, error_model="numpy")

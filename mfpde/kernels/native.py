@@ -55,7 +55,7 @@ def _look(argument: Any) -> Any:
     if isinstance(argument, np.ndarray):
         return argument.dtype.char, argument.ndim, argument.flags.num
     if isinstance(argument, tuple):
-        return tuple(map(_look, argument))
+        return (*map(_look, argument),)  # tuple(map(…)) would leave Python more to keep each time
     return type(argument)
 
 

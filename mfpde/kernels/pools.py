@@ -76,6 +76,17 @@ def threads_for(operations: int) -> int:
     return int(numba.get_num_threads()) if operations >= PARALLEL_FROM else 1
 
 
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Compiled kernels of this Python thread do all by themselves."""
+    before = numba.get_num_threads()
+    numba.set_num_threads(1)
+    try:
+        yield
+    finally:
+        numba.set_num_threads(before)
+
+
 # -- compiled kernels -----------------------------------------------------------------------------
 
 
@@ -250,7 +261,7 @@ def shared(share: Any, shares: int, *arguments: Any) -> None:
 # -- tasks around products of matrices ------------------------------------------------------------
 
 
-def deal(work: Callable[[Any], None], tasks: Sequence[Any], threads: int) -> None:
+def deal(work: Callable[[Any], object], tasks: Sequence[Any], threads: int) -> None:
     """``work(task)`` for every task, on up to so many threads; results must not meet.
 
     Tasks are taken in order by whoever is free: put the longest ones first. An error in one, or an

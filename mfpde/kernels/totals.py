@@ -9,17 +9,19 @@ from mfpde.kernels.lending import lent
 from mfpde.kernels.native import LEAN
 from mfpde.kernels.pools import shared, threads_for
 
+AWAKE = 4  # threads that just had a pass to do need not be woken: fewer numbers are enough
+
 
 def add_all(parts, out):
     """out += Σ_t parts[t] in the order of t, for arrays (T, ...)."""
     if len(parts):
-        threads = threads_for(parts.size)
+        threads = threads_for(AWAKE * parts.size)
         shared(_add_share, threads, threads, parts.reshape(len(parts), -1), out.reshape(-1))
 
 
 def divided(values, by):
     """values / by (K,), a fresh array."""
-    threads = threads_for(values.size)
+    threads = threads_for(AWAKE * values.size)
     if threads == 1:
         return values / by.reshape(-1, *(1,) * (values.ndim - 1))
     out = lent(values.shape, values.dtype)

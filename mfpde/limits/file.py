@@ -9,7 +9,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mfpde import optimizers
-from mfpde.depth import Depth
 from mfpde.limits import lazy
 from mfpde.limits.gaps import Gap, Yardstick
 from mfpde.limits.lazy import Alone
@@ -17,9 +16,8 @@ from mfpde.limits.parts import Pair, Part
 from mfpde.limits.run import Run, Terms
 from mfpde.limits.scrambled import Explained, Spread
 from mfpde.limits.sizes import Scrambles, Sizes, Tensor
-from mfpde.measures.particles import ParticleMeasure
 from mfpde.problem import Problem
-from mfpde.runs import run_file, stored_problem
+from mfpde.runs import run_file, stored_measure, stored_problem
 from mfpde.runs.atomic import PathLike
 from mfpde.runs.run_file import Record
 from mfpde.runs.status import Status
@@ -48,7 +46,7 @@ def save(found: Any, path: PathLike) -> None:
         "parts": {name: _part(part, runs) for name, part in found.parts.items()},
         "versions": stored_problem.versions(),
         "status": found.status.name,
-        "depth_steps": [run.final.depth.steps for run in runs],
+        "depths": [],
         "quick": [run.quick for run in runs],
         "gradients": [run.gradients for run in runs],
     }
@@ -64,10 +62,12 @@ def save(found: Any, path: PathLike) -> None:
         arrays.update({f"alone/{name}": value for name, value in told.items()})
     for number, run in enumerate(runs):
         own = {name: getattr(run, name) for name in ("outputs", "penalty", "loss", "grid")}
-        own |= {"theta": run.final.theta, "weights": run.final.weights}
+        depth, final = stored_measure.write(run.final, f"runs/{number}")
+        config["depths"].append(depth)
         if run.alone:
             own |= {f"alone/{name}": value for name, value in run.alone.arrays().items()}
         arrays.update({f"runs/{number}/{name}": np.asarray(value) for name, value in own.items()})
+        arrays |= final
     run_file.save(Record(FORMAT, problem, config, {}, arrays), path)
 
 
@@ -106,7 +106,7 @@ def load(kind: Any, path: PathLike, block: Any) -> Any:
 def _read(kind: Any, found: Record, block: Any) -> Any:
     config, arrays = found.config, found.arrays
     problem = stored_problem.read(found.fixed, arrays, block)
-    about = zip(config["depth_steps"], config["gradients"], config["quick"], strict=True)
+    about = zip(config["depths"], config["gradients"], config["quick"], strict=True)
     runs = [_run(arrays, number, *one) for number, one in enumerate(about)]
 
     def terms(told: list[tuple[float, int]]) -> Terms:
@@ -159,11 +159,11 @@ def _points(told: dict[str, Any]) -> Tensor | Scrambles:
     return Tensor(tuple(told["orders"]), tuple(told["rules"]), pieces)
 
 
-def _run(arrays: Arrays, number: int, depth_steps: int, gradients: int, quick: bool) -> Run:
-    outputs, penalty, loss, grid, theta, weights = (
-        arrays[f"runs/{number}/{name}"]
-        for name in ("outputs", "penalty", "loss", "grid", "theta", "weights")
+def _run(arrays: Arrays, number: int, depth: list[Any], gradients: int, quick: bool) -> Run:
+    name = f"runs/{number}"
+    outputs, penalty, loss, grid = (
+        arrays[f"{name}/{each}"] for each in ("outputs", "penalty", "loss", "grid")
     )
-    final = ParticleMeasure(theta, Depth(depth_steps, "rk4"), weights)
-    alone = Alone.of(_named(arrays, f"runs/{number}/alone/"))
+    final = stored_measure.read(depth, arrays, name)
+    alone = Alone.of(_named(arrays, f"{name}/alone/"))
     return Run(outputs, penalty, {}, loss, final, grid, gradients, alone, quick)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mfpde import plots
+from mfpde.plots.style import new_figure
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -14,8 +15,8 @@ if TYPE_CHECKING:
 
 def draw(found: Any) -> Figure:
     """Left: E(ρ_s) with its error as a band. Right: the outputs' error, part on part."""
-    with plots.style() as plt:
-        figure, (left, right) = plt.subplots(1, 2, figsize=(plots.PAGE, 2.4))
+    figure, (left, right) = new_figure(2)
+    with plots.style():
         low = np.maximum(found.loss - found.loss_error, 1e-3 * found.loss)
         left.fill_between(found.s, low, found.loss + found.loss_error, color="C0", alpha=0.3, lw=0)
         plots.curve(left, found.s, found.loss, color="C0")

@@ -2,7 +2,7 @@
 
 Each depth node has points of its own, so that errors average over depth as well. The spread of
 independent scrambles assumes nothing of smoothness; what it does not show, the bias that a wider
-measure would not have, is read from a mean over sets of a quarter of the size.
+measure would not have, is read from a mean over sets of a quarter of the size, or a sixteenth.
 
 Two things make a scramble cheap. Its wide run takes few steps in training time, corrected by a
 pair of small runs on the same scramble (``hurried``); and what the flow of u alone makes of its
@@ -22,7 +22,7 @@ from mfpde.limits.gaps import Gap
 from mfpde.limits.hurried import LADDER
 from mfpde.limits.lazy import Alone, Lazy
 from mfpde.limits.run import Run, Series, Terms, loss_of, mean, predicted, rms, summed
-from mfpde.limits.sizes import COARSER, MOST_PARTICLES, TRIAL, Scrambles, Spec
+from mfpde.limits.sizes import MOST_PARTICLES, TRIAL, Scrambles, Spec
 from mfpde.limits.study import Stopped, Study
 from mfpde.limits.watch import Told
 from mfpde.problem import Problem
@@ -114,7 +114,8 @@ class Spread:
                 for values, each in ((fine, self.fine), (coarse, self.coarse))
             )
         outputs = fine.mean(axis=0)
-        return outputs, _of_rests(outputs, coarse.mean(axis=0), _left_out(fine), _left_out(coarse))
+        rests, fold = (_left_out(fine), _left_out(coarse)), _fold(self.fine[0], self.coarse[0])
+        return outputs, _of_rests(fold, outputs, coarse.mean(axis=0), *rests)
 
     def told(self, tell: Callable[[Series], Told]) -> Told:
         """Errors of what is read from averages, by name."""
@@ -125,8 +126,10 @@ class Spread:
             rest = ([*each[:number], *each[number + 1 :]] for each in (fine, coarse))
             found.append([tell(mean(each)) for each in rest])
         (here, there), rests = found[0], found[1:]
+        fold = _fold(self.fine[0], self.coarse[0])
         return {
             name: _of_rests(
+                fold,
                 here[name],
                 there[name],
                 np.array([rest[0][name] for rest in rests]),
@@ -276,12 +279,13 @@ def _gap(study: Study, fine: Mean, coarse: Mean) -> Gap:
     outputs = [np.array([one.series.outputs for one in m.scrambles]) for m in (fine, coarse)]
     rests = [_left_out(values) for values in outputs]
     noise, jump = _noise(rests[0]), _noise(rests[0] - rests[1])
-    bias = _beyond(rms(fine.series.outputs - coarse.series.outputs), rms(jump))
+    fold = _fold(fine.terms, coarse.terms)
+    bias = _beyond(rms(fine.series.outputs - coarse.series.outputs), rms(jump), fold)
     error = quantile(len(outputs[0])) * rms(noise) + bias
     losses = [
         _losses(study.problem, m, rest) for m, rest in zip((fine, coarse), rests, strict=True)
     ]
-    loss = _of_rests(fine.loss, coarse.loss, *losses)
+    loss = _of_rests(fold, fine.loss, coarse.loss, *losses)
     # Where the slope of the loss vanishes, its curvature remains.
     return Gap(loss + 0.5 * study.problem.outputs * error**2, error)
 
@@ -297,12 +301,19 @@ def _left_out(values: Array) -> Array:
     return (values.sum(axis=0) - values) / (len(values) - 1)
 
 
-def _of_rests(fine: Array, coarse: Array, rests: Array, coarse_rests: Array) -> Array:
+def _fold(fine: Terms, coarse: Terms) -> float:
+    """How many times more points the finer sets have."""
+    here, there = (terms[0][1].final.theta.shape[1] for terms in (fine, coarse))
+    return here / there
+
+
+def _of_rests(fold: float, fine: Array, coarse: Array, rests: Array, coarse_rests: Array) -> Array:
     """The error of ``fine`` from what it and the coarser one are without each scramble.
 
-    The coarser sets are parts of the finer ones: their change is judged scramble by scramble.
+    The coarser sets, of ``fold`` times fewer points, are parts of the finer ones: their change is
+    judged scramble by scramble.
     """
-    bias = _beyond(np.abs(fine - coarse), _noise(rests - coarse_rests))
+    bias = _beyond(np.abs(fine - coarse), _noise(rests - coarse_rests), fold)
     return quantile(len(rests)) * _noise(rests) + bias
 
 
@@ -311,6 +322,6 @@ def _noise(rests: Array) -> Array:
     return np.sqrt((len(rests) - 1) * np.var(rests, axis=0))
 
 
-def _beyond(jump: Array, noise: Array) -> Array:
+def _beyond(jump: Array, noise: Array, fold: float) -> Array:
     """What a change from the coarse mean shows beyond its noise, carried to the fine one."""
-    return np.sqrt(np.maximum(jump**2 - noise**2, 0.0)) / (COARSER - 1)
+    return np.sqrt(np.maximum(jump**2 - noise**2, 0.0)) / (fold - 1.0)

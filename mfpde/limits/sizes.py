@@ -17,8 +17,8 @@ ORDERS = (2, 3, 4, 5, 6, 7, 8, 10, 12, 15, 18, 22, 27, 33, 40, 50, 64)
 # Tensor rules of more pieces than this are shown by their number of particles.
 MANY_PIECES = 4
 
-# Sets of a quarter of the points: a bias like 1/M changes by three times what is left of it.
-COARSER = 4
+# A bias like 1/M is read from sets of so many times fewer points, as few as leave enough of them.
+COARSER, ENOUGH = (16, 4), 64
 # Sets in a hurry are checked by ones of so many times fewer points, but not fewer than that.
 CHECK, FEWEST = 16, 16
 
@@ -101,8 +101,10 @@ class Scrambles:
         return max(self.count // CHECK, FEWEST)
 
     def coarser(self) -> Scrambles:
-        """The same of a quarter of the points."""
-        return replace(self, count=max(self.count // COARSER, 1))
+        """The same of fewer points, whose bias is larger."""
+        most, least = COARSER
+        fold = most if self.count >= most * ENOUGH else least
+        return replace(self, count=max(self.count // fold, 1))
 
     def specs(self, number: int, depth_steps: int, rtol: float) -> list[tuple[float, Spec]]:
         """The runs of one scramble, and their signs."""
@@ -131,6 +133,11 @@ class Spec(NamedTuple):
     depth_steps: int
     rtol: float
     hurry: int = 0
+
+    @property
+    def fresh(self) -> bool:
+        """Whether its points are those of a scramble, fresh at every depth."""
+        return isinstance(self.points, Scramble) and not self.points.tied
 
 
 class Sizes(NamedTuple):

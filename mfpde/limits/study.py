@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Iterable
+from contextlib import nullcontext
 from dataclasses import replace
 
+import numba
 import numpy as np
 from numpy.typing import NDArray
 
@@ -13,6 +16,7 @@ from mfpde.blocks import SHL, Linear
 from mfpde.depth import Depth
 from mfpde.evaluate import predict
 from mfpde.flows.solve import solve
+from mfpde.kernels.pools import deal, one_thread
 from mfpde.laws import DepthLaw, Law
 from mfpde.limits import hurried, lazy
 from mfpde.limits.gaps import Gap, Yardstick
@@ -79,6 +83,7 @@ class Study:
         self._scale = float(np.sqrt(np.mean(np.square(problem.y)))) or 1.0
         self._gradients = 0
         self._pace = self._largest = 0.0
+        self._writing = threading.Lock()
 
     @property
     def kinked(self) -> bool:
@@ -108,18 +113,34 @@ class Study:
         return self.runs[spec]
 
     def ahead(self, specs: Iterable[Spec]) -> None:
-        """Let the ranks do runs that will be asked for, one each at a time.
+        """Let the ranks, or threads, do runs that will be asked for, one each at a time.
 
-        One process does each when it is asked for: the same runs, the same numbers. Raises Stopped.
+        They are those that would be done when asked for: the same numbers. Raises Stopped.
         """
-        if self._ranks is None:
-            return
         wanted = list(dict.fromkeys(specs))
         for some in ([self._small(spec) for spec in wanted if spec.hurry], wanted):
             missing = [spec for spec in dict.fromkeys(some) if self._found(spec) is None]
             missing.sort(key=self._levels, reverse=True)
+            if self._ranks is None:
+                self._on_threads([spec for spec in missing if spec.fresh])
+                continue
             for k in range(0, len(missing), self._ranks.size):
                 self._deal(self._ranks, missing[k : k + self._ranks.size])
+
+    def _on_threads(self, specs: list[Spec]) -> None:
+        threads = min(numba.get_num_threads(), len(specs))
+
+        def make(spec: Spec) -> None:
+            if self.interrupt.asked:
+                raise Stopped(Status.INTERRUPTED)
+            self._check()
+            found, spent = self._make(spec)
+            with self._writing:
+                self._made[spec] = found, spent / threads
+                self._keep(spec, found)
+
+        if threads > 1:
+            deal(make, specs, threads)
 
     def _deal(self, ranks: Ranks, specs: list[Spec]) -> None:
         """One run for each rank, which all get."""
@@ -220,15 +241,17 @@ class Study:
 
     def _make(self, spec: Spec) -> tuple[Run, float]:
         """The run itself, and its seconds."""
-        began, rho0 = time.monotonic(), self.measure(spec)
-        if not spec.hurry:
-            found, spent = self._in_full(spec, rho0)
-        else:
-            light, grid = self._lightened(spec, rho0), self._hurried_grid(spec)
-            found = hurried.run(self.problem, light, self.s, grid, self.watch, self._between)
-            spent = time.monotonic() - began
-        if isinstance(spec.points, Scramble) and not spec.points.tied and self.lazy:
-            found = replace(found, alone=self.lazy.alone(rho0))
+        # Of scrambles on one thread, whoever calls: sums depend on how many there are.
+        with one_thread() if spec.fresh else nullcontext():
+            began, rho0 = time.monotonic(), self.measure(spec)
+            if not spec.hurry:
+                found, spent = self._in_full(spec, rho0)
+            else:
+                light, grid = self._lightened(spec, rho0), self._hurried_grid(spec)
+                found = hurried.run(self.problem, light, self.s, grid, self.watch, self._between)
+                spent = time.monotonic() - began
+            if spec.fresh and self.lazy:
+                found = replace(found, alone=self.lazy.alone(rho0))
         return found, spent
 
     def _in_full(self, spec: Spec, rho0: ParticleMeasure) -> tuple[Run, float]:
@@ -292,7 +315,7 @@ class Study:
     def _watch(self, solution: Solution) -> bool:
         """After each step of a run: has the time run out?"""
         self.display.beat(solution.control.s / float(self.s[-1]))
-        return self._spent() >= self.max_seconds
+        return self.interrupt.asked or self._spent() >= self.max_seconds
 
     def _between(self, s: float) -> None:
         """The same before each step of a hurried run."""
@@ -303,7 +326,7 @@ class Study:
             raise Stopped(Status.BUDGET_SPENT)
 
     def _stop_if(self, solution: Solution) -> None:
-        if solution.status is Status.INTERRUPTED:
+        if solution.status is Status.INTERRUPTED or self.interrupt.asked:
             raise Stopped(Status.INTERRUPTED)
         if solution.status is Status.STOPPED:
             raise Stopped(Status.BUDGET_SPENT)

@@ -136,7 +136,10 @@ def limit(
             best, status = _search(study, view, rtol)
         found = None if best is None else _result(study, best, status, rtol)
     if found is None:
-        raise ValueError(f"max_seconds or max_work: no result yet when the search ended. {status}")
+        raise ValueError(
+            f"max_seconds or max_work: no result yet when the search ended ({status.name}); its "
+            "first one takes two runs: allow more, or a shorter s_end"
+        )
     reached = loss_below is not None and found.loss[-1] + found.loss_error[-1] <= loss_below
     return replace(found, status=Status.LOSS_REACHED) if reached and found.success else found
 

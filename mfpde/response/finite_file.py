@@ -10,10 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mfpde import paths
-from mfpde.depth import Depth
-from mfpde.measures.particles import ParticleMeasure
 from mfpde.response.expansion import Fluctuations
-from mfpde.runs import run_file, stored_problem
+from mfpde.runs import run_file, stored_measure, stored_problem
 from mfpde.runs.atomic import PathLike
 from mfpde.runs.run_file import Record
 
@@ -42,9 +40,8 @@ def save(found: Any, path: PathLike) -> None:
     for t, each in enumerate(found.fluctuations):
         arrays.update({f"fluctuations/{t}/{name}": getattr(each, name) for name in PARTS})
     if found.influence is not None:
-        depth = found.rho0.depth
-        config["depth"] = [depth.steps, depth.method]
-        arrays |= {"rho0/theta": found.rho0.theta, "rho0/weights": found.rho0.weights}
+        config["depth"], start = stored_measure.write(found.rho0, "rho0")
+        arrays |= start
         for t, pair in enumerate(zip(found.combinations, found.influence, strict=True)):
             arrays[f"combinations/{t}"], arrays[f"influence/{t}"] = pair
     run_file.save(Record(FORMAT, problem, config, {}, arrays), path)
@@ -88,7 +85,7 @@ def _read(kind: Any, found: Record, block: Any) -> Any:
         ),
         combinations=_each(arrays, "combinations", count) if whole else None,
         influence=_each(arrays, "influence", count) if whole else None,
-        rho0=_measure(arrays, config["depth"]) if whole else None,
+        rho0=stored_measure.read(config["depth"], arrays, "rho0") if whole else None,
         **{name: arrays[name] for name in PLAIN},
         **{name: config[name] for name in VALUES},
     )
@@ -96,8 +93,3 @@ def _read(kind: Any, found: Record, block: Any) -> Any:
 
 def _each(arrays: Arrays, name: str, count: int) -> tuple[NDArray[Any], ...]:
     return tuple(arrays[f"{name}/{t}"] for t in range(count))
-
-
-def _measure(arrays: Arrays, depth: Any) -> ParticleMeasure:
-    steps, method = depth
-    return ParticleMeasure(arrays["rho0/theta"], Depth(steps, method), arrays["rho0/weights"])

@@ -10,10 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mfpde import tables
-from mfpde.depth import Depth
 from mfpde.measures.particles import ParticleMeasure
 from mfpde.problem import Problem
-from mfpde.runs import run_file, stored_problem
+from mfpde.runs import run_file, stored_measure, stored_problem
 from mfpde.runs.atomic import PathLike
 from mfpde.runs.run_file import Record
 from mfpde.runs.status import Status
@@ -75,10 +74,9 @@ class Sensitivity:
         """Write a file (HDF5), whole or not at all."""
         problem, arrays = stored_problem.write(self.problem)
         config = {name: getattr(self, name) for name in VALUES}
-        config["depth"] = [self.rho0.depth.steps, self.rho0.depth.method]
+        config["depth"], start = stored_measure.write(self.rho0, "rho0")
         config["versions"] = stored_problem.versions()
-        arrays |= {name: getattr(self, name) for name in ARRAYS}
-        arrays |= {"rho0/theta": self.rho0.theta, "rho0/weights": self.rho0.weights}
+        arrays |= {name: getattr(self, name) for name in ARRAYS} | start
         run_file.save(Record(FORMAT, problem, config, {}, arrays), path)
 
     @classmethod
@@ -87,12 +85,11 @@ class Sensitivity:
         found = run_file.load(path, FORMAT)
         with run_file.naming(Path(path)):
             config, arrays = found.config, found.arrays
-            depth = Depth(*config["depth"])
             values: dict[str, Any] = {name: config[name] for name in VALUES}
             values |= {name: arrays[name] for name in ARRAYS}
             return cls(
                 problem=stored_problem.read(found.fixed, arrays, block),
-                rho0=ParticleMeasure(arrays["rho0/theta"], depth, arrays["rho0/weights"]),
+                rho0=stored_measure.read(config["depth"], arrays, "rho0"),
                 **values,
             )
 

@@ -23,14 +23,14 @@ TAKEN = (
     "coordinate", "particle", "block",
 )  # fmt: skip
 
-SCORES = ("loss", "accuracy", "rmse")  # what ``mfpde.scores`` may give
+SCORES = ("loss", "accuracy", "rmse")  # what ``mfpde.evaluate`` may give
 
 
 class Observers:
     """What ``observe`` asks for; called with a measure, the values of all its series by name.
 
     Data (x, y) named "test" are the series "test_loss" and "test_accuracy" or "test_rmse"
-    (``mfpde.scores``); a function of (problem, measure) that returns a number or an array, always
+    (``mfpde.evaluate``); a function of (problem, measure) that returns a number or an array, always
     of one shape, is the series of its name.
 
     Raises ValueError or TypeError, which names the entry, for anything else.

@@ -31,6 +31,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from outcome import limited
+from rooms import public
 
 import mfpde
 from mfpde import data, entropic, laws, measures, resnet, sweep, theory, transport
@@ -263,7 +264,7 @@ def functions() -> dict[str, Callable[..., Any]]:
     """Every public callable by name; of two of one name, the second has its module before it."""
     found: dict[str, Callable[..., Any]] = {}
     for module in MODULES:
-        for name in getattr(module, "__all__", None) or vars(module):
+        for name in public(module) if hasattr(module, "__all__") else vars(module):
             item = getattr(module, name)
             own = getattr(item, "__module__", "").startswith(module.__name__)
             if name == "Solution":

@@ -77,14 +77,14 @@ def loss(rho, folder):
     close(mfpde.loss(decayed(), rho), plain(problem(), rho).fit + penalty_mean(rho))
 
 
-def scores(rho, folder):
+def evaluate(rho, folder):
     it, others = plain(decayed(), rho), (np.array([[0.3], [-1.0]]), np.array([1.0, 0.5]))
     root = float(np.sqrt(np.mean((it.outputs - it.problem.y) ** 2)))
-    found = mfpde.scores(decayed(), rho)
+    found = mfpde.evaluate(decayed(), rho)
     close([found["loss"], found["rmse"]], [it.fit + penalty_mean(rho), root])
     it = plain(problem().on(*others), rho)
     root = float(np.sqrt(np.mean((it.outputs - it.problem.y) ** 2)))
-    found = mfpde.scores(problem(), rho, *others)
+    found = mfpde.evaluate(problem(), rho, *others)
     close([found["loss"], found["rmse"]], [it.fit, root])
 
 

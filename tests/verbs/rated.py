@@ -183,7 +183,7 @@ NUMBERS: dict[str, Any] = {
 FREE: dict[str, Any] = {
     "predict": lambda task, rho: mfpde.predict(task, rho),
     "loss": lambda task, rho: mfpde.loss(task, rho),
-    "scores": lambda task, rho: mfpde.scores(task, rho)["loss"],
+    "evaluate": lambda task, rho: mfpde.evaluate(task, rho)["loss"],
     "first_variation": lambda task, rho: mfpde.first_variation(task, rho),
     "trajectories": lambda task, rho: mfpde.trajectories(task, rho).adjoint,
     "theory.lipschitz": lambda task, rho: theory.lipschitz(task, rho),

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from rooms import public
 from verbs import checks, rated
 from verbs.measures import MEASURES, problem
 
@@ -38,7 +39,7 @@ UNEQUAL = dict.fromkeys(("weighted", "grid", "moving"), "equal weights")
 TABLE: dict[str, dict[str, str]] = {
     "predict": EVERY,
     "loss": EVERY,
-    "scores": EVERY,
+    "evaluate": EVERY,
     "gradient": {**EVERY, "grid": "first_variation", "joint_grid": "first_variation"},
     "first_variation": EVERY,
     "trajectories": EVERY,
@@ -116,7 +117,7 @@ def test_every_public_verb_has_its_row():
     verbs = {
         prefix + name
         for prefix, room in ROOMS.items()
-        for name in room.__all__
+        for name in public(room)
         if inspect.isroutine(getattr(room, name))
     }
     assert verbs - TWICE == set(TABLE) | (OTHERS & verbs)
