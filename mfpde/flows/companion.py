@@ -20,7 +20,6 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
-from scipy.interpolate import CubicHermiteSpline
 
 from mfpde.flows.driver import Driver
 from mfpde.flows.flow import Flow
@@ -87,6 +86,8 @@ def _peaks(run: Solution, companion: Solution) -> Array:
     Read off the companion's loss between its own steps (cubic Hermite in log E, whose slope
     −|grad E|²/E is known), which is good enough to choose times by, not to say an error by.
     """
+    from scipy.interpolate import CubicHermiteSpline
+
     upto = int(np.searchsorted(run.s, companion.control.s, side="right"))
     if upto <= FREE or len(companion.s) < 2 or not (run.loss.min() > 0 < companion.loss.min()):
         return np.empty(0)

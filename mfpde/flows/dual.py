@@ -45,7 +45,6 @@ from mfpde import checks, losses
 from mfpde.flows import prices
 from mfpde.flows.flow import DescentPoint, Flow, Point
 from mfpde.flows.preconditioners import Identity, Kronecker, Preconditioner, Recycled
-from mfpde.kernels import cholesky
 from mfpde.runs.step import Solving
 
 Array = NDArray[Any]
@@ -226,6 +225,8 @@ def _factorised(
 ) -> Callable[[Array], Array]:
     """b ↦ (I + γHK)⁻¹ b."""
     from scipy import linalg
+
+    from mfpde.kernels import cholesky  # which brings scipy.linalg
 
     system = scaled
     if hessian is not None:
