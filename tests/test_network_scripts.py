@@ -61,7 +61,7 @@ def check_size_for_loss(module, out):
 
 
 def check_predicted_networks(module, out):
-    rows = module.read(out / "networks.csv")
+    rows = module.columns(out / "networks.csv")
     assert set(rows["coupling"]) == {"independent", "tied"}
     assert np.all(rows["measured"] > 0)
 

@@ -150,7 +150,7 @@ def test_memory_does_not_grow_over_a_thousand_gradients():
     run(*case)
     tracemalloc.start()
     try:
-        for _ in range(50):
+        for _ in range(1000):  # until what numba and ctypes keep for their next calls is there
             run(*case)
         gc.collect()  # circles of short life, which Python 3.12 and later leave lying longer
         before = tracemalloc.get_traced_memory()[0]

@@ -350,15 +350,9 @@ def test_bad_rates_are_refused(rates, said):
 def test_what_is_stated_for_the_plain_metric_refuses():
     rated, _ = problems()
     law = mfpde.laws.Gaussian(std=[0.5] * 5)
-    network = mfpde.ParticleMeasure(theta(3, 4), mfpde.Depth(3, "euler"))
-    linear = mfpde.Problem(X, Y, block=mfpde.Linear(2), rates=(2.0, 1.0))
     calls = {
-        "certificate": lambda: theory.certificate(rated, network),
         "finite_size": lambda: mfpde.finite_size(rated, law, s_end=1.0),
         "sensitivity": lambda: mfpde.sensitivity(rated, law, s_end=1.0),
-        "the exact linear flow": lambda: theory.linear_closure(
-            linear, np.eye(4)[None], mfpde.Depth(1, "euler"), [0.0, 1.0]
-        ),
     }
     for who, call in calls.items():
         with pytest.raises(ValueError, match=f"{who} needs rates=None"):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from itertools import chain
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -240,6 +240,28 @@ def _passes(block: Block, sample: Sample, depth: Depth, count: int) -> Iterator[
     if end is not None:
         wanted_end = reference.tangent(block, *layers, stages, change)
         yield from _pairs("tangent_pass", (end,), (wanted_end,))
+    names = ("forward_tangents_pass", "adjoint_tangents_pass")
+    if any(getattr(type(block), name) is not getattr(Block, name) for name in names):
+        yield from _second_passes(block, sample, layers, stages, kept)
+
+
+def _second_passes(
+    block: Block, sample: Sample, layers: tuple[Depth, Array, Array], stages: Array, kept: Any
+) -> Iterator[Compared]:
+    """Two directions of everything at once."""
+    _, theta, weights = layers
+    change = np.stack([np.roll(theta, 1, axis=-1), theta**2])
+    mass = np.stack([0.0 * weights, weights[:, ::-1] - 0.3])
+    moves = change, mass, np.stack([sample.dx, sample.dx[::-1]])
+    forward = reference.forward_tangents(block, *layers, stages, *moves)
+    if (given := block.forward_tangents_pass(*layers, stages, kept, *moves)) is not None:
+        yield from _pairs("forward_tangents_pass", given, forward)
+    cotangents = reference.adjoint(block, *layers, stages, sample.q)[0]
+    states, moves = (stages, cotangents), (change, mass, np.stack([sample.q[::-1], 0.0 * sample.q]))
+    back = block.adjoint_tangents_pass(*layers, *states, kept, forward[0], *moves)
+    if back is not None:
+        wanted = reference.adjoint_tangents(block, *layers, *states, forward[0], *moves)
+        yield from _pairs("adjoint_tangents_pass", back, wanted)
 
 
 # -- verdicts ---------------------------------------------------------------------------------

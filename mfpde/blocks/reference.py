@@ -58,6 +58,48 @@ def tangent(
     return dx
 
 
+def forward_tangents(
+    block: Block, depth: Depth, theta: Array, weights: Array, stages: Array, *moves: Array
+) -> tuple[Array, Array]:
+    """Changes of the stages (L, S, C, N, d) and of X(1) (C, N, d).
+
+    ``moves``: C changes of θ (C, K, M, p), of the weights (C, K, M) and of X(0) (C, N, d).
+    """
+    change, mass, dx = moves
+    tableau, moved = depth.tableau, np.zeros(depth.stage_nodes.shape + dx.shape)
+    for states, nodes, dz in zip(stages, depth.stage_nodes, moved, strict=True):
+        slopes: list[Array] = []
+        for i, k in enumerate(nodes):
+            dz[i] = dx + depth.step * _sum(tableau.a[i], slopes)
+            given = states[i], theta[k], weights[k], dz[i], change[:, k], mass[:, k]
+            slopes.append(Block.tangents(block, *given))
+        dx = dx + depth.step * _sum(tableau.b, slopes)
+    return moved, dx
+
+
+def adjoint_tangents(
+    block: Block, depth: Depth, theta: Array, weights: Array, stages: Array, cotangents: Array,
+    moved: Array, *moves: Array,
+) -> tuple[Array, Array, Array]:  # fmt: skip
+    """Changes of the gradient (C, K, M, p), of the potential (C, K, M) and of P(0) (C, N, d).
+
+    ``moves``: as in ``forward_tangents``, the last one the change of P(1).
+    """
+    (change, mass, later), h, tableau = moves, depth.step, depth.tableau
+    gradient, potential = np.zeros_like(change), np.zeros_like(mass)
+    for step in reversed(range(depth.steps)):
+        pulls = np.zeros_like(moved[step])
+        for i in reversed(range(tableau.stages)):
+            k = depth.stage_nodes[step, i]
+            dq = h * (tableau.b[i] * later + np.tensordot(tableau.a[:, i], pulls, 1))
+            given = stages[step, i], theta[k], weights[k], cotangents[step, i], moved[step, i]
+            pulls[i], *more = Block.backward_tangents(block, *given, change[:, k], dq, mass[:, k])
+            gradient[:, k] += more[0]
+            potential[:, k] += more[1]
+        later = later + pulls.sum(axis=0)
+    return gradient, potential, later
+
+
 def _sum(coefficients: Array, slopes: list[Array]) -> Array | float:
     terms = (c * slope for c, slope in zip(coefficients, slopes, strict=False))
     return sum(terms, start=0.0)

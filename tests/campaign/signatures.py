@@ -160,6 +160,7 @@ def special() -> dict[str, dict[str, Any]]:
         "JointMeasure.from_law": these(depth="even"),
         "OrderedBlocks.from_law": these(depth="even"),
         "Meshed": these(block=mfpde.SHL(1)),
+        "Normalised": these(block=mfpde.SHL(4)),
         "Problem": these(loss="squared"),
         "Uniform": these(dim=2),
         "Correlated": these(covariance=np.eye(2)),
