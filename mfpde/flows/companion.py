@@ -9,8 +9,8 @@ Times between the saved ones, at which the run keeps a state anyway, are looked 
 that lie close are not; and besides the steps at which the two losses seem furthest apart.
 
 On 23 problems (eight blocks, five losses, weight decay, s = 60 to 1000) the estimate was 2 to 71
-times the largest error of E along the run at rtol 1e-3, 9 in the median; at 1e-4 and 1e-5, 1.3 to 47
-and 12 in the median. It was too low in none of the 69. At 1e-2 errors are not even of the
+times the largest error of E along the run at rtol 1e-3, 9 in the median; at 1e-4 and 1e-5, 1.3 to
+47 times, 12 in the median. It was too low in none of the 69. At 1e-2 errors are not even of the
 tolerance's order: runs so loose are refused.
 """
 

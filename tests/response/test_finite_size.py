@@ -324,3 +324,12 @@ def test_times_are_whole_steps():
 def test_bad_arguments(change, message):
     with pytest.raises(ValueError, match=message):
         mfpde.finite_size(problem(), LAW, **(HOW | change))
+
+
+def test_linear_blocks_near_a_saddle_are_not_trusted_where_one_network_leaves_it_early():
+    """diag(1.8, 1.8, −.72), which linear layers reach late: L = 8, M = 32 is refused."""
+    x = np.random.default_rng(3).standard_normal((12, 3))
+    problem = mfpde.Problem(x, x @ np.diag([1.8, 1.8, -0.72]), block=mfpde.Linear(3))
+    law = mfpde.laws.Gaussian(0.35, dim=6)
+    found = mfpde.finite_size(problem, law, s_end=2.7, step=0.1, particles=256)
+    assert found.validity(8, 32)[-1] > 0.35 > found.validity(64, 256)[-1]
