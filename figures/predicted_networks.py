@@ -38,15 +38,15 @@ def draw(data: Path) -> Figure:
         for coupling, (mark, color) in MARKS.items():
             how = {"color": color, "label": coupling}
             of, one = pick(rows, coupling=coupling, trusted=1.0), pick(sine, coupling=coupling)
-            share.semilogx(of["blocks"], of["covered"], mark, ms=3, **how)
-            right.loglog(one["layers"], one["measured"], mark, ms=4, color=color)
-            right.loglog(one["layers"], one["predicted"], **how)
+            share.semilogx(of["blocks"], of["covered"], mark, ms=3, color=color)
+            right.loglog(one["layers"], one["measured"], mark, ms=4, **how)
+            right.loglog(one["layers"], one["predicted"], color=color)
         expected(left, 1.0, error)
         expected(share, 0.95, spread)
         for axes, label in ((left, "predicted / measured"), (share, "losses in the 95 % band")):
             axes.set(xlabel="$LM$ (independent), $M$ (tied)", ylabel=label)
-            axes.legend()
             powers(axes.xaxis, rows["blocks"])
+        left.legend()
         right.set(xlabel="layers $L$", ylabel=rf"deviation, sine, $M={width:g}$")
         right.legend()
         powers(right.xaxis, sine["layers"], 2)
