@@ -11,11 +11,10 @@ kind": one law at all depths and a gentle target.
 
 Prediction. Wrong order: the joint flow stays below half of the fixed one's loss from s = 1 on; one
 kind: within a few percent. How much is gained is not one number: velocities jump where blocks pass
-each other and exchanges magnify what is small. 512 blocks, taken here, end 111 times lower at rtol
-1e-4 (40 times in an earlier version), 1,024 ended 91, 2,048 from 25 to 35 times lower; 2,048 at
-1e-5 took 22,000 steps and ended 2.5 times lower. The depth marginal,
-which the joint flow's limit conserves, moves far less than the blocks. Reordering gains as well,
-but its loss jumps at exchanges. Takes a minute on one core, --quick ten seconds.
+each other and exchanges magnify what is small. 512 blocks, taken here, ended 111 and 40 times lower
+at rtol 1e-4, 1,024 ended 91, 2,048 from 25 to 35 times lower; 2,048 at 1e-5 took 22,000 steps and
+ended 2.5 times lower. The depth marginal, which the joint flow's limit conserves, moves far less
+than the blocks. Reordering gains as well, but its loss jumps at exchanges. A minute on one core.
 """
 
 from __future__ import annotations
@@ -102,19 +101,16 @@ def measure(size: Sizes, out: Path) -> list[Claim]:
     moved = float(np.abs(runs["joint"].final.t - mfpde.JointMeasure.even(size.blocks)).mean())
     kept = f"joint over fixed {same.min():.3f} to {same.max():.3f}."
     return [
-        Claim(
-            "Blocks in the wrong order: free depth gains.",
-            f"fixed over joint {gain.min():.1f} to {gain.max():.0f} from s = 1 to {size.s_end:g}.",
-            bool(np.all(gain > 2)),
-        ),
+        Claim("Blocks in the wrong order: free depth gains.",
+              f"fixed over joint {gain.min():.1f} to {gain.max():.0f} "
+              f"from s = 1 to {size.s_end:g}.",
+              bool(np.all(gain > 2))),
         Claim("One kind of blocks: it gains nothing.", kept, bool(np.all(np.abs(same - 1) < 0.1))),
-        Claim(
-            "Blocks change places, the marginal moves less.",
-            f"blocks by {moved:.2f} of the depth in the mean, the marginal by "
-            f"{drift['joint']:.3f} (reordering: {drift['reordering']:.3f}).",
-            drift["joint"] < 0.3 * moved,
-        ),
-    ]
+        Claim("Blocks change places, the marginal moves less.",
+              f"blocks by {moved:.2f} of the depth in the mean, the marginal by "
+              f"{drift['joint']:.3f} (reordering: {drift['reordering']:.3f}).",
+              drift["joint"] < 0.3 * moved),
+    ]  # fmt: skip
 
 
 main = study.script(__doc__, measure, FULL, QUICK)
