@@ -4,8 +4,7 @@ Each case (``random_problems.py``) draws a block (SHL of seven activations, d = 
 a law (Gaussian, uniform, silent; one in three moves with depth), a loss, data, s and rtol, and
 compares what the limit claims with a fixed discretisation that it never uses: own trapezoidal and
 Gauss nodes in up to four random coordinates, else many Sobol points; 13 or 21 rk4 steps; rtol/100.
-A reference counts where it is known ten times better than the claim, by a second one that is
-coarser in width, depth and time.
+A reference counts where a second, coarser one shows it known ten times better than the claim.
 
 Prediction: true <= claimed in 98 % of the cases, claimed/true at most 3 in the median, true/claimed
 never above 3. About 5 s a case on one thread; --quick is four cases.
@@ -106,9 +105,10 @@ def measure(size: Sizes, out: Path) -> list[Claim]:
     share, median, worst = np.mean(ratio >= 1), np.median(ratio), 1 / ratio.min()
     study.say(f"{usable.sum()} of {usable.size} references are good enough")
     study.say(f"rtol met in {success.mean():.0%}, bars hold at {along.mean():.1%} of all times")
+    sharp = bool(median <= 3) if len(ratio) >= 20 else None  # a median of few says nothing
     return [
         Claim("The true error is within the claimed one.", f"{share:.1%}", bool(share >= 0.98)),
-        Claim("Bars are not wasteful.", f"median claimed/true {median:.2f}", bool(median <= 3)),
+        Claim("Bars are not wasteful.", f"median claimed/true {median:.2f}", sharp),
         Claim("No bar is far too small.", f"true/claimed up to {worst:.2f}", bool(worst <= 3)),
     ]
 
